@@ -1,0 +1,91 @@
+/**
+ * Port Runtime: what the agent needs of whatever runs containers. Real sides: `containerd/`,
+ * `process.ts`; the simulator's twin scripts behaviour. Every call is for one task, may be repeated
+ * after a failure or a restart of the daemon, and finds its earlier work again by the task's id.
+ * The agent's machine (`agent/task.ts`) decides which call is next; a Runtime only carries it out.
+ */
+
+import type { Plugin, Task } from '../../proto/gen/objects.ts'
+import type { Platform, PortConfig, Resources } from '../../proto/gen/types.ts'
+
+export interface Runtime {
+  readonly name: 'containerd' | 'process'
+  /** What the host offers; `warnings` name what is missing, with the remedy. */
+  describe(): Promise<RuntimeDescription>
+  /** Every container of this node, running or not, also those of an earlier daemon. */
+  list(): Promise<readonly Container[]>
+  /**
+   * Fetches the image, makes volumes and the container; nothing runs afterwards. A SwarmError
+   * says why not (state rejected); with `retriable` the same call may succeed later.
+   */
+  prepare(task: Task, signal: AbortSignal): Promise<void>
+  /** Starts the prepared container. Never called twice for a task (DESIGN section 7). */
+  start(task: Task): Promise<Started>
+  /** Stop signal, then SIGKILL to the whole cgroup after the grace. Resolves when nothing runs. */
+  stop(task: Task): Promise<void>
+  /** Removes the container, its files and anonymous volumes. Resolves also when there is none. */
+  remove(taskId: string): Promise<void>
+  /** Calls `onExit` once for each container that ends, also for those adopted by `list`. */
+  watch(onExit: (exit: Exit) => void): void
+  /** Lines of a container, running or kept. Ends after the last line unless `follow`. */
+  logs(taskId: string, options: LogOptions): AsyncIterable<ContainerLine>
+  /** Releases connections; containers go on. */
+  close(): Promise<void>
+}
+
+export type RuntimeDescription = {
+  readonly platform: Platform
+  readonly resources: Resources
+  readonly engineVersion: string
+  readonly plugins: readonly Plugin[]
+  readonly warnings: readonly string[]
+}
+
+export type Container = {
+  readonly taskId: string
+  readonly containerId: string
+  /** `created`: prepared, never started. */
+  readonly state: 'created' | 'running' | 'exited'
+  readonly pid: number
+  /** Meaningful in state `exited`. */
+  readonly exit: Exit | undefined
+  readonly hostPorts: readonly PortConfig[]
+}
+
+export type Started = {
+  readonly containerId: string
+  readonly pid: number
+  /** Ports in mode host as they were opened (published_port 0 is filled). */
+  readonly hostPorts: readonly PortConfig[]
+}
+
+export type Exit = {
+  readonly taskId: string
+  readonly exitCode: number
+  readonly oomKilled: boolean
+  /** Why there is no exit code, e.g. `runtime lost`; empty when there is one. */
+  readonly error: string
+  readonly atMs: number
+}
+
+export type LogOptions = {
+  readonly follow: boolean
+  readonly stdout: boolean
+  readonly stderr: boolean
+  /** Lines from the end; -1 is all. */
+  readonly tail: number
+  /** Wall time, ms; 0 is the beginning. */
+  readonly sinceMs: number
+  readonly signal: AbortSignal
+}
+
+export type ContainerLine = {
+  readonly stream: 'stdout' | 'stderr'
+  /** Wall time at which it was read: milliseconds, and the nanoseconds below one. */
+  readonly timestampMs: number
+  readonly timestampNs: number
+  /** Without the newline. */
+  readonly data: Uint8Array
+  /** The line goes on in the next one. */
+  readonly partial: boolean
+}
