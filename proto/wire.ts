@@ -1,0 +1,290 @@
+/**
+ * Reader and Writer of the protobuf wire format as the generated code in `gen/` uses them, over
+ * those of protobufjs, and the types of the service descriptors. They decide what is refused on the
+ * wire: integers out of range, 64-bit ones beyond 2^53 (an index read wrongly would be worse than
+ * none), strings that are not Unicode, nesting deeper than DEPTH_MAX. Which fields there are is left
+ * to `generate.ts`. Every byte array read is a copy: gRPC and files hand out views on pooled memory,
+ * and one held field must neither change nor keep alive the buffer that it came in.
+ * From the protobuf encoding guide and STYLE section 17.
+ */
+import protobuf from 'protobufjs/minimal.js'
+import { SwarmError } from '../lib/errors.ts'
+
+/** How deep messages, map entries and packed lists may nest. */
+export const DEPTH_MAX = 64
+
+/** One method of a service, as generated; `roles` may call it, nobody's role is asked when empty. */
+export interface Method<
+  Request,
+  Response,
+  RequestStream extends boolean = boolean,
+  ResponseStream extends boolean = boolean,
+> {
+  /** `/package.Service/Method`. */
+  readonly path: string
+  readonly requestStream: RequestStream
+  readonly responseStream: ResponseStream
+  readonly roles: readonly string[]
+  readonly encodeRequest: (value: Request) => Uint8Array
+  readonly decodeRequest: (bytes: Uint8Array) => Request
+  readonly encodeResponse: (value: Response) => Uint8Array
+  readonly decodeResponse: (bytes: Uint8Array) => Response
+}
+
+export const EMPTY_BYTES: Uint8Array = new Uint8Array(0)
+export const EMPTY_LIST: readonly never[] = Object.freeze([])
+export const EMPTY_MAP: ReadonlyMap<never, never> = new Map<never, never>()
+
+export class Writer {
+  readonly #out: protobuf.Writer = new protobuf.Writer()
+  #depth = 0
+
+  /** Begins a field: `tag` is its number and wire type as one varint. */
+  tag(tag: number): this {
+    this.#out.uint32(tag)
+    return this
+  }
+
+  /** Begins something preceded by its length, which `close` fills in. */
+  open(): void {
+    this.#depth += 1
+    if (this.#depth > DEPTH_MAX) throw tooDeep()
+    this.#out.fork()
+  }
+
+  close(): void {
+    this.#depth -= 1
+    this.#out.ldelim()
+  }
+
+  int32(value: number): void {
+    if ((value | 0) !== value) throw outOfRange('int32', value)
+    this.#out.int32(value)
+  }
+
+  uint32(value: number): void {
+    if (value >>> 0 !== value) throw outOfRange('uint32', value)
+    this.#out.uint32(value)
+  }
+
+  fixed32(value: number): void {
+    if (value >>> 0 !== value) throw outOfRange('fixed32', value)
+    this.#out.fixed32(value)
+  }
+
+  int64(value: number): void {
+    if (!Number.isSafeInteger(value)) throw outOfRange('int64', value)
+    this.#out.int64(value)
+  }
+
+  uint64(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) throw outOfRange('uint64', value)
+    this.#out.uint64(value)
+  }
+
+  float(value: number): void {
+    this.#out.float(value)
+  }
+
+  double(value: number): void {
+    this.#out.double(value)
+  }
+
+  bool(value: boolean): void {
+    this.#out.bool(value)
+  }
+
+  /** Half a surrogate pair has no UTF-8: written, it could never be read again. */
+  string(value: string): void {
+    if (!value.isWellFormed()) {
+      throw new SwarmError(
+        'invalid-argument',
+        `string ${JSON.stringify(value)} is not Unicode text`,
+      )
+    }
+    this.#out.string(value)
+  }
+
+  bytes(value: Uint8Array): void {
+    this.#out.bytes(value)
+  }
+
+  /** Fields encoded before, as `$unknown` keeps them. */
+  raw(value: Uint8Array): void {
+    this.#out.raw(value)
+  }
+
+  /** A fresh array of what was written, with memory of its own. */
+  finish(): Uint8Array {
+    return this.#out.buf.slice(0, this.#out.pos)
+  }
+}
+
+/** Throws plain errors, which `decode` turns into a refusal that names the message. */
+export class Reader {
+  readonly #in: protobuf.Reader
+  /** 0 in the outermost message. */
+  #depth = -1
+  /** The tag last read and where it began. */
+  #tag = 0
+  #tagAt = 0
+  /** The halves of the 64-bit value last read, as signed 32-bit integers. */
+  #low = 0
+  #high = 0
+
+  constructor(bytes: Uint8Array) {
+    // A Buffer's slice() is a view: reading through a plain array makes every slice a copy.
+    this.#in = new protobuf.Reader(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length))
+  }
+
+  get position(): number {
+    return this.#in.pos
+  }
+
+  tag(): number {
+    this.#tagAt = this.#in.pos
+    this.#tag = this.#in.tag()
+    return this.#tag
+  }
+
+  /** Enters all of the input as one message; gives where it ends. */
+  openAll(): number {
+    this.#depth += 1
+    return this.#in.len
+  }
+
+  /** Enters something preceded by its length; gives where it ends, for `close`. */
+  open(): number {
+    const end = this.#in.size() + this.#in.pos
+    if (end > this.#in.len) throw new RangeError('cut short')
+    this.#depth += 1
+    if (this.#depth > DEPTH_MAX) throw tooDeep()
+    return end
+  }
+
+  /** Leaves it: what was inside must have filled it exactly. */
+  close(end: number): void {
+    if (this.#in.pos !== end) throw new RangeError('a field goes past the end of its message')
+    this.#depth -= 1
+  }
+
+  /** Skips the field whose tag was just read. */
+  skip(): void {
+    this.#in.skipType(this.#tag & 7, this.#depth, this.#tag >>> 3)
+  }
+
+  /** Skips it, and appends its bytes, tag included, to `kept`. */
+  keep(kept: Writer | undefined): Writer {
+    const writer = kept ?? new Writer()
+    const start = this.#tagAt
+    this.skip()
+    writer.raw(this.#in.buf.subarray(start, this.#in.pos))
+    return writer
+  }
+
+  int32(): number {
+    return this.#in.int32()
+  }
+
+  uint32(): number {
+    return this.#in.uint32()
+  }
+
+  fixed32(): number {
+    return this.#in.fixed32()
+  }
+
+  int64(): number {
+    this.#readHalves()
+    return safe(this.#high * 0x1_0000_0000 + (this.#low >>> 0))
+  }
+
+  uint64(): number {
+    this.#readHalves()
+    return safe((this.#high >>> 0) * 0x1_0000_0000 + (this.#low >>> 0))
+  }
+
+  float(): number {
+    return this.#in.float()
+  }
+
+  double(): number {
+    return this.#in.double()
+  }
+
+  bool(): boolean {
+    return this.#in.bool()
+  }
+
+  string(): string {
+    return this.#in.stringVerify()
+  }
+
+  bytes(): Uint8Array {
+    return this.#in.bytes().slice()
+  }
+
+  #readHalves(): void {
+    const { buf, len } = this.#in
+    this.#low = 0
+    this.#high = 0
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = this.#in.pos < len ? buf[this.#in.pos++] : undefined
+      if (byte === undefined) throw new RangeError('cut short')
+      const bits = byte & 127
+      if (shift < 32) this.#low |= bits << shift
+      if (shift === 28) this.#high = bits >>> 4
+      if (shift > 28) this.#high |= bits << (shift - 32)
+      if (byte < 128) return
+    }
+    throw new RangeError('a varint of more than ten bytes')
+  }
+}
+
+/** The message `name` in `bytes`, or SwarmError 'invalid-argument' when they do not hold one. */
+export function decode<T>(
+  bytes: Uint8Array,
+  name: string,
+  read: (reader: Reader, end: number) => T,
+): T {
+  const reader = new Reader(bytes)
+  try {
+    return read(reader, reader.openAll())
+  } catch (cause) {
+    if (cause instanceof SwarmError) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new SwarmError('invalid-argument', `malformed ${name}: ${reason}`, { cause })
+  }
+}
+
+/** For an enum number that this version has no name for: a newer node wrote it. */
+export function refuseEnumValue(name: string, value: number): never {
+  throw new SwarmError(
+    'unimplemented',
+    `unknown value ${value} of ${name}: upgrade this node first`,
+    { facts: { enum: name, value } },
+  )
+}
+
+/** The entries of `map` in the order of their keys, so that one value has one encoding. */
+export function sortedEntries<K extends string | number, V>(
+  map: ReadonlyMap<K, V>,
+): readonly (readonly [K, V])[] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+// Rounding never brings a value past 2^53 back into the safe range, so the check is exact.
+function safe(value: number): number {
+  if (!Number.isSafeInteger(value)) throw new RangeError(`64-bit integer ${value} is beyond 2^53`)
+  return value
+}
+
+function tooDeep(): SwarmError {
+  return new SwarmError('invalid-argument', `message nested deeper than ${DEPTH_MAX}`)
+}
+
+function outOfRange(type: string, value: number): SwarmError {
+  return new SwarmError('out-of-range', `number ${value} does not fit ${type}`, {
+    facts: { value },
+  })
+}
