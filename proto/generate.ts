@@ -92,7 +92,9 @@ const SKIPPED_FOLDERS: ReadonlySet<string> = new Set(['gen', 'testdata'])
 const WIRE_PATH = join(import.meta.dirname, 'wire.ts')
 
 const WIRE_VALUES: readonly string[] =
-  'EMPTY_BYTES EMPTY_LIST EMPTY_MAP Reader Writer decode refuseEnumValue sortedEntries'.split(' ')
+  'EMPTY_BYTES EMPTY_LIST EMPTY_MAP Reader Writer decode encode refuseEnumValue sortedEntries'.split(
+    ' ',
+  )
 const TAKEN_TYPES: ReadonlySet<string> = new Set(
   'Map Method Object Reader ReadonlyMap Readonly Record Uint8Array Writer'.split(' '),
 )
@@ -225,7 +227,8 @@ function emitFile(
     ...source.messages.map((one) => emitMessage(one, nameOf)),
     ...source.services.map((one) => emitService(one, nameOf)),
   ].join('\n')
-  const has = (word: string): boolean => new RegExp(`\\b${word}\\b`).test(body)
+  const code = body.replaceAll(/^(\/\*\*| \*).*$/gm, '')
+  const has = (word: string): boolean => new RegExp(`\\b${word}\\b`).test(code)
   const wire = [...WIRE_VALUES.filter(has), ...(has('Method') ? ['type Method'] : [])]
   const lines = [importLine(wire, wirePath)]
   const local = new Set([...source.messages, ...source.enums].map((one) => names.get(one)))
@@ -301,7 +304,7 @@ function emitMessage(type: protobuf.Type, nameOf: NameOf): string {
   const inMembers = (text: (field: FieldText) => string): string => members.map(text).join('\n')
   return `
 ${docOf(type)}export interface ${name} {
-${inMembers((field) => `${docOf(field)}readonly ${field.member}: ${field.type}`)}
+${inMembers((field) => `${docOf(field)}readonly ${field.member}: ${field.type}`.replace(': \n', ':\n'))}
 /** Fields of a newer version, as they came; written back after the others. */
 readonly $unknown?: Uint8Array
 }
@@ -311,9 +314,7 @@ ${inMembers((field) => `${field.member}: ${field.empty},`)}
 }
 
 export function encode${name}(value: ${name}): Uint8Array {
-const writer = new Writer()
-write${name}(value, writer)
-return writer.finish()
+return encode(value, write${name})
 }
 
 export function decode${name}(bytes: Uint8Array): ${name} {
@@ -331,13 +332,12 @@ let unknown: Writer | undefined
 while (reader.position < end) {
 switch (reader.tag()) {
 ${byNumber.map((field) => field.read).join('\n')}
-default:
-unknown = reader.keep(unknown)
+default: unknown = reader.keep(unknown)
 }
 }
 reader.close(end)
 const message: ${name} = {
-${inMembers((field) => `${field.member}: ${field.result},`)}
+${inMembers(({ member, result }) => (member === result ? `${member},` : `${member}: ${result},`))}
 }
 return unknown === undefined ? message : { ...message, $unknown: unknown.finish() }
 }
@@ -467,8 +467,7 @@ function emitMap(field: protobuf.MapField, element: Element): FieldText {
       'switch (reader.tag()) {',
       caseOf(KEY_TAG | key.wire, [`key = ${key.read}`]),
       caseOf(VALUE_TAG | element.wire, [`item = ${element.read}`]),
-      'default:',
-      'reader.skip()',
+      'default: reader.skip()',
       '}',
       '}',
       'reader.close(stop)',
@@ -611,13 +610,14 @@ function docOf({ comment }: { readonly comment: string | null }): string {
     : `/**\n${lines.map((line) => ` * ${line}`.trimEnd()).join('\n')}\n */\n`
 }
 
-/** Two spaces for each brace that is open; comments are left alone. */
+/** Two spaces for each brace that is open, and for a line of a union. */
 function indent(text: string): string {
   let depth = 0
   const lines = text.split('\n').map((line) => {
     const code = !/^(\/\*\*| \*)/.test(line)
     if (code && line.startsWith('}')) depth -= 1
-    const indented = line === '' ? '' : '  '.repeat(depth) + line
+    const more = line.startsWith('|') ? 1 : 0
+    const indented = line === '' ? '' : '  '.repeat(depth + more) + line
     if (code && line.endsWith('{')) depth += 1
     return indented
   })

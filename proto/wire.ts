@@ -3,8 +3,8 @@
  * those of protobufjs, and the types of the service descriptors. They decide what is refused on the
  * wire: integers out of range, 64-bit ones beyond 2^53 (an index read wrongly would be worse than
  * none), strings that are not Unicode, nesting deeper than DEPTH_MAX. Which fields there are is left
- * to `generate.ts`. Every byte array read is a copy: gRPC and files hand out views on pooled memory,
- * and one held field must neither change nor keep alive the buffer that it came in.
+ * to `generate.ts`. A byte array read never shares memory with the input, which may be a view on
+ * pooled memory that is written again; long ones of one message share one copy of that message.
  * From the protobuf encoding guide and STYLE section 17.
  */
 import protobuf from 'protobufjs/minimal.js'
@@ -12,6 +12,10 @@ import { SwarmError } from '../lib/errors.ts'
 
 /** How deep messages, map entries and packed lists may nest. */
 export const DEPTH_MAX = 64
+/** Up to here V8 keeps an array on its own heap; a longer one costs ten times as much to allocate. */
+const SHORT_BYTES_MAX = 64
+/** A writer that grew larger is not kept for the next message. */
+const SCRATCH_BYTES_MAX = 65_536
 
 /** One method of a service, as generated; `roles` may call it, nobody's role is asked when empty. */
 export interface Method<
@@ -73,13 +77,15 @@ export class Writer {
   }
 
   int64(value: number): void {
-    if (!Number.isSafeInteger(value)) throw outOfRange('int64', value)
-    this.#out.int64(value)
+    if (value >>> 0 === value) this.#out.uint32(value)
+    else if (Number.isSafeInteger(value)) this.#out.int64(value)
+    else throw outOfRange('int64', value)
   }
 
   uint64(value: number): void {
-    if (!Number.isSafeInteger(value) || value < 0) throw outOfRange('uint64', value)
-    this.#out.uint64(value)
+    if (value >>> 0 === value) this.#out.uint32(value)
+    else if (Number.isSafeInteger(value) && value >= 0) this.#out.uint64(value)
+    else throw outOfRange('uint64', value)
   }
 
   float(value: number): void {
@@ -118,6 +124,14 @@ export class Writer {
   finish(): Uint8Array {
     return this.#out.buf.slice(0, this.#out.pos)
   }
+
+  /** As new, but with the memory it has; gives how many bytes that is. */
+  reset(): number {
+    this.#out.pos = 0
+    this.#out.states = null
+    this.#depth = 0
+    return this.#out.buf.length
+  }
 }
 
 /** Throws plain errors, which `decode` turns into a refusal that names the message. */
@@ -131,6 +145,8 @@ export class Reader {
   /** The halves of the 64-bit value last read, as signed 32-bit integers. */
   #low = 0
   #high = 0
+  /** Of all of the input; undefined until a long byte array was read. */
+  #copy: Uint8Array | undefined
 
   constructor(bytes: Uint8Array) {
     // A Buffer's slice() is a view: reading through a plain array makes every slice a copy.
@@ -221,7 +237,12 @@ export class Reader {
   }
 
   bytes(): Uint8Array {
-    return this.#in.bytes().slice()
+    const size = this.#in.size()
+    const start = this.#in.pos
+    this.#in.skip(size)
+    if (size <= SHORT_BYTES_MAX) return this.#in.buf.slice(start, this.#in.pos)
+    this.#copy ??= this.#in.buf.slice()
+    return this.#copy.subarray(start, this.#in.pos)
   }
 
   #readHalves(): void {
@@ -239,6 +260,17 @@ export class Reader {
     }
     throw new RangeError('a varint of more than ten bytes')
   }
+}
+
+// Encoding neither awaits nor nests, so one writer serves every message; growing a new one each
+// time took twice as long.
+let scratch: Writer = new Writer()
+
+/** The bytes of `value`, in an array of their own. */
+export function encode<T>(value: T, write: (value: T, writer: Writer) => void): Uint8Array {
+  if (scratch.reset() > SCRATCH_BYTES_MAX) scratch = new Writer()
+  write(value, scratch)
+  return scratch.finish()
 }
 
 /** The message `name` in `bytes`, or SwarmError 'invalid-argument' when they do not hold one. */
