@@ -17,6 +17,14 @@ export type HandlerContext = {
   readonly random: Random
   /** For whom the request is made. */
   readonly caller: Caller
+  /** The Raft group as this manager sees it now. */
+  readonly managers: readonly ManagerReach[]
+}
+
+export type ManagerReach = {
+  readonly nodeId: string
+  readonly isVoter: boolean
+  readonly isReachable: boolean
 }
 
 export type Handled = {
