@@ -331,7 +331,7 @@ function emitSingle(field: Field, element: Element, optional: boolean): FieldTex
   const value = `value.${field.name}`
   const tag = tagOf(field, element.wire)
   return {
-    number: field.id,
+    number: field.number,
     comment: field.comment,
     member: field.name,
     type,
@@ -356,7 +356,7 @@ function emitChoice(field: Field, oneof: Oneof, element: Element): FieldText {
   )
   const type = ['', ...types, '| undefined'].join('\n')
   return {
-    number: field.id,
+    number: field.number,
     comment,
     member,
     type,
@@ -384,7 +384,7 @@ function emitList(field: Field, element: Element): FieldText {
     'reader.close(stop)',
   ]
   return {
-    number: field.id,
+    number: field.number,
     comment: field.comment,
     member: field.name,
     type: `readonly ${element.type}[]`,
@@ -412,7 +412,7 @@ function emitMap(field: Field, key: Element, element: Element): FieldText {
   const tag = tagOf(field, LENGTH_DELIMITED)
   const types = `<${key.type}, ${element.type}>`
   return {
-    number: field.id,
+    number: field.number,
     comment: field.comment,
     member: field.name,
     type: `ReadonlyMap${types}`,
@@ -537,7 +537,7 @@ function guard(condition: string, statements: readonly string[]): string {
 }
 
 function tagOf(field: Field, wire: number): number {
-  return ((field.id << 3) | wire) >>> 0
+  return ((field.number << 3) | wire) >>> 0
 }
 
 function localOf(name: string): string {
