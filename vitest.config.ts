@@ -2,9 +2,9 @@
  * How the tests run: two projects. `unit` is everything that needs no privilege and no container
  * runtime; `e2e` makes hosts out of network namespaces and runs only as root on Linux.
  */
-import { defineConfig } from 'vitest/config'
+import type { ViteUserConfig } from 'vitest/config'
 
-export default defineConfig({
+const config: ViteUserConfig = {
   test: {
     projects: [
       {
@@ -26,4 +26,6 @@ export default defineConfig({
       },
     ],
   },
-})
+}
+
+export default config

@@ -10,7 +10,7 @@ export interface Clock {
   wallMs(): number
 }
 
-export const SECOND_MS = 1_000
-export const MINUTE_MS = 60 * SECOND_MS
-export const HOUR_MS = 60 * MINUTE_MS
-export const DAY_MS = 24 * HOUR_MS
+export const SECOND_MS: number = 1_000
+export const MINUTE_MS: number = 60 * SECOND_MS
+export const HOUR_MS: number = 60 * MINUTE_MS
+export const DAY_MS: number = 24 * HOUR_MS
