@@ -29,3 +29,5 @@ const config: ViteUserConfig = {
 }
 
 export default config
+
+export default config

@@ -1,0 +1,99 @@
+/**
+ * Persist: carries out the consensus machine's persist effects on the log, as the consensus thread
+ * and the simulator both do. It decides only what goes into one write: effects that wait together
+ * become one batch and one sync (DESIGN section 5); a snapshot is written on its own.
+ */
+import { isDiskError } from '../lib/disk.ts'
+import type { Persist } from './consensus.ts'
+import type { Entry, HardState, Snapshot } from './raft/message.ts'
+import type { OpenedWal, Wal } from './wal/wal.ts'
+
+/** A snapshot's bytes go to the disk in pieces of this size. */
+const CHUNK_BYTES = 256 * 1024
+
+/**
+ * Everything in `effects` is durable afterwards, in order; returns the last sequence. Any error
+ * but a full disk during compaction means that the node must end.
+ */
+export function persistAll(wal: Wal, effects: readonly Persist[]): number {
+  let batch: { hardState: HardState | undefined; entries: readonly Entry[]; mustSync: boolean } =
+    newBatch()
+  const flush = (): void => {
+    if (batch.hardState !== undefined || batch.entries.length > 0) {
+      wal.append({ hardState: batch.hardState, entries: batch.entries })
+      if (batch.mustSync) wal.sync()
+    }
+    batch = newBatch()
+  }
+  let sequence = 0
+  for (const effect of effects) {
+    sequence = effect.sequence
+    if (effect.snapshot !== undefined) {
+      flush()
+      wal.saveSnapshot(metaOf(effect.snapshot), chunksOf(effect.snapshot.data), {
+        hardState: effect.hardState,
+        entries: effect.entries,
+        snapshotReplacesLog: true,
+      })
+    } else if (effect.compaction !== undefined) {
+      flush()
+      compact(wal, effect.compaction)
+    } else {
+      batch = {
+        hardState: effect.hardState ?? batch.hardState,
+        entries: joinEntries(batch.entries, effect.entries),
+        mustSync: batch.mustSync || effect.mustSync,
+      }
+    }
+  }
+  flush()
+  return sequence
+}
+
+/** The newest snapshot of an opened log with its bytes; undefined when there is none. */
+export function loadSnapshot(opened: OpenedWal): Snapshot | undefined {
+  if (opened.snapshot === undefined) return undefined
+  const chunks = [...opened.wal.readSnapshot()]
+  const data = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    data.set(chunk, at)
+    at += chunk.length
+  }
+  const { index, term, confState } = opened.snapshot
+  return { index, term, confState, data }
+}
+
+/** A full disk costs the snapshot, not the node: the log is only longer than it need be. */
+function compact(wal: Wal, { snapshot, compactIndex }: NonNullable<Persist['compaction']>): void {
+  try {
+    wal.saveSnapshot(metaOf(snapshot), chunksOf(snapshot.data))
+  } catch (error) {
+    if (isDiskError(error, 'enospc')) return
+    throw error
+  }
+  wal.compact(compactIndex)
+}
+
+function metaOf(snapshot: Snapshot): Pick<Snapshot, 'index' | 'term' | 'confState'> {
+  return { index: snapshot.index, term: snapshot.term, confState: snapshot.confState }
+}
+
+function* chunksOf(bytes: Uint8Array): Generator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES)
+}
+
+/** The later entries void what the earlier ones hold at their indexes. */
+function joinEntries(earlier: readonly Entry[], later: readonly Entry[]): readonly Entry[] {
+  const first = later[0]
+  if (first === undefined) return earlier
+  return [...earlier.filter((entry) => entry.index < first.index), ...later]
+}
+
+function newBatch(): {
+  hardState: HardState | undefined
+  entries: readonly Entry[]
+  mustSync: boolean
+} {
+  return { hardState: undefined, entries: [], mustSync: false }
+}

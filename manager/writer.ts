@@ -1,0 +1,300 @@
+/**
+ * Writer: the leader's one queue of writes (DESIGN section 5, group commit). Requests and rounds of
+ * the control loops run in it one after another on the working view, each with a savepoint; what
+ * is waiting goes into one proposal, and all are answered at its commit. Refusals too are answered
+ * only then, for they may rest on a neighbour that is not committed yet. It owns cluster time
+ * while it leads. On loss of leadership everything not committed is dropped and answered with
+ * "outcome unknown".
+ */
+import { AssertionError, assert } from '../lib/assert.ts'
+import { SwarmError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { Random } from '../lib/random.ts'
+import { emptyWriteReply, type WriteReply, type WriteRequest } from '../proto/gen/control.ts'
+import type { DigestCheck } from '../proto/gen/store.ts'
+import type { Leader } from './leader.ts'
+import type { Change } from './store/change.ts'
+import { encodeEntry, splitChanges } from './store/entry.ts'
+import type { Handled, HandlerContext, ManagerReach } from './store/handler.ts'
+import type { Store, Working } from './store/store.ts'
+import type { View } from './store/view.ts'
+
+/** Proposals on their way at once; more waiting requests make the next one larger. */
+const IN_FLIGHT_MAX = 4
+/** Requests evaluated for one proposal. */
+const BATCH_REQUESTS_MAX = 512
+/** Requests waiting; more are refused at once. */
+const QUEUE_MAX = 20_000
+/** While a timer is pending an entry is written at least this often, so that time goes on. */
+const TIME_ENTRY_MS = 5_000
+/** Entries between two digest checks. */
+const DIGEST_ENTRIES = 1_024
+
+export type WriterEffect =
+  | {
+      readonly kind: 'propose'
+      readonly id: number
+      readonly term: number
+      readonly data: Uint8Array
+    }
+  | { readonly kind: 'read-index'; readonly id: number }
+  | { readonly kind: 'answer'; readonly id: number; readonly reply: WriteReply }
+  | { readonly kind: 'refuse'; readonly id: number; readonly error: SwarmError }
+
+export type WriterConfig = {
+  readonly store: Store
+  readonly leader: Leader
+  readonly random: Random
+  readonly log: Log
+  readonly handle: (view: View, request: WriteRequest, context: HandlerContext) => Handled
+}
+
+type Answer = { readonly id: number; readonly outcome: Omit<WriteReply, 'index'> | SwarmError }
+type Waiting = { readonly id: number; readonly request: WriteRequest }
+/** An entry on its way through Raft, and who is answered when it is committed. */
+type InFlight = { readonly proposal: number; readonly answers: readonly Answer[] }
+
+export class Writer {
+  #config: WriterConfig
+  #term: number
+  #working: Working
+  #waiting: Waiting[] = []
+  #inFlight: InFlight[] = []
+  /** Refusals without changes, waiting for a ReadIndex, by the number of the read. */
+  #confirming = new Map<number, readonly Answer[]>()
+  #sequence = 0
+  #effects: WriterEffect[] = []
+
+  /** Cluster time: where it stood when this manager began to lead, and the monotonic time then. */
+  #baseTimeMs: number
+  #baseMonotonicMs: number
+  /** Cluster time of the last proposed entry. */
+  #lastTimeMs: number
+  #entriesSinceDigest = 0
+
+  /** Begins to lead `term`; the store has applied the first entry of it. */
+  constructor(config: WriterConfig, term: number, monotonicMs: number) {
+    this.#config = config
+    this.#term = term
+    this.#working = config.store.working()
+    this.#baseTimeMs = config.store.view().timeMs
+    this.#lastTimeMs = this.#baseTimeMs
+    this.#baseMonotonicMs = monotonicMs
+  }
+
+  /** The request waits for its turn; exactly one answer or refusal with `id` follows. */
+  submit(id: number, request: WriteRequest): void {
+    if (this.#waiting.length >= QUEUE_MAX) {
+      this.#refuse(
+        id,
+        new SwarmError('resource-exhausted', 'too many writes are waiting, try again later', {
+          retriable: true,
+        }),
+      )
+      return
+    }
+    this.#waiting.push({ id, request })
+  }
+
+  /** Cluster time at this monotonic time, ms. */
+  clusterMs(monotonicMs: number): number {
+    const elapsed = Math.max(0, Math.floor(monotonicMs - this.#baseMonotonicMs))
+    return Math.max(this.#lastTimeMs, this.#baseTimeMs + elapsed)
+  }
+
+  /** The state with everything that is proposed, for decisions of the leader. */
+  view(): View {
+    return this.#working.view
+  }
+
+  /** Whether `run` has something to do now. */
+  isDue(monotonicMs: number): boolean {
+    if (this.#inFlight.length >= IN_FLIGHT_MAX) return false
+    const now = this.clusterMs(monotonicMs)
+    return this.#waiting.length > 0 || this.#config.leader.isDue(now) || this.#isTimeEntryDue(now)
+  }
+
+  /**
+   * Evaluates what waits, lets one control loop run, and proposes what came of it. Work is bounded:
+   * the caller calls again while `isDue` and its time allow.
+   */
+  run(monotonicMs: number, wallMs: number, managers: readonly ManagerReach[]): void {
+    if (!this.isDue(monotonicMs)) return
+    const now = this.clusterMs(monotonicMs)
+    const groups: (readonly Change[])[] = []
+    const answers = this.#evaluate(groups, now, wallMs, managers)
+    groups.push(...this.#runLoop(now, wallMs))
+    if (groups.length > 0 || this.#isTimeEntryDue(now)) this.#propose(groups, answers, now, wallMs)
+    else if (answers.length > 0) this.#confirm(answers)
+  }
+
+  /** An entry of this term was committed and applied: its writers are answered. */
+  committed(index: number): void {
+    const entry = this.#inFlight.shift()
+    assert(entry !== undefined, 'an entry was committed that this leader did not propose', {
+      index,
+    })
+    for (const answer of entry.answers) this.#answer(answer, index)
+  }
+
+  /** A ReadIndex that was asked for by effect `read-index` was confirmed and applied. */
+  readReady(id: number, index: number): boolean {
+    const answers = this.#confirming.get(id)
+    if (answers === undefined) return false
+    this.#confirming.delete(id)
+    for (const answer of answers) this.#answer(answer, index)
+    return true
+  }
+
+  /** No more leading: requests not evaluated are given back, all others are answered. */
+  stop(): readonly Waiting[] {
+    const unknown = new SwarmError(
+      'unavailable',
+      'the leader changed while the request was on its way, outcome unknown: look before trying again',
+    )
+    for (const { answers } of this.#inFlight)
+      for (const answer of answers) this.#refuse(answer.id, unknown)
+    for (const answers of this.#confirming.values())
+      for (const answer of answers) this.#refuse(answer.id, unknown)
+    const waiting = this.#waiting
+    this.#inFlight = []
+    this.#confirming = new Map()
+    this.#waiting = []
+    this.#working.drop()
+    return waiting
+  }
+
+  takeEffects(): readonly WriterEffect[] {
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  #evaluate(
+    groups: (readonly Change[])[],
+    now: number,
+    wallMs: number,
+    managers: readonly ManagerReach[],
+  ): readonly Answer[] {
+    const batch = this.#waiting.splice(0, BATCH_REQUESTS_MAX)
+    return batch.map(({ id, request }) => {
+      const savepoint = this.#working.savepoint()
+      try {
+        const { changes, reply } = this.#config.handle(this.#working.view, request, {
+          now,
+          wallMs,
+          random: this.#config.random,
+          caller: request.caller ?? { nodeId: '', role: 'worker' },
+          managers,
+        })
+        this.#working.apply(changes)
+        if (changes.length > 0) groups.push(changes)
+        return { id, outcome: { ...emptyWriteReply, ...reply } }
+      } catch (error) {
+        this.#working.rollback(savepoint)
+        return { id, outcome: this.#refusalOf(error, request) }
+      }
+    })
+  }
+
+  /** A bug in a handler refuses its request, loudly, and harms nobody else. */
+  #refusalOf(error: unknown, request: WriteRequest): SwarmError {
+    if (error instanceof SwarmError) return error
+    const detail = error instanceof Error ? error.stack : String(error)
+    this.#config.log.error({ request: request.body?.kind, detail }, 'request tripped an assertion')
+    return new SwarmError('internal', 'the request met a bug in tsswarm, see the manager’s log', {
+      cause: error,
+    })
+  }
+
+  /** One control loop's outcome, in groups that must stay in one entry. */
+  #runLoop(now: number, wallMs: number): readonly (readonly Change[])[] {
+    const run = this.#config.leader.runNext({
+      view: this.#working.view,
+      now,
+      wallMs,
+      random: this.#config.random,
+    })
+    if (run === undefined) return []
+    for (const problem of run.outcome.problems ?? [])
+      this.#config.log.error({ loop: run.name, ...problem }, 'object set aside by a control loop')
+    this.#working.apply(run.outcome.changes)
+    return groupBySlot(run.outcome.changes)
+  }
+
+  #propose(
+    groups: readonly (readonly Change[])[],
+    answers: readonly Answer[],
+    now: number,
+    wallMs: number,
+  ): void {
+    for (const group of groups) this.#config.leader.noteChanges(group)
+    const entries = splitChanges(groups)
+    const batches = entries.length === 0 ? [[]] : entries
+    batches.forEach((changes, at) => {
+      const isLast = at === batches.length - 1
+      const id = ++this.#sequence
+      const data = encodeEntry(changes, { timeMs: now, wallMs, digest: this.#digestCheck() })
+      this.#inFlight.push({ proposal: id, answers: isLast ? answers : [] })
+      this.#effects.push({ kind: 'propose', id, term: this.#term, data })
+    })
+    this.#lastTimeMs = now
+  }
+
+  /** Refusals and no change: committed state must be known to be this leader's. */
+  #confirm(answers: readonly Answer[]): void {
+    const id = ++this.#sequence
+    // Answers that rest on proposals in flight come with the last of those.
+    const last = this.#inFlight.at(-1)
+    if (last !== undefined) {
+      this.#inFlight[this.#inFlight.length - 1] = {
+        ...last,
+        answers: [...last.answers, ...answers],
+      }
+      return
+    }
+    this.#confirming.set(id, answers)
+    this.#effects.push({ kind: 'read-index', id })
+  }
+
+  #isTimeEntryDue(now: number): boolean {
+    return this.#config.leader.nextMs() !== undefined && now - this.#lastTimeMs >= TIME_ENTRY_MS
+  }
+
+  #digestCheck(): DigestCheck | undefined {
+    this.#entriesSinceDigest++
+    if (this.#entriesSinceDigest < DIGEST_ENTRIES) return undefined
+    this.#entriesSinceDigest = 0
+    const { index } = this.#config.store.view()
+    return { index, digest: this.#config.store.digest() }
+  }
+
+  #answer(answer: Answer, index: number): void {
+    if (answer.outcome instanceof SwarmError) this.#refuse(answer.id, answer.outcome)
+    else this.#effects.push({ kind: 'answer', id: answer.id, reply: { ...answer.outcome, index } })
+  }
+
+  #refuse(id: number, error: SwarmError): void {
+    this.#effects.push({ kind: 'refuse', id, error })
+  }
+}
+
+/** Whether an error is a bug rather than a refusal. */
+export function isBug(error: unknown): boolean {
+  return error instanceof AssertionError || !(error instanceof SwarmError)
+}
+
+/** Changes of one slot stay together; every other object is a group of its own. */
+function groupBySlot(changes: readonly Change[]): readonly (readonly Change[])[] {
+  const groups = new Map<string, Change[]>()
+  for (const change of changes) {
+    const key =
+      change.kind !== 'remove' && change.table === 'tasks'
+        ? `slot/${change.object.serviceId}/${change.object.slot}/${change.object.slot === 0 ? change.object.nodeId : ''}`
+        : `${change.table}/${change.kind === 'remove' ? change.id : change.object.id}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [change])
+    else group.push(change)
+  }
+  return [...groups.values()]
+}

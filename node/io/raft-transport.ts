@@ -1,0 +1,396 @@
+/**
+ * Raft's messages between managers: mutual TLS on the Raft port, length-prefixed frames, one
+ * connection a direction and peer, and a further one for a snapshot, so that it delays no
+ * heartbeat. It runs in the consensus thread. It decides nothing about messages; it checks that
+ * certificate, member id and each message's sender belong together, drops what a slow peer does
+ * not take (Raft sends again), and says when a peer is connected or gone. Not gRPC: a second copy
+ * of grpc-js in this thread would cost 10 MB and twice the time a message (docs/raft.md).
+ */
+import { connect, createServer, type Server, type TLSSocket } from 'node:tls'
+import type { Log } from '../../lib/log.ts'
+import type { CertificateClaims } from '../../manager/ca/signer.ts'
+import type { Message } from '../../manager/raft/message.ts'
+import { decodeMessage, encodeMessage } from '../../proto/gen/raft.ts'
+import type { Member } from '../../proto/gen/types.ts'
+import { parseAddress } from '../address.ts'
+
+/** A frame of ordinary messages; larger ones end the connection. */
+const FRAME_BYTES_MAX = 64 * 1024 * 1024
+const SNAPSHOT_BYTES_MAX = 1024 * 1024 * 1024
+/** Bytes waiting for one peer's socket; more messages are dropped until it drains. */
+const QUEUE_BYTES_MAX = 32 * 1024 * 1024
+const RECONNECT_MIN_MS = 50
+const RECONNECT_MAX_MS = 1_000
+const PING_MS = 500
+/** A connection without an answer for this long is ended. */
+const SILENCE_MS = 2_000
+const HELLO_BYTES_MAX = 1_024
+
+export type TransportIdentity = {
+  readonly certificatePem: string
+  readonly keyPem: string
+  readonly rootPem: string
+}
+
+export type TransportConfig = {
+  readonly raftId: number
+  readonly clusterId: string
+  readonly listen: string
+  readonly identity: TransportIdentity
+  readonly readClaims: (certificate: Uint8Array) => CertificateClaims
+  readonly log: Log
+  readonly onMessage: (message: Message) => void
+  readonly onPeer: (raftId: number, state: 'connected' | 'closed') => void
+  readonly onUnreachable: (raftId: number) => void
+  readonly onSnapshotSent: (raftId: number, outcome: 'finished' | 'failed') => void
+}
+
+type Peer = {
+  readonly raftId: number
+  addr: string
+  socket: TLSSocket | undefined
+  isReady: boolean
+  retryMs: number
+  retryTimer: NodeJS.Timeout | undefined
+  heardMs: number
+}
+
+/** Frames: length of the rest (4 bytes, big-endian), kind (1 byte), body. */
+const KIND = { hello: 0, message: 1, ping: 2, pong: 3, snapshot: 4 } as const
+
+export class RaftTransport {
+  #config: TransportConfig
+  #identity: TransportIdentity
+  #server: Server | undefined
+  #peers = new Map<number, Peer>()
+  /** Which node each Raft id belongs to; empty until this member knows its group. */
+  #nodeOf = new Map<number, string>()
+  #incoming = new Set<TLSSocket>()
+  #pingTimer: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(config: TransportConfig) {
+    this.#config = config
+    this.#identity = config.identity
+  }
+
+  /** Resolves with the port that is listened on. */
+  async listen(): Promise<number> {
+    const server = createServer({ ...this.#tlsOptions(), requestCert: true }, (socket) =>
+      this.#accept(socket),
+    )
+    this.#server = server
+    server.on('tlsClientError', (error) => {
+      this.#config.log.debug({ error: error.message }, 'raft connection refused')
+    })
+    const { host, port } = parseAddress(this.#config.listen)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port }, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    this.#pingTimer = setInterval(() => this.#ping(), PING_MS)
+    const address = server.address()
+    return typeof address === 'object' && address !== null ? address.port : port
+  }
+
+  /** The group changed: peers are dialled, moved or dropped. */
+  setMembers(members: readonly Member[]): void {
+    this.#nodeOf = new Map(members.map((member) => [member.raftId, member.nodeId]))
+    for (const member of members) {
+      if (member.raftId === this.#config.raftId) continue
+      const known = this.#peers.get(member.raftId)
+      if (known === undefined) this.#dial(this.#addPeer(member.raftId, member.raftAddr))
+      else if (known.addr !== member.raftAddr) {
+        known.addr = member.raftAddr
+        known.socket?.destroy()
+      }
+    }
+    for (const peer of [...this.#peers.values()])
+      if (!this.#nodeOf.has(peer.raftId)) this.#dropPeer(peer)
+  }
+
+  /** A renewed certificate: used for new connections; those of the old one go on. */
+  setIdentity(identity: TransportIdentity): void {
+    this.#identity = identity
+    this.#server?.setSecureContext(this.#tlsOptions())
+  }
+
+  /** Each message is on its way or dropped; a dropped one is reported as unreachable. */
+  send(messages: readonly Message[]): void {
+    const frames = new Map<number, Buffer[]>()
+    for (const message of messages) {
+      if (message.type === 'snapshot') {
+        this.#sendSnapshot(message)
+        continue
+      }
+      const list = frames.get(message.to)
+      const frame = frameOf(KIND.message, encodeMessage(message))
+      if (list === undefined) frames.set(message.to, [frame])
+      else list.push(frame)
+    }
+    for (const [to, list] of frames) {
+      const peer = this.#peers.get(to)
+      const socket = peer?.socket
+      if (!peer?.isReady || socket === undefined || socket.writableLength > QUEUE_BYTES_MAX) {
+        this.#config.onUnreachable(to)
+        continue
+      }
+      socket.write(list.length === 1 && list[0] !== undefined ? list[0] : Buffer.concat(list))
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearInterval(this.#pingTimer)
+    this.#server?.close()
+    for (const socket of this.#incoming) socket.destroy()
+    for (const peer of [...this.#peers.values()]) this.#dropPeer(peer)
+  }
+
+  #tlsOptions(): { cert: string; key: string; ca: string; minVersion: 'TLSv1.3' } {
+    const { certificatePem, keyPem, rootPem } = this.#identity
+    return { cert: certificatePem, key: keyPem, ca: rootPem, minVersion: 'TLSv1.3' }
+  }
+
+  #addPeer(raftId: number, addr: string): Peer {
+    const peer: Peer = {
+      raftId,
+      addr,
+      socket: undefined,
+      isReady: false,
+      retryMs: RECONNECT_MIN_MS,
+      retryTimer: undefined,
+      heardMs: 0,
+    }
+    this.#peers.set(raftId, peer)
+    return peer
+  }
+
+  #dropPeer(peer: Peer): void {
+    this.#peers.delete(peer.raftId)
+    clearTimeout(peer.retryTimer)
+    peer.socket?.destroy()
+  }
+
+  #dial(peer: Peer): void {
+    if (this.#isClosed) return
+    const socket = this.#connect(peer.addr)
+    peer.socket = socket
+    peer.heardMs = performance.now()
+    socket.on('secureConnect', () => {
+      const refusal = this.#refusalOf(socket, peer.raftId)
+      if (refusal !== undefined) {
+        this.#config.log.warn({ peer: peer.raftId, addr: peer.addr, refusal }, 'raft peer refused')
+        socket.destroy()
+        return
+      }
+      socket.write(frameOf(KIND.hello, this.#hello()))
+      peer.isReady = true
+      peer.retryMs = RECONNECT_MIN_MS
+      peer.heardMs = performance.now()
+      this.#config.onPeer(peer.raftId, 'connected')
+    })
+    readFrames(socket, FRAME_BYTES_MAX, () => {
+      peer.heardMs = performance.now()
+    })
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      const wasReady = peer.isReady
+      peer.isReady = false
+      peer.socket = undefined
+      if (wasReady) this.#config.onPeer(peer.raftId, 'closed')
+      if (this.#isClosed || this.#peers.get(peer.raftId) !== peer) return
+      peer.retryTimer = setTimeout(() => this.#dial(peer), peer.retryMs)
+      peer.retryMs = Math.min(peer.retryMs * 2, RECONNECT_MAX_MS)
+    })
+  }
+
+  #connect(addr: string): TLSSocket {
+    const { host, port } = parseAddress(addr)
+    const socket = connect({
+      ...this.#tlsOptions(),
+      host,
+      port,
+      servername: 'swarm-manager',
+      // The name is checked against the member's node id in `#refusalOf`, not against the address.
+      checkServerIdentity: () => undefined,
+    })
+    socket.setNoDelay(true)
+    socket.setTimeout(SILENCE_MS * 5)
+    return socket
+  }
+
+  /** Why the other side is not who it should be; undefined when it is. */
+  #refusalOf(socket: TLSSocket, raftId: number | undefined): string | undefined {
+    if (!socket.authorized) return `not authorized: ${String(socket.authorizationError)}`
+    const certificate = socket.getPeerX509Certificate()
+    if (certificate === undefined) return 'no certificate'
+    const claims = this.#config.readClaims(certificate.raw)
+    if (claims.clusterId !== this.#config.clusterId) return 'certificate of another cluster'
+    if (claims.role !== 'manager') return 'certificate of a worker'
+    const nodeId = raftId === undefined ? undefined : this.#nodeOf.get(raftId)
+    if (nodeId !== undefined && nodeId !== claims.nodeId)
+      return `member ${raftId} is node ${nodeId}, not ${claims.nodeId}`
+    return undefined
+  }
+
+  #hello(): Uint8Array {
+    return Buffer.from(
+      JSON.stringify({ cluster: this.#config.clusterId, from: this.#config.raftId }),
+    )
+  }
+
+  #accept(socket: TLSSocket): void {
+    this.#incoming.add(socket)
+    socket.setNoDelay(true)
+    socket.setTimeout(SILENCE_MS * 5, () => socket.destroy())
+    socket.on('close', () => this.#incoming.delete(socket))
+    socket.on('error', () => socket.destroy())
+    let from: number | undefined
+    readFrames(socket, SNAPSHOT_BYTES_MAX, (kind, body) => {
+      if (from === undefined) {
+        from = kind === KIND.hello ? this.#greet(socket, body) : undefined
+        if (from === undefined) socket.destroy()
+        return
+      }
+      if (kind === KIND.ping) socket.write(frameOf(KIND.pong, NO_BODY))
+      if (kind === KIND.message || kind === KIND.snapshot) this.#deliver(socket, from, body)
+    })
+  }
+
+  /** The Raft id behind a connection, or undefined when it is refused. */
+  #greet(socket: TLSSocket, body: Buffer): number | undefined {
+    const from =
+      body.length <= HELLO_BYTES_MAX ? parseHello(body, this.#config.clusterId) : undefined
+    const refusal =
+      from === undefined ? 'not a greeting of this cluster' : this.#refusalOf(socket, from)
+    if (refusal === undefined) return from
+    this.#config.log.warn({ addr: socket.remoteAddress, refusal }, 'raft connection refused')
+    return undefined
+  }
+
+  #deliver(socket: TLSSocket, from: number, body: Buffer): void {
+    try {
+      const message = decodeMessage(body)
+      if (message.from !== from || message.to !== this.#config.raftId) {
+        this.#config.log.warn(
+          { from, claimed: message.from, to: message.to },
+          'raft message misaddressed',
+        )
+        socket.destroy()
+        return
+      }
+      this.#config.onMessage(message)
+    } catch (error) {
+      this.#config.log.warn({ from, error: String(error) }, 'raft message unreadable')
+      socket.destroy()
+    }
+  }
+
+  /** On a connection of its own, which ends with it. */
+  #sendSnapshot(message: Message): void {
+    const peer = this.#peers.get(message.to)
+    if (peer === undefined) {
+      this.#config.onSnapshotSent(message.to, 'failed')
+      return
+    }
+    let isDone = false
+    const done = (outcome: 'finished' | 'failed'): void => {
+      if (isDone) return
+      isDone = true
+      this.#config.onSnapshotSent(message.to, outcome)
+    }
+    const socket = this.#connect(peer.addr)
+    socket.on('timeout', () => socket.destroy())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => done('failed'))
+    socket.on('secureConnect', () => {
+      if (this.#refusalOf(socket, peer.raftId) !== undefined) {
+        socket.destroy()
+        return
+      }
+      socket.write(frameOf(KIND.hello, this.#hello()))
+      socket.write(frameOf(KIND.snapshot, encodeMessage(message)), () => {
+        done('finished')
+        socket.end()
+      })
+    })
+  }
+
+  #ping(): void {
+    const now = performance.now()
+    for (const peer of this.#peers.values()) {
+      if (!peer.isReady || peer.socket === undefined) continue
+      if (now - peer.heardMs > SILENCE_MS) peer.socket.destroy()
+      else peer.socket.write(frameOf(KIND.ping, NO_BODY))
+    }
+  }
+}
+
+const NO_BODY = new Uint8Array(0)
+
+function frameOf(kind: number, body: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(5 + body.length)
+  frame.writeUInt32BE(body.length + 1, 0)
+  frame[4] = kind
+  frame.set(body, 5)
+  return frame
+}
+
+/** Calls `onFrame` for each whole frame; a too large one ends the connection. */
+function readFrames(
+  socket: TLSSocket,
+  bytesMax: number,
+  onFrame: (kind: number, body: Buffer) => void,
+): void {
+  let chunks: Buffer[] = []
+  let length = 0
+  const peekLength = (): number => {
+    if (length < 4) return Number.POSITIVE_INFINITY
+    if ((chunks[0]?.length ?? 0) < 4) chunks = [Buffer.concat(chunks)]
+    return chunks[0]?.readUInt32BE(0) ?? Number.POSITIVE_INFINITY
+  }
+  socket.on('data', (chunk: Buffer) => {
+    chunks.push(chunk)
+    length += chunk.length
+    let size = peekLength()
+    if (size !== Number.POSITIVE_INFINITY && size > bytesMax) {
+      socket.destroy()
+      return
+    }
+    if (length < 4 + size) return
+    let buffer = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
+    while (buffer.length >= 4) {
+      size = buffer.readUInt32BE(0)
+      if (size < 1 || size > bytesMax) {
+        socket.destroy()
+        return
+      }
+      if (buffer.length < 4 + size) break
+      onFrame(buffer[4] ?? 0, buffer.subarray(5, 4 + size))
+      if (socket.destroyed) return
+      buffer = buffer.subarray(4 + size)
+    }
+    chunks = buffer.length === 0 ? [] : [buffer]
+    length = buffer.length
+  })
+}
+
+function parseHello(body: Buffer, clusterId: string): number | undefined {
+  try {
+    const hello: unknown = JSON.parse(body.toString('utf8'))
+    if (typeof hello !== 'object' || hello === null) return undefined
+    const { cluster, from } = { cluster: undefined, from: undefined, ...hello } as {
+      readonly cluster: unknown
+      readonly from: unknown
+    }
+    return cluster === clusterId && typeof from === 'number' && Number.isSafeInteger(from)
+      ? from
+      : undefined
+  } catch {
+    return undefined
+  }
+}
