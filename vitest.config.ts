@@ -29,5 +29,3 @@ const config: ViteUserConfig = {
 }
 
 export default config
-
-export default config

@@ -20,7 +20,7 @@ const ROOT_LIFE_MS = 20 * 365 * 24 * 3_600_000
 const OU_PREFIX = 'swarm-'
 const DIGEST_LENGTH = 50
 
-x509.cryptoProvider.set(webcrypto as Crypto)
+x509.cryptoProvider.set(webcrypto)
 
 export function newSigner(): Signer {
   return { createRoot, createRequest, sign, readClaims, digest }
