@@ -552,7 +552,7 @@ function docOf(comment: string | undefined): string {
   if (comment === undefined) return ''
   const lines = comment.replaceAll('*/', '* /').split('\n')
   return lines.length === 1
-    ? `/** ${comment} */\n`
+    ? `/** ${lines[0]} */\n`
     : `/**\n${lines.map((line) => ` * ${line}`.trimEnd()).join('\n')}\n */\n`
 }
 

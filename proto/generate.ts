@@ -190,7 +190,7 @@ function messageOf(type: protobuf.Type, names: Names): MessageType {
 
 function fieldOf(field: protobuf.Field, names: Names): Field {
   refuseOptions(field, ['proto3_optional'])
-  if (field.name === '__proto__') throw unsupported(field, 'this name')
+  if (field.delimited) throw unsupported(field, 'a group')
   return {
     name: field.name,
     number: field.id,
