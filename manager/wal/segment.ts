@@ -34,8 +34,8 @@ import {
 
 const SUFFIX = '.segment'
 const NUMBER_DIGITS = 16
-/** More than header and metadata of any segment take up. */
-export const HEAD_BYTES_MAX: number = 64 * 1024
+/** The most that header and metadata of a segment take up: enough for some 400 members. */
+export const HEAD_BYTES_MAX = 4096
 
 /** Who a log belongs to. A Raft id belongs to one data directory (DESIGN section 5). */
 export type WalIdentity = { readonly clusterId: string; readonly raftId: number }
@@ -54,6 +54,8 @@ export type SegmentHead = {
 /** Where a segment's good records end. */
 export type SegmentEnd = {
   readonly offset: number
+  /** Where the last good batch begins; `offset` if there is none. */
+  readonly lastAt: number
   /** The sequence of the record that would follow. */
   readonly nextSequence: number
   /** Whether a torn record stood there; it was never acknowledged. */
@@ -114,6 +116,7 @@ export function readBatches(
   const { path } = head
   const bytes = readFile(disk, path)
   let at = head.batchesAt
+  let lastAt = at
   let sequence = head.firstSequence + 1
   while (sequence !== options.nextFirstSequence) {
     const frame = parseFrame(bytes, at)
@@ -126,14 +129,19 @@ export function readBatches(
         const reason = `records ${sequence} to ${options.nextFirstSequence - 1} are missing`
         throw newDamageError(path, at, reason)
       }
-      return judgeEnd(head, bytes, { at, sequence, frame })
+      return judgeEnd(head, bytes, { at, lastAt, sequence, frame })
     }
     if (frame.type !== 'batch') throw newDamageError(path, at, `a ${frame.type} is not a batch`)
     options.visit(decodeBatch(openRecord(path, head.cipher, { at, frame })), at)
+    lastAt = at
     at = frame.end
     sequence += 1
   }
-  return { offset: at, nextSequence: sequence, isTorn: false }
+  if (parseFrame(bytes, at).kind === 'record') {
+    const reason = `record ${sequence} stands here and in the next segment: two processes wrote`
+    throw newDamageError(path, at, reason)
+  }
+  return { offset: at, lastAt, nextSequence: sequence, isTorn: false }
 }
 
 /** The record's plaintext, or damage. */
@@ -149,43 +157,38 @@ export function openRecord(
   throw newDamageError(path, place.at, `${reason}: the key is another's, or the file was altered`)
 }
 
+type Stop = {
+  readonly at: number
+  readonly lastAt: number
+  readonly sequence: number
+  readonly frame: Exclude<Frame, { kind: 'record' }>
+}
+
 /** The end of the last segment: nothing, a torn record, or damage. */
-function judgeEnd(
-  head: SegmentHead,
-  bytes: Uint8Array,
-  stop: { readonly at: number; readonly sequence: number; readonly frame: Frame },
-): SegmentEnd {
-  const { at, sequence, frame } = stop
+function judgeEnd(head: SegmentHead, bytes: Uint8Array, stop: Stop): SegmentEnd {
+  const { at, lastAt, sequence, frame } = stop
   const { path, metadata } = head
   // Segments get their name when they have their full length already, so no crash shortens one.
   if (bytes.length !== metadata.sizeBytes) {
     const reason = `it is cut off, its length is no longer ${metadata.sizeBytes}`
     throw newDamageError(path, bytes.length, reason)
   }
-  const end = { offset: at, nextSequence: sequence }
+  const end = { offset: at, lastAt, nextSequence: sequence }
   if (isZero(bytes, at, bytes.length)) return { ...end, isTorn: false }
-  switch (frame.kind) {
-    case 'blank': {
-      const follower = findRecord(bytes, at)
-      if (follower === undefined) return { ...end, isTorn: true }
-      const reason = `record ${sequence} is missing, but another follows at byte ${follower}`
-      throw newDamageError(path, at, reason)
-    }
-    case 'bad-body':
-      if (frame.end > bytes.length) break
-      if (!hasZeroSector(bytes, at, frame.end)) break
-      if (!isZero(bytes, frame.end, bytes.length)) break
-      return { ...end, isTorn: true }
-    case 'bad-header':
-      break
-    case 'record':
-      assert(false, 'a good record is not an end', { at })
-      break
-    default:
-      frame satisfies never
+  if (frame.kind === 'blank') {
+    const follower = findRecord(bytes, at)
+    if (follower === undefined) return { ...end, isTorn: true }
+    const reason = `record ${sequence} is missing, but another follows at byte ${follower}`
+    throw newDamageError(path, at, reason)
   }
-  const reason = `the checksum of record ${sequence} is wrong, and it is not torn`
-  throw newDamageError(path, at, reason)
+  if (frame.kind === 'bad-body' && isTorn(bytes, at, frame.end)) return { ...end, isTorn: true }
+  throw newDamageError(path, at, `the checksum of record ${sequence} is wrong, and it is not torn`)
+}
+
+/** The rule for a record whose header is good and whose body is not. */
+function isTorn(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end > bytes.length) return false
+  return hasZeroSector(bytes, start, end) && isZero(bytes, end, bytes.length)
 }
 
 /** The first sector after `at` in which a record begins. */

@@ -14,7 +14,7 @@ import { SwarmError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { encodeBatch, encodeSegmentMetadata, type SnapshotMeta } from '../../proto/gen/wal.ts'
 import { type Entry, type HardState, NONE } from '../raft/message.ts'
-import { encodeRecord } from './record.ts'
+import { encodeRecord, recordBytes } from './record.ts'
 import { liftHardState, type Replayed, replay, type SegmentSummary } from './replay.ts'
 import { type DataKeys, newDamageError, newFileStart } from './seal.ts'
 import {
@@ -128,7 +128,7 @@ export class Wal {
   /** How much of the spare file is zero-filled and safe; undefined: there is none. */
   #spareBytes: number | undefined
   /** Why nothing more may be done; set for good by the first error that is not a full disk. */
-  #failure: SwarmError | undefined
+  #failure: unknown
 
   /** For `openWal`. */
   constructor(disk: Disk, directory: string, options: WalOptions, replayed: Replayed) {
@@ -145,10 +145,18 @@ export class Wal {
     this.#segments = replayed.segments.slice(0, isReplaced ? -1 : undefined)
     this.#number = (last?.head.metadata.number ?? 0) + (isReplaced ? 0 : 1)
     this.#sequence = (isReplaced ? last?.head.firstSequence : last?.end.nextSequence) ?? 1
+    if (last === undefined || isReplaced) {
+      this.#writer = this.#beginSegment(0)
+      return
+    }
+    const { path } = last.head
+    const { lastAt, offset } = last.end
+    // After a kill or a failed sync the last record may stand in the page cache only, and clean.
+    disk.write(path, lastAt, disk.read(path, lastAt, offset - lastAt))
+    disk.sync(path)
     this.#writer = this.#beginSegment(0)
-    if (last === undefined || isReplaced) return
     // Only now: the new segment's first sequence says that what is cut off here was not lost.
-    disk.truncate(last.head.path, last.end.offset)
+    disk.truncate(path, offset)
   }
 
   /** The newest recorded snapshot. */
@@ -293,7 +301,7 @@ export class Wal {
   #beginSegment(plaintextBytes: number): SegmentWriter {
     assert(!this.#isDirty, 'a segment is safe before the next one is begun')
     const segmentBytes = this.#options.segmentBytes ?? SEGMENT_BYTES_DEFAULT
-    const sizeBytes = Math.max(segmentBytes, HEAD_BYTES_MAX + plaintextBytes)
+    const sizeBytes = Math.max(segmentBytes, HEAD_BYTES_MAX + recordBytes(plaintextBytes))
     while (this.#fillSpare(sizeBytes));
     this.#isCommitDeferred = false
     return this.#run(() => this.#nameSpare())
@@ -416,13 +424,13 @@ export class Wal {
     }
   }
 
-  #stop(cause: unknown): SwarmError {
-    const { code, message, facts } =
-      cause instanceof SwarmError ? cause : new SwarmError('internal', String(cause))
-    this.#failure = new SwarmError(code, `the log in "${this.#directory}" stopped: ${message}`, {
-      cause,
-      facts: { ...facts, stopped: true },
-    })
+  /** Nothing more can be done. The error to throw: a bug as it is, a refusal with the log's name. */
+  #stop(cause: unknown): unknown {
+    this.#failure = cause
+    if (!(cause instanceof SwarmError)) return cause
+    const message = `the log in "${this.#directory}" stopped: ${cause.message}`
+    const facts = { ...cause.facts, stopped: true }
+    this.#failure = new SwarmError(cause.code, message, { cause, facts })
     return this.#failure
   }
 

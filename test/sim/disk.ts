@@ -207,6 +207,13 @@ export class SimDisk implements Disk {
     this.#rates = rates
   }
 
+  /** No fault that was injected, no rate and no limit of space holds any more. */
+  heal(): void {
+    this.#faults = []
+    this.#rates = {}
+    this.capacityBytes = Number.POSITIVE_INFINITY
+  }
+
   /** The process dies in the changing operation after `count` more, before, in or after it. */
   dieAfter(count: number): void {
     this.#operationsLeft = count
@@ -224,6 +231,12 @@ export class SimDisk implements Disk {
     this.#syncedNames = new Map(names)
     this.#changes = []
     for (const inode of new Set(this.#names.values())) this.#forget(inode, keep)
+    this.#operationsLeft = Number.POSITIVE_INFINITY
+    this.#isDead = false
+  }
+
+  /** The process is gone, and the machine lives on: all that was written can still be read. */
+  kill(): void {
     this.#operationsLeft = Number.POSITIVE_INFINITY
     this.#isDead = false
   }
