@@ -29,7 +29,8 @@ import {
   type Message,
   type Snapshot,
 } from './raft/message.ts'
-import { RawNode, type Role } from './raft/raw-node.ts'
+import { RawNode } from './raft/raw-node.ts'
+import type { Role } from './raft/state.ts'
 import { MemoryStorage } from './raft/storage.ts'
 
 /** One tick of the consensus loop, in ms; everything below counts in ticks. */
@@ -253,7 +254,7 @@ export class Consensus {
       disableProposalForwarding: true,
       stepDownOnRemoval: true,
       messageBytesMax: MESSAGE_BYTES_MAX,
-      committedBytesPerReadyMax: COMMITTED_BYTES_MAX,
+      committedBytesMax: COMMITTED_BYTES_MAX,
       uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
       inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
     })

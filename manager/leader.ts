@@ -12,15 +12,6 @@ import type { TableName, View } from './store/view.ts'
 
 export type Loop = { readonly name: string; readonly reconcile: Reconcile }
 
-export const TABLE_NAMES: readonly TableName[] = [
-  'clusters',
-  'nodes',
-  'services',
-  'tasks',
-  'secrets',
-  'configs',
-]
-
 /** One reconciler and what it has not seen yet. */
 type LoopState = {
   readonly loop: Loop
@@ -65,6 +56,11 @@ export class Leader {
       state.all = true
       state.ids = new Map()
     }
+  }
+
+  /** The loop of this name will look at everything: what it rests on is not in the store. */
+  wake(name: string): void {
+    for (const state of this.#loops) if (state.loop.name === name) state.all = true
   }
 
   /** Whether a loop has a reason to run at cluster time `now`. */

@@ -6,11 +6,16 @@
  * while it leads. On loss of leadership everything not committed is dropped and answered with
  * "outcome unknown".
  */
-import { AssertionError, assert } from '../lib/assert.ts'
+import { assert } from '../lib/assert.ts'
 import { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { Random } from '../lib/random.ts'
-import { emptyWriteReply, type WriteReply, type WriteRequest } from '../proto/gen/control.ts'
+import {
+  emptyCaller,
+  emptyWriteReply,
+  type WriteReply,
+  type WriteRequest,
+} from '../proto/gen/control.ts'
 import type { DigestCheck } from '../proto/gen/store.ts'
 import type { Leader } from './leader.ts'
 import type { Change } from './store/change.ts'
@@ -23,6 +28,8 @@ import type { View } from './store/view.ts'
 const IN_FLIGHT_MAX = 4
 /** Requests evaluated for one proposal. */
 const BATCH_REQUESTS_MAX = 512
+/** Changes of the control loops after which an entry is proposed before they go on. */
+const LOOP_CHANGES_MAX = 2_000
 /** Requests waiting; more are refused at once. */
 const QUEUE_MAX = 20_000
 /** While a timer is pending an entry is written at least this often, so that time goes on. */
@@ -49,8 +56,15 @@ export type WriterConfig = {
   readonly handle: (view: View, request: WriteRequest, context: HandlerContext) => Handled
 }
 
+export type WriterRun = {
+  readonly monotonicMs: number
+  readonly wallMs: number
+  readonly managers: readonly ManagerReach[]
+  readonly isOver: () => boolean
+}
+
 type Answer = { readonly id: number; readonly outcome: Omit<WriteReply, 'index'> | SwarmError }
-type Waiting = { readonly id: number; readonly request: WriteRequest }
+export type Waiting = { readonly id: number; readonly request: WriteRequest }
 /** An entry on its way through Raft, and who is answered when it is committed. */
 type InFlight = { readonly proposal: number; readonly answers: readonly Answer[] }
 
@@ -115,16 +129,22 @@ export class Writer {
   }
 
   /**
-   * Evaluates what waits, lets one control loop run, and proposes what came of it. Work is bounded:
-   * the caller calls again while `isDue` and its time allow.
+   * Evaluates what waits, runs the control loops that have a reason to, and proposes what came of
+   * it. `isOver` says when the caller's slice of time is used up (DESIGN section 6: 10 ms); what is
+   * left is done by the next call.
    */
-  run(monotonicMs: number, wallMs: number, managers: readonly ManagerReach[]): void {
-    if (!this.isDue(monotonicMs)) return
-    const now = this.clusterMs(monotonicMs)
-    const groups: (readonly Change[])[] = []
-    const answers = this.#evaluate(groups, now, wallMs, managers)
-    groups.push(...this.#runLoop(now, wallMs))
-    if (groups.length > 0 || this.#isTimeEntryDue(now)) this.#propose(groups, answers, now, wallMs)
+  run(options: WriterRun): void {
+    if (!this.isDue(options.monotonicMs)) return
+    const now = this.clusterMs(options.monotonicMs)
+    const answers = this.#evaluate(now, options)
+    for (let changes = 0; changes < LOOP_CHANGES_MAX && !options.isOver(); ) {
+      const count = this.#runLoop(now, options.wallMs)
+      if (count === undefined) break
+      changes += count
+    }
+    const changes = this.#working.takeChanges()
+    if (changes.length > 0 || this.#isTimeEntryDue(now))
+      this.#propose(changes, answers, now, options.wallMs)
     else if (answers.length > 0) this.#confirm(answers)
   }
 
@@ -170,25 +190,20 @@ export class Writer {
     return effects
   }
 
-  #evaluate(
-    groups: (readonly Change[])[],
-    now: number,
-    wallMs: number,
-    managers: readonly ManagerReach[],
-  ): readonly Answer[] {
+  #evaluate(now: number, options: WriterRun): readonly Answer[] {
     const batch = this.#waiting.splice(0, BATCH_REQUESTS_MAX)
     return batch.map(({ id, request }) => {
       const savepoint = this.#working.savepoint()
       try {
         const { changes, reply } = this.#config.handle(this.#working.view, request, {
           now,
-          wallMs,
+          wallMs: options.wallMs,
           random: this.#config.random,
-          caller: request.caller ?? { nodeId: '', role: 'worker' },
-          managers,
+          caller: request.caller ?? emptyCaller,
+          managers: options.managers,
         })
         this.#working.apply(changes)
-        if (changes.length > 0) groups.push(changes)
+        this.#config.leader.noteChanges(changes)
         return { id, outcome: { ...emptyWriteReply, ...reply } }
       } catch (error) {
         this.#working.rollback(savepoint)
@@ -207,35 +222,34 @@ export class Writer {
     })
   }
 
-  /** One control loop's outcome, in groups that must stay in one entry. */
-  #runLoop(now: number, wallMs: number): readonly (readonly Change[])[] {
+  /** One control loop ran: how many changes it made; undefined when none has a reason to run. */
+  #runLoop(now: number, wallMs: number): number | undefined {
     const run = this.#config.leader.runNext({
       view: this.#working.view,
       now,
       wallMs,
       random: this.#config.random,
     })
-    if (run === undefined) return []
+    if (run === undefined) return undefined
     for (const problem of run.outcome.problems ?? [])
       this.#config.log.error({ loop: run.name, ...problem }, 'object set aside by a control loop')
     this.#working.apply(run.outcome.changes)
-    return groupBySlot(run.outcome.changes)
+    this.#config.leader.noteChanges(run.outcome.changes)
+    return run.outcome.changes.length
   }
 
   #propose(
-    groups: readonly (readonly Change[])[],
+    changes: readonly Change[],
     answers: readonly Answer[],
     now: number,
     wallMs: number,
   ): void {
-    for (const group of groups) this.#config.leader.noteChanges(group)
-    const entries = splitChanges(groups)
-    const batches = entries.length === 0 ? [[]] : entries
-    batches.forEach((changes, at) => {
-      const isLast = at === batches.length - 1
+    const split = splitChanges(groupBySlot(changes))
+    const entries = split.length === 0 ? [[]] : split
+    entries.forEach((entry, at) => {
       const id = ++this.#sequence
-      const data = encodeEntry(changes, { timeMs: now, wallMs, digest: this.#digestCheck() })
-      this.#inFlight.push({ proposal: id, answers: isLast ? answers : [] })
+      const data = encodeEntry(entry, { timeMs: now, wallMs, digest: this.#digestCheck() })
+      this.#inFlight.push({ proposal: id, answers: at === entries.length - 1 ? answers : [] })
       this.#effects.push({ kind: 'propose', id, term: this.#term, data })
     })
     this.#lastTimeMs = now
@@ -277,11 +291,6 @@ export class Writer {
   #refuse(id: number, error: SwarmError): void {
     this.#effects.push({ kind: 'refuse', id, error })
   }
-}
-
-/** Whether an error is a bug rather than a refusal. */
-export function isBug(error: unknown): boolean {
-  return error instanceof AssertionError || !(error instanceof SwarmError)
 }
 
 /** Changes of one slot stay together; every other object is a group of its own. */

@@ -1,0 +1,57 @@
+/**
+ * Joining the Raft group: which membership change a node's request means (DESIGN section 5,
+ * identity). A Raft id belongs to one data directory: a node that comes back with the directory it
+ * had keeps its id and at most changes its address; one with an empty directory gets a new id, and
+ * its old member goes in the same joint change.
+ */
+import { SwarmError } from '../lib/errors.ts'
+import type { Random } from '../lib/random.ts'
+import type { Caller, MemberJoin } from '../proto/gen/control.ts'
+import type { Member } from '../proto/gen/types.ts'
+import type { MembershipChange } from './consensus.ts'
+import type { View } from './store/view.ts'
+
+export type JoinPlan = {
+  readonly member: Member
+  /** Undefined when the member is there already as it should be. */
+  readonly change: MembershipChange | undefined
+}
+
+export function planMemberJoin(
+  view: View,
+  request: MemberJoin,
+  options: {
+    readonly caller: Caller
+    readonly members: readonly Member[]
+    readonly random: Random
+  },
+): JoinPlan {
+  const { nodeId, raftAddr, addr } = request
+  const node = view.nodes.get(nodeId)
+  if (options.caller.nodeId !== nodeId)
+    throw new SwarmError('permission-denied', 'a node may join the managers only for itself')
+  if (node?.spec?.role !== 'manager')
+    throw new SwarmError(
+      'failed-precondition',
+      `node ${nodeId} is not to be a manager: promote it first`,
+    )
+  const known = options.members.find((member) => member.nodeId === nodeId)
+  if (known !== undefined && known.raftId === request.raftId) {
+    const member: Member = { raftId: known.raftId, nodeId, raftAddr, addr }
+    const isSame = known.raftAddr === raftAddr && known.addr === addr
+    return { member, change: isSame ? undefined : { kind: 'update', member } }
+  }
+  const member: Member = { raftId: newRaftId(options), nodeId, raftAddr, addr }
+  return { member, change: { kind: 'add', member, replaces: known?.raftId } }
+}
+
+/** A Raft id below 2^53 that no member has; the range makes an earlier one's return improbable. */
+export function newRaftId(options: {
+  readonly members: readonly Member[]
+  readonly random: Random
+}): number {
+  for (;;) {
+    const id = options.random.integer(2 ** 20) * 2 ** 32 + options.random.integer(2 ** 32)
+    if (id > 0 && !options.members.some((member) => member.raftId === id)) return id
+  }
+}
