@@ -54,8 +54,10 @@ export function changeSimply(
   const draft = newDraft(membership)
   applyChanges(draft, changes, tracking)
   if (draft.voters.size === 0) return 'all-voters-removed'
-  const changed = draft.voters.symmetricDifference(new Set(membership.confState.voters))
-  return changed.size > 1 ? 'several-voters' : finish(draft)
+  const before = membership.confState.voters
+  const removed = before.filter((id) => !draft.voters.has(id)).length
+  const added = draft.voters.size + removed - before.length
+  return added + removed > 1 ? 'several-voters' : finish(draft)
 }
 
 /** The old voters become the outgoing half, and the changes are made to the incoming one. */
