@@ -6,12 +6,50 @@
  * leader (`node-status.ts`); writes are evaluated there (`handlers.ts`). DESIGN section 7,
  * docs/sessions.md.
  */
-import type { SwarmError } from '../../lib/errors.ts'
+import { defined } from '../../lib/assert.ts'
+import { type Code, SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
+import { Outbox } from '../../lib/outbox.ts'
+import { compareMarks, ZERO_MARK } from '../../proto/assignment-mark.ts'
 import type { RelayReply, RelayRequest, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
-import type { AgentCommand, AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
+import type {
+  AgentCommand,
+  AgentMessage,
+  Goodbye,
+  Hello,
+  ManagerAddress,
+  SessionMessage,
+  StatusBatch,
+} from '../../proto/gen/dispatcher.ts'
+import type { NodeDescription } from '../../proto/gen/objects.ts'
 import type { Change } from '../store/change.ts'
 import type { View } from '../store/view.ts'
+import { findEpoch } from './assignments.ts'
+import { STATUS_UPDATES_MAX } from './handlers.ts'
+import { Lane } from './lane.ts'
+import { Reads } from './reads.ts'
+import { Relay } from './relay.ts'
+import { heartbeatPeriodOf, listManagers, newSession, type Session, tellNews } from './session.ts'
+
+/** More streams than this are refused: `resource-exhausted`. */
+const SESSIONS_MAX = 20_000
+/** Writes in flight: the leader commits them in groups, the rest wait here. */
+const REGISTRATIONS_MAX = 64
+const REPORTS_MAX = 256
+/** After a write failed in a way that passes (no leader), its lane rests for this long. */
+const WRITE_RETRY_MS = 250
+/** A goodbye that could not be written for this long is given up: the node will be missed. */
+const LEAVE_TIMEOUT_MS = 10_000
+/** Changes for a node travel together: at most this long, or this many. */
+const ASSIGNMENT_INTERVAL_MS = 100
+const ASSIGNMENT_CHANGES_MAX = 100
+/** A stream must say hello, and the own store must catch up, within this time. */
+const PHASE_TIMEOUT_MS = 10_000
+/** A stream that is silent, or takes nothing, for so many heartbeat periods is closed. */
+const SILENT_PERIODS = 5
+/** Sessions end after this long without a leader: an election timeout. */
+const LEADERLESS_MS = 1_000
+const EXPIRE_INTERVAL_MS = 1_000
 
 export type DispatcherInput =
   /** A stream was opened by the node that its certificate names. `session` is never used again. */
@@ -33,11 +71,7 @@ export type DispatcherInput =
   | { readonly kind: 'reset'; readonly view: View }
   /** What this manager's consensus knows of the leader; at start and at each change. */
   | { readonly kind: 'leader'; readonly term: number; readonly isKnown: boolean }
-  | {
-      readonly kind: 'write-done'
-      readonly id: number
-      readonly outcome: WriteReply | SwarmError
-    }
+  | { readonly kind: 'write-done'; readonly id: number; readonly outcome: WriteOutcome }
   /** `reply` is undefined when no leader answered. */
   | { readonly kind: 'relay-done'; readonly id: number; readonly reply: RelayReply | undefined }
   /** `index` is undefined when the read was refused. */
@@ -50,10 +84,18 @@ export type DispatcherInput =
       readonly command: AgentCommand
     }
 
+export type WriteOutcome =
+  | { readonly kind: 'committed'; readonly reply: WriteReply }
+  | { readonly kind: 'refused'; readonly error: SwarmError }
+
 export type DispatcherOutput =
   | { readonly kind: 'send'; readonly session: number; readonly message: SessionMessage }
-  /** The stream ends with `reason` as its status; no `closed` is expected for it. */
-  | { readonly kind: 'close'; readonly session: number; readonly reason: SwarmError }
+  /** The stream ends, with `reason` as its status if there is one; no `closed` is expected. */
+  | {
+      readonly kind: 'close'
+      readonly session: number
+      readonly reason: SwarmError | undefined
+    }
   /** To be evaluated on the leader, answered by `write-done` whatever happens. */
   | { readonly kind: 'write'; readonly id: number; readonly request: WriteRequest }
   /** To the leader (`NodeStatus.relay` there), answered by `relay-done` whatever happens. */
@@ -75,15 +117,691 @@ export type DispatcherOptions = {
 export type DispatcherStatus = {
   readonly sessions: number
   readonly runningSessions: number
-  readonly assignmentsSent: number
+  /** Sessions that wait for their turn to register. */
+  readonly registrationsWaiting: number
 }
 
-export declare class Dispatcher {
-  constructor(options: DispatcherOptions)
-  step(input: DispatcherInput): void
+/** A goodbye that is being written; it outlives its stream. */
+type Leave = {
+  readonly session: number
+  readonly nodeId: string
+  readonly instance: string
+  readonly returnMs: number
+  readonly untilMs: number
+}
+
+/** What a write in flight is for. */
+type Job =
+  | {
+      readonly kind: 'register'
+      readonly session: number
+      readonly description: NodeDescription
+    }
+  | { readonly kind: 'report'; readonly session: number; readonly batch: StatusBatch }
+  | { readonly kind: 'leave'; readonly key: number }
+
+export class Dispatcher {
+  readonly #raftId: number
+  readonly #log: Log
+  readonly #outbox = new Outbox<DispatcherOutput>()
+  #nowMs: number
+  #view: View
+  #managers: readonly ManagerAddress[]
+
+  #sessions = new Map<number, Session>()
+  /** Node → its session. Invariant: that session has said hello. */
+  #byNode = new Map<string, Session>()
+  #catchingUp = new Set<Session>()
+  /** Sessions with assignments to send. */
+  #due = new Set<Session>()
+
+  #reads = new Reads()
+  #relay = new Relay()
+  #registrations = new Lane(REGISTRATIONS_MAX)
+  #reports = new Lane(REPORTS_MAX)
+  #leaving = new Lane(REGISTRATIONS_MAX)
+  #leaves = new Map<number, Leave>()
+  #writes = new Map<number, Job>()
+  #lastWriteId = 0
+
+  /** The newest term that was heard of. */
+  #term = 0
+  /** Monotonic, ms, since when no leader is known; undefined while one is. */
+  #leaderlessMs: number | undefined
+  #expiredMs: number
+
+  constructor(options: DispatcherOptions) {
+    this.#raftId = options.raftId
+    this.#log = options.log
+    this.#nowMs = options.nowMs
+    this.#view = options.view
+    this.#managers = listManagers(options.view)
+    this.#leaderlessMs = options.nowMs
+    this.#expiredMs = options.nowMs
+  }
+
+  /** Takes the input in; what follows from it comes out of `ready()`. */
+  step(input: DispatcherInput): void {
+    switch (input.kind) {
+      case 'opened':
+        this.#open(input)
+        break
+      case 'received':
+        this.#receive(input.session, input.message)
+        break
+      case 'closed':
+        this.#forget(input.session)
+        break
+      case 'blocked':
+        this.#block(input.session)
+        break
+      case 'drained':
+        this.#drain(input.session)
+        break
+      case 'applied':
+        this.#apply(input.view, input.changes)
+        break
+      case 'reset':
+        this.#reset(input.view)
+        break
+      case 'leader':
+        this.#term = Math.max(this.#term, input.term)
+        this.#leaderlessMs = input.isKnown ? undefined : (this.#leaderlessMs ?? this.#nowMs)
+        break
+      case 'write-done':
+        this.#finishWrite(input.id, input.outcome)
+        break
+      case 'relay-done':
+        this.#finishRelay(input.id, input.reply)
+        break
+      case 'read-index-done':
+        this.#finishRead(input.id, input.index)
+        break
+      case 'command':
+        this.#command(input.id, input.nodeId, input.command)
+        break
+      default:
+        input satisfies never
+    }
+    this.#ask()
+  }
+
   /** `nowMs` is monotonic; to be called every 50 ms or so, and before the inputs of a round. */
-  tick(nowMs: number): void
-  ready(): readonly DispatcherOutput[] | undefined
-  advance(outputs: readonly DispatcherOutput[]): void
-  status(): DispatcherStatus
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs
+    this.#endLeaderless()
+    this.#expire()
+    this.#relayHeartbeats()
+    for (const session of this.#due) this.#sendAssignments(session)
+    this.#ask()
+  }
+
+  ready(): readonly DispatcherOutput[] | undefined {
+    return this.#outbox.ready()
+  }
+
+  advance(outputs: readonly DispatcherOutput[]): void {
+    this.#outbox.advance(outputs)
+  }
+
+  status(): DispatcherStatus {
+    let runningSessions = 0
+    for (const session of this.#sessions.values())
+      if (session.phase === 'running') runningSessions += 1
+    return {
+      sessions: this.#sessions.size,
+      runningSessions,
+      registrationsWaiting: this.#registrations.waiting,
+    }
+  }
+
+  // ── the life of a session ──────────────────────────────────────────────────────────────────
+
+  #open(opened: Extract<DispatcherInput, { kind: 'opened' }>): void {
+    const refusal = this.#openRefusal()
+    if (refusal !== undefined)
+      this.#outbox.push({ kind: 'close', session: opened.session, reason: refusal })
+    else this.#sessions.set(opened.session, newSession(opened, this.#nowMs))
+  }
+
+  #openRefusal(): SwarmError | undefined {
+    if (this.#isLeaderless()) return noLeader()
+    if (this.#sessions.size < SESSIONS_MAX) return undefined
+    return new SwarmError(
+      'resource-exhausted',
+      `this manager holds ${SESSIONS_MAX} sessions already: try another one`,
+      { retriable: true },
+    )
+  }
+
+  #receive(id: number, message: AgentMessage): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined || session.phase === 'leaving') return
+    session.heardMs = this.#nowMs
+    const body = message.body
+    // A newer agent may say more than this manager understands.
+    if (body === undefined) return
+    if ((body.kind === 'hello') !== (session.phase === 'opened')) {
+      this.#close(session, 'invalid-argument', 'a session begins with one hello, and only one')
+      return
+    }
+    switch (body.kind) {
+      case 'hello':
+        this.#hello(session, body.hello)
+        break
+      case 'heartbeat':
+        this.#heartbeat(session, body.heartbeat.sequence)
+        break
+      case 'statuses':
+        this.#report(session, body.statuses)
+        break
+      case 'description':
+        this.#describe(session, body.description.description)
+        break
+      case 'goodbye':
+        this.#goodbye(session, body.goodbye)
+        break
+      default:
+        body satisfies never
+    }
+  }
+
+  #hello(session: Session, hello: Hello): void {
+    if (hello.instance === '' || hello.description === undefined) {
+      this.#close(session, 'invalid-argument', 'hello must name an instance and describe the node')
+      return
+    }
+    const replaced = this.#byNode.get(session.nodeId)
+    if (replaced !== undefined)
+      this.#close(replaced, 'aborted', `node ${session.nodeId} opened a newer session here`)
+    this.#byNode.set(session.nodeId, session)
+    session.hello = hello
+    session.description = hello.description
+    session.phase = 'confirming'
+    this.#reads.add(session.id)
+    this.#log.debug(
+      { node: session.nodeId, instance: hello.instance, tasks: hello.taskIds.length },
+      'session opened',
+    )
+  }
+
+  #finishRead(id: number, index: number | undefined): void {
+    if (index === undefined) {
+      this.#reads.fail(id, this.#nowMs)
+      return
+    }
+    for (const sessionId of this.#reads.finish(id)) {
+      const session = this.#sessions.get(sessionId)
+      if (session === undefined || session.phase !== 'confirming') continue
+      session.phase = 'catching-up'
+      session.phaseMs = this.#nowMs
+      session.catchUpIndex = index
+      this.#catchingUp.add(session)
+      this.#catchUp(session)
+    }
+  }
+
+  /** No step back: the own store must have what the cluster and the agent have seen. */
+  #catchUp(session: Session): void {
+    const epoch = findEpoch(this.#view)
+    if (this.#view.index < session.catchUpIndex || epoch === undefined) return
+    const seen = session.hello?.seen ?? ZERO_MARK
+    if (seen.epoch > epoch) {
+      this.#close(
+        session,
+        'failed-precondition',
+        `node ${session.nodeId} has seen epoch ${seen.epoch} of the cluster, this manager is in epoch ${epoch}: it must join the cluster anew`,
+      )
+      return
+    }
+    if (compareMarks(seen, { epoch, index: this.#view.index }) > 0) {
+      session.catchUpIndex = seen.index
+      return
+    }
+    if (this.#view.nodes.get(session.nodeId) === undefined) {
+      this.#close(session, 'not-found', `node ${session.nodeId} is not part of the swarm`)
+      return
+    }
+    this.#catchingUp.delete(session)
+    session.phase = 'registering'
+    this.#registrations.add(session.id)
+  }
+
+  #begin(session: Session): void {
+    session.phase = 'running'
+    this.#tell(session)
+    this.#due.add(session)
+    this.#sendAssignments(session)
+    this.#log.debug({ node: session.nodeId, session: session.id }, 'session running')
+  }
+
+  #close(session: Session, code: Code, message: string): void {
+    this.#end(session, new SwarmError(code, message, { retriable: code === 'unavailable' }))
+  }
+
+  #end(session: Session, reason: SwarmError | undefined): void {
+    this.#outbox.push({ kind: 'close', session: session.id, reason })
+    if (reason !== undefined)
+      this.#log.debug(
+        { node: session.nodeId, session: session.id, reason: reason.message },
+        'session closed',
+      )
+    this.#forget(session.id)
+  }
+
+  #forget(id: number): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    this.#sessions.delete(id)
+    if (this.#byNode.get(session.nodeId) === session) this.#byNode.delete(session.nodeId)
+    this.#catchingUp.delete(session)
+    this.#due.delete(session)
+    this.#reads.remove(id)
+    this.#relay.forget(id)
+    this.#registrations.remove(id)
+    this.#reports.remove(id)
+  }
+
+  // ── what time does ─────────────────────────────────────────────────────────────────────────
+
+  #isLeaderless(): boolean {
+    return this.#leaderlessMs !== undefined && this.#nowMs - this.#leaderlessMs >= LEADERLESS_MS
+  }
+
+  #endLeaderless(): void {
+    if (this.#sessions.size === 0 || !this.#isLeaderless()) return
+    for (const session of [...this.#sessions.values()]) this.#end(session, noLeader())
+  }
+
+  #expire(): void {
+    if (this.#nowMs - this.#expiredMs < EXPIRE_INTERVAL_MS) return
+    this.#expiredMs = this.#nowMs
+    const silentMs = SILENT_PERIODS * heartbeatPeriodOf(this.#view)
+    for (const session of [...this.#sessions.values()]) {
+      const reason = this.#expiry(session, silentMs)
+      if (reason !== undefined) this.#close(session, 'unavailable', reason)
+    }
+    for (const [key, leave] of this.#leaves)
+      if (leave.untilMs <= this.#nowMs && !this.#leaving.isInFlight(key)) this.#finishLeave(key)
+  }
+
+  /** Why the session must end now. */
+  #expiry(session: Session, silentMs: number): string | undefined {
+    const node = `node ${session.nodeId}`
+    if (session.phase === 'opened')
+      return this.#nowMs - session.phaseMs >= PHASE_TIMEOUT_MS ? `${node} said no hello` : undefined
+    if (session.phase === 'catching-up' && this.#nowMs - session.phaseMs >= PHASE_TIMEOUT_MS)
+      return `this manager has applied index ${this.#view.index}, ${node} needs ${session.catchUpIndex}: try another one`
+    if (session.blockedMs !== undefined && this.#nowMs - session.blockedMs >= silentMs)
+      return `${node} takes no messages`
+    if (session.phase !== 'leaving' && this.#nowMs - session.heardMs >= silentMs)
+      return `${node} was not heard for ${silentMs} ms`
+    return undefined
+  }
+
+  // ── heartbeats ─────────────────────────────────────────────────────────────────────────────
+
+  #heartbeat(session: Session, sequence: number): void {
+    // From hello on, so that no node is down because many wait for their registration.
+    this.#relay.note(session.id, sequence)
+    if (this.#needsRegistration(session)) this.#registrations.add(session.id)
+  }
+
+  /**
+   * Its node was turned down or disconnected after it registered, and yet it lives. Asked at a
+   * heartbeat only: of a dead agent's session none comes.
+   */
+  #needsRegistration(session: Session): boolean {
+    if (session.phase !== 'running' || this.#view.index < session.registeredIndex) return false
+    const node = this.#view.nodes.get(session.nodeId)
+    return node !== undefined && node.status?.state !== 'ready'
+  }
+
+  #relayHeartbeats(): void {
+    if (this.#leaderlessMs !== undefined) return
+    const batch = this.#relay.take(this.#nowMs)
+    if (batch === undefined) return
+    const heartbeats = [...batch.heartbeats.keys()].flatMap((id) => {
+      const session = this.#sessions.get(id)
+      const instance = session?.hello?.instance
+      return session === undefined || instance === undefined
+        ? []
+        : [{ nodeId: session.nodeId, instance }]
+    })
+    this.#outbox.push({
+      kind: 'relay',
+      id: batch.id,
+      request: { holder: this.#raftId, heartbeats },
+    })
+  }
+
+  #finishRelay(id: number, reply: RelayReply | undefined): void {
+    // A leader of an older term does not know that it was deposed.
+    const isAnswer = reply !== undefined && reply.term >= this.#term
+    const heartbeats = this.#relay.finish(id, isAnswer ? 'answered' : 'lost')
+    if (!isAnswer || heartbeats === undefined) return
+    this.#term = reply.term
+    const refused = new Map(
+      reply.refusals.map((refusal) => [`${refusal.nodeId}/${refusal.instance}`, refusal.reason]),
+    )
+    for (const [sessionId, sequence] of heartbeats) {
+      const session = this.#sessions.get(sessionId)
+      if (session === undefined) continue
+      const reason = refused.get(`${session.nodeId}/${session.hello?.instance ?? ''}`)
+      if (reason !== undefined) this.#close(session, 'permission-denied', reason)
+      else
+        this.#send(session, {
+          kind: 'heartbeatAck',
+          heartbeatAck: { sequence, mark: session.assignments.mark },
+        })
+    }
+  }
+
+  // ── writes ─────────────────────────────────────────────────────────────────────────────────
+
+  #describe(session: Session, description: NodeDescription | undefined): void {
+    if (description === undefined) return
+    session.description = description
+    if (session.phase === 'running') this.#registrations.add(session.id)
+  }
+
+  #report(session: Session, batch: StatusBatch): void {
+    if (batch.updates.length > STATUS_UPDATES_MAX) {
+      const text = `a batch of ${batch.updates.length} statuses is more than ${STATUS_UPDATES_MAX}`
+      this.#close(session, 'invalid-argument', text)
+      return
+    }
+    const known = session.held ?? session.reporting
+    if (session.phase !== 'running' || batch.sequence <= session.reportedSequence) return
+    if (known !== undefined && batch.sequence <= known.sequence) return
+    // A batch holds all that is not acknowledged, so the newest replaces what waits.
+    if (session.reporting !== undefined && this.#reports.isInFlight(session.id))
+      session.held = batch
+    else session.reporting = batch
+    this.#reports.add(session.id)
+  }
+
+  #goodbye(session: Session, goodbye: Goodbye): void {
+    const key = session.id
+    session.phase = 'leaving'
+    this.#relay.forget(session.id)
+    this.#registrations.remove(session.id)
+    this.#leaves.set(key, {
+      session: session.id,
+      nodeId: session.nodeId,
+      instance: session.hello?.instance ?? '',
+      returnMs: goodbye.returnMs,
+      untilMs: this.#nowMs + LEAVE_TIMEOUT_MS,
+    })
+    this.#leaving.add(key)
+  }
+
+  #finishLeave(key: number): void {
+    const leave = this.#leaves.get(key)
+    this.#leaves.delete(key)
+    this.#leaving.remove(key)
+    const session = leave === undefined ? undefined : this.#sessions.get(leave.session)
+    if (session !== undefined) this.#end(session, undefined)
+  }
+
+  /** Asks for what may be asked for now. */
+  #ask(): void {
+    const read = this.#reads.take(this.#nowMs)
+    if (read !== undefined) this.#outbox.push({ kind: 'read-index', id: read })
+    for (;;) {
+      const job = this.#nextJob()
+      if (job === undefined) return
+      this.#lastWriteId += 1
+      this.#writes.set(this.#lastWriteId, job)
+      this.#outbox.push({ kind: 'write', id: this.#lastWriteId, request: this.#requestOf(job) })
+    }
+  }
+
+  #nextJob(): Job | undefined {
+    const leave = this.#leaving.take(this.#nowMs)
+    if (leave !== undefined) return { kind: 'leave', key: leave }
+    const registration = this.#registrations.take(this.#nowMs)
+    if (registration !== undefined) {
+      const session = this.#getSession(registration)
+      const description = defined(session.description, 'a session that registers was described')
+      return { kind: 'register', session: registration, description }
+    }
+    const report = this.#reports.take(this.#nowMs)
+    if (report === undefined) return undefined
+    const batch = defined(this.#getSession(report).reporting, 'a report has a batch')
+    return { kind: 'report', session: report, batch }
+  }
+
+  #requestOf(job: Job): WriteRequest {
+    switch (job.kind) {
+      case 'register': {
+        const session = this.#getSession(job.session)
+        const hello = defined(session.hello, 'a session that registers said hello')
+        return this.#request(session.nodeId, {
+          kind: 'nodeRegister',
+          nodeRegister: {
+            nodeId: session.nodeId,
+            instance: hello.instance,
+            bootId: hello.bootId,
+            description: job.description,
+            addr: session.peerAddr,
+            holder: this.#raftId,
+          },
+        })
+      }
+      case 'report': {
+        const { nodeId, hello } = this.#getSession(job.session)
+        return this.#request(nodeId, {
+          kind: 'statusReport',
+          statusReport: { nodeId, instance: hello?.instance ?? '', updates: job.batch.updates },
+        })
+      }
+      case 'leave': {
+        const leave = defined(this.#leaves.get(job.key), 'a leave in its lane is known')
+        return this.#request(leave.nodeId, {
+          kind: 'nodeLeave',
+          nodeLeave: {
+            nodeId: leave.nodeId,
+            announceReturn: leave.returnMs > 0,
+            returnMs: leave.returnMs,
+          },
+        })
+      }
+      default:
+        return job satisfies never
+    }
+  }
+
+  #request(nodeId: string, body: WriteRequest['body']): WriteRequest {
+    const role = this.#view.nodes.get(nodeId)?.certificateRole ?? 'worker'
+    return { caller: { nodeId, role }, body }
+  }
+
+  #finishWrite(id: number, outcome: WriteOutcome): void {
+    const job = this.#writes.get(id)
+    if (job === undefined) return
+    this.#writes.delete(id)
+    switch (job.kind) {
+      case 'register':
+        this.#finishRegistration(job, outcome)
+        break
+      case 'report':
+        this.#finishReport(job, outcome)
+        break
+      case 'leave':
+        this.#finishLeaving(job.key, outcome)
+        break
+      default:
+        job satisfies never
+    }
+  }
+
+  #finishRegistration(job: Extract<Job, { kind: 'register' }>, outcome: WriteOutcome): void {
+    this.#registrations.done(job.session)
+    const session = this.#sessions.get(job.session)
+    if (session === undefined || session.phase === 'leaving') return
+    if (outcome.kind === 'refused') {
+      this.#retry(this.#registrations, session, outcome.error)
+      return
+    }
+    session.registeredIndex = outcome.reply.index
+    if (session.description !== job.description) this.#registrations.add(session.id)
+    if (session.phase === 'registering') this.#begin(session)
+  }
+
+  #finishReport(job: Extract<Job, { kind: 'report' }>, outcome: WriteOutcome): void {
+    this.#reports.done(job.session)
+    const session = this.#sessions.get(job.session)
+    if (session === undefined || session.phase === 'leaving') {
+      this.#reports.remove(job.session)
+      return
+    }
+    if (outcome.kind === 'refused') {
+      session.reporting = session.held ?? job.batch
+      session.held = undefined
+      this.#retry(this.#reports, session, outcome.error)
+      return
+    }
+    session.reportedSequence = job.batch.sequence
+    session.reporting = session.held
+    session.held = undefined
+    if (session.reporting === undefined) this.#reports.remove(session.id)
+    this.#send(session, { kind: 'statusAck', statusAck: { sequence: job.batch.sequence } })
+  }
+
+  #finishLeaving(key: number, outcome: WriteOutcome): void {
+    this.#leaving.done(key)
+    const isLate = (this.#leaves.get(key)?.untilMs ?? 0) <= this.#nowMs
+    if (outcome.kind === 'refused' && isPassing(outcome.error) && !isLate) {
+      this.#leaving.rest(this.#nowMs + WRITE_RETRY_MS)
+      this.#leaving.add(key)
+    } else this.#finishLeave(key)
+  }
+
+  /** Another try when the failure passes (writes of agents may be repeated); else the session ends. */
+  #retry(lane: Lane, session: Session, error: SwarmError): void {
+    if (isPassing(error)) {
+      lane.rest(this.#nowMs + WRITE_RETRY_MS)
+      lane.add(session.id)
+    } else this.#end(session, error)
+  }
+
+  // ── what nodes are told ────────────────────────────────────────────────────────────────────
+
+  #apply(view: View, changes: readonly Change[]): void {
+    const before = this.#view
+    this.#view = view
+    let isClusterChanged = false
+    let isMemberChanged = false
+    const touched = new Set<Session>()
+    for (const change of changes) {
+      const id = change.kind === 'remove' ? change.id : change.object.id
+      if (change.table === 'tasks') {
+        const nodeId = view.tasks.get(id)?.nodeId ?? before.tasks.get(id)?.nodeId ?? ''
+        const session = this.#byNode.get(nodeId)
+        if (session?.phase !== 'running') continue
+        session.assignments.touch(id)
+        this.#due.add(session)
+        touched.add(session)
+      } else if (change.table === 'nodes') {
+        isMemberChanged ||=
+          before.nodes.get(id)?.member !== undefined || view.nodes.get(id)?.member !== undefined
+        const session = this.#byNode.get(id)
+        if (session !== undefined) this.#tell(session)
+      } else if (change.table === 'clusters') isClusterChanged = true
+    }
+    if (isMemberChanged || isClusterChanged) this.#tellAll()
+    for (const session of touched) this.#sendAssignments(session)
+    for (const session of this.#catchingUp) this.#catchUp(session)
+  }
+
+  #reset(view: View): void {
+    this.#view = view
+    this.#tellAll()
+    for (const session of [...this.#byNode.values()]) {
+      if (session.phase !== 'running') continue
+      session.assignments.touchAll(view)
+      this.#due.add(session)
+      this.#sendAssignments(session)
+    }
+    for (const session of this.#catchingUp) this.#catchUp(session)
+  }
+
+  #tellAll(): void {
+    const managers = listManagers(this.#view)
+    if (JSON.stringify(managers) !== JSON.stringify(this.#managers)) this.#managers = managers
+    for (const session of [...this.#byNode.values()]) this.#tell(session)
+  }
+
+  #tell(session: Session): void {
+    if (session.phase !== 'running') return
+    if (this.#view.nodes.get(session.nodeId) === undefined) {
+      this.#close(session, 'not-found', `node ${session.nodeId} was removed from the swarm`)
+      return
+    }
+    for (const body of tellNews(session, this.#view, this.#managers)) this.#send(session, body)
+  }
+
+  /** At once when the last ones are long ago; then at the pace of the interval. */
+  #sendAssignments(session: Session): void {
+    if (session.phase !== 'running' || session.blockedMs !== undefined) return
+    const { assignments } = session
+    const isPaced =
+      this.#nowMs - session.assignedMs < ASSIGNMENT_INTERVAL_MS &&
+      assignments.touched < ASSIGNMENT_CHANGES_MAX
+    if (isPaced) return
+    this.#due.delete(session)
+    if (assignments.isBehind(this.#view)) {
+      this.#close(session, 'unavailable', 'the store of this manager went back: try another one')
+      return
+    }
+    const message = assignments.next(this.#view)
+    if (message === undefined) return
+    session.assignedMs = this.#nowMs
+    this.#send(session, { kind: 'assignments', assignments: message })
+  }
+
+  #command(id: number, nodeId: string, command: AgentCommand): void {
+    const session = this.#byNode.get(nodeId)
+    const isDelivered = session?.phase === 'running' && session.blockedMs === undefined
+    if (session !== undefined && isDelivered) this.#send(session, { kind: 'command', command })
+    this.#outbox.push({ kind: 'command-done', id, isDelivered })
+  }
+
+  #block(id: number): void {
+    const session = this.#sessions.get(id)
+    if (session !== undefined) session.blockedMs ??= this.#nowMs
+  }
+
+  #drain(id: number): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    session.blockedMs = undefined
+    if (this.#due.has(session)) this.#sendAssignments(session)
+  }
+
+  #send(session: Session, body: SessionMessage['body']): void {
+    this.#outbox.push({ kind: 'send', session: session.id, message: { body } })
+  }
+
+  #getSession(id: number): Session {
+    return defined(this.#sessions.get(id), 'a session in a lane is open')
+  }
+}
+
+function noLeader(): SwarmError {
+  return new SwarmError('unavailable', 'this manager knows no leader: try another one', {
+    retriable: true,
+  })
+}
+
+/** Whether the same write may succeed later. */
+function isPassing(error: SwarmError): boolean {
+  return (
+    error.retriable ||
+    error.code === 'unavailable' ||
+    error.code === 'deadline-exceeded' ||
+    error.code === 'aborted' ||
+    error.code === 'resource-exhausted'
+  )
 }

@@ -1,0 +1,128 @@
+/**
+ * Handlers of what agents have written through their sessions: a node registers, reports statuses
+ * of its tasks, leaves. They run on the leader and may all be repeated. A status only goes up, and
+ * only for the node's own tasks (docs/task-model.md); a node becomes ready by registering and in no
+ * other way. Liveness has a say before them: `NodeStatus.findRefusal`.
+ */
+
+import { isSameBytes } from '../../lib/bytes.ts'
+import { SwarmError } from '../../lib/errors.ts'
+import type { NodeLeave, NodeRegister, StatusReport } from '../../proto/gen/control.ts'
+import {
+  emptyTaskStatus,
+  encodeNode,
+  encodeTaskStatus,
+  type Node,
+  type Task,
+  type TaskStatus,
+} from '../../proto/gen/objects.ts'
+import type { TaskState } from '../../proto/gen/types.ts'
+import { compareTaskState, isTerminal } from '../../proto/task-state.ts'
+import type { Handle, HandlerContext } from '../store/handler.ts'
+import type { View } from '../store/view.ts'
+
+/** Of one report, so that it fits an entry of the log (DESIGN section 5). */
+export const STATUS_UPDATES_MAX = 1_024
+/** Longer texts and lists of an agent are cut: they are shown, not used. */
+const TEXT_LENGTH_MAX = 1_024
+const HOST_PORTS_MAX = 1_024
+/** An announced return counts for no longer than this: an hour. */
+export const RETURN_MAX_MS: number = 60 * 60_000
+
+/** The node is ready and described as the agent says. */
+export const handleNodeRegister: Handle<NodeRegister> = (view, request, context) => {
+  const node = getCallersNode(view, request.nodeId, context)
+  const registered: Node = {
+    ...node,
+    description: request.description ?? node.description,
+    status: { state: 'ready', message: '', addr: request.addr },
+    returnUntilMs: 0,
+  }
+  const isChanged = !isSameBytes(encodeNode(node), encodeNode(registered))
+  return {
+    changes: isChanged ? [{ kind: 'update', table: 'nodes', object: registered }] : [],
+    reply: {},
+  }
+}
+
+/** Statuses that are news are stored; all others are ignored, so a report may come twice or late. */
+export const handleStatusReport: Handle<StatusReport> = (view, request, context) => {
+  getCallersNode(view, request.nodeId, context)
+  if (request.updates.length > STATUS_UPDATES_MAX)
+    throw new SwarmError(
+      'invalid-argument',
+      `a report of ${request.updates.length} statuses is more than ${STATUS_UPDATES_MAX}`,
+    )
+  const changed = new Map<string, Task>()
+  for (const { taskId, status } of request.updates) {
+    const task = changed.get(taskId) ?? view.tasks.get(taskId)
+    if (task === undefined || status === undefined || task.nodeId !== request.nodeId) continue
+    if (isNews(task.status ?? emptyTaskStatus, status))
+      changed.set(taskId, observe(task, status, context.now))
+  }
+  return {
+    changes: [...changed.values()].map((object) => ({ kind: 'update', table: 'tasks', object })),
+    reply: {},
+  }
+}
+
+/** The node is disconnected until its return, or down when it announced none. */
+export const handleNodeLeave: Handle<NodeLeave> = (view, request, context) => {
+  const node = getCallersNode(view, request.nodeId, context)
+  const addr = node.status?.addr ?? ''
+  const object: Node = request.announceReturn
+    ? {
+        ...node,
+        status: { state: 'disconnected', message: 'announced its return', addr },
+        returnUntilMs: context.now + Math.min(request.returnMs, RETURN_MAX_MS),
+      }
+    : {
+        ...node,
+        status: { state: 'down', message: 'left the swarm', addr },
+        returnUntilMs: 0,
+      }
+  return { changes: [{ kind: 'update', table: 'nodes', object }], reply: {} }
+}
+
+/** Agents speak for their own node only. */
+function getCallersNode(view: View, nodeId: string, { caller }: HandlerContext): Node {
+  if (caller.nodeId !== nodeId)
+    throw new SwarmError('permission-denied', `node ${caller.nodeId} may not speak for ${nodeId}`)
+  const node = view.nodes.get(nodeId)
+  if (node === undefined)
+    throw new SwarmError('not-found', `node ${nodeId} is not part of the swarm`)
+  return node
+}
+
+/** States that only managers set, or that are desired only. */
+const NOT_OBSERVED: ReadonlySet<TaskState> = new Set([
+  'new',
+  'pending',
+  'assigned',
+  'remove',
+  'orphaned',
+])
+
+function isNews(known: TaskStatus, reported: TaskStatus): boolean {
+  if (NOT_OBSERVED.has(reported.state) || isTerminal(known.state)) return false
+  const order = compareTaskState(reported.state, known.state)
+  if (order !== 0) return order > 0
+  return !isSameBytes(encodeTaskStatus(reported), encodeTaskStatus(known))
+}
+
+function observe(task: Task, reported: TaskStatus, now: number): Task {
+  const status: TaskStatus = {
+    ...reported,
+    message: reported.message.slice(0, TEXT_LENGTH_MAX),
+    error: reported.error.slice(0, TEXT_LENGTH_MAX),
+    hostPorts: reported.hostPorts.slice(0, HOST_PORTS_MAX),
+  }
+  const isFirstRunning = status.state === 'running' && task.runningClusterMs === 0
+  const isFirstEnded = isTerminal(status.state) && task.endedClusterMs === 0
+  return {
+    ...task,
+    status,
+    runningClusterMs: isFirstRunning ? now : task.runningClusterMs,
+    endedClusterMs: isFirstEnded ? now : task.endedClusterMs,
+  }
+}
