@@ -221,10 +221,12 @@ export class SimDisk implements Disk {
 
   /** Power is gone and comes back: what was not synced is kept as `keep` says. */
   crash(keep: CrashKeep): void {
-    const kept =
-      keep === 'some' ? this.#random.integer(this.#changes.length + 1) : this.#changes.length
-    for (const change of keep === 'none' ? [] : this.#changes.slice(0, kept)) {
-      applyNames(this.#syncedNames, change.names)
+    // Changes of different names may reach the disk in any order; those of one name may not.
+    const lostNames = new Set<string>()
+    for (const { names } of this.#changes) {
+      const follows = [...names.keys()].some((path) => lostNames.has(path))
+      if (!follows && this.#isKept(keep)) applyNames(this.#syncedNames, names)
+      else for (const path of names.keys()) lostNames.add(path)
     }
     const names = [...this.#syncedNames].filter(([path]) => this.#hasParents(path))
     this.#names = new Map(names)
@@ -336,15 +338,17 @@ export class SimDisk implements Disk {
     this.#changes.push({ directory: parentOf(path), names })
   }
 
+  #isKept(keep: CrashKeep): boolean {
+    return keep === 'all' || (keep === 'some' && this.#random.integer(2) === 0)
+  }
+
   #forget(inode: Inode, keep: CrashKeep): void {
     if (inode.bytes === undefined) return
-    const isKept = (): boolean =>
-      keep === 'all' || (keep === 'some' && this.#random.integer(2) === 0)
     for (const [sector, old] of inode.dirty) {
-      if (!isKept()) inode.bytes.set(old, sector * SECTOR_BYTES)
+      if (!this.#isKept(keep)) inode.bytes.set(old, sector * SECTOR_BYTES)
     }
     for (const [sector, old] of inode.lost) inode.bytes.set(old, sector * SECTOR_BYTES)
-    if (!isKept()) inode.sizeBytes = inode.syncedSizeBytes
+    if (!this.#isKept(keep)) inode.sizeBytes = inode.syncedSizeBytes
     inode.bytes.fill(0, inode.sizeBytes)
     inode.lost.clear()
     settle(inode)
