@@ -10,7 +10,7 @@ import type { TableName, View } from './view.ts'
 
 export type Round = {
   readonly view: View
-  /** Ids of objects that were created, changed or removed since this reconciler's last round. */
+  /** Ids of objects that were created, changed or removed since this reconciler's last round, its own included. */
   readonly changed: Changed
   /** Cluster time, ms. */
   readonly now: number
@@ -29,6 +29,15 @@ export type Outcome = {
   readonly changes: readonly Change[]
   /** Cluster time, ms, at which this reconciler wants to look again without any change. */
   readonly nextMs: number | undefined
+  /** Objects that tripped an assertion and were left as they are (DESIGN section 6). */
+  readonly problems?: readonly Problem[]
+}
+
+export type Problem = {
+  readonly table: TableName
+  readonly id: string
+  /** The assertion's message. */
+  readonly reason: string
 }
 
 export type Reconcile = (round: Round) => Outcome

@@ -1,0 +1,73 @@
+/**
+ * The enforcer (swarm-mode.md 2.12): tasks that their node must not run any more are rejected. It
+ * looks at an active node when the node changes, at the service's present constraints, and at
+ * whether what its tasks reserve still fits. It writes the observed state; that the task is told to
+ * end and replaced elsewhere is left to the restart reconciler. Where a node's capacity drops, the
+ * tasks that have run longest stay.
+ */
+import type { Node, Task } from '../../proto/gen/objects.ts'
+import { emptyResources } from '../../proto/gen/types.ts'
+import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
+import { matchesPlacement } from '../model/dirty.ts'
+import { fitsResources, getReservations, subtractResources } from '../model/resources.ts'
+import { compareAge, getState, withManagerState } from '../model/task.ts'
+import type { Change } from '../store/change.ts'
+import type { Outcome, Round } from '../store/round.ts'
+import type { View } from '../store/view.ts'
+import { isolated } from './isolate.ts'
+import { updateTask } from './slots.ts'
+
+/** Rejects what does not belong on nodes that changed. */
+export function reconcileEnforcer(round: Round): Outcome {
+  const { view, changed } = round
+  const nodes = changed.all
+    ? view.nodes.list()
+    : [...changed.ids.nodes].map((id) => view.nodes.get(id)).filter((node) => node !== undefined)
+  const outcome = isolated(
+    nodes,
+    (node) => ({ table: 'nodes', id: node.id }),
+    (node) => changesOf(round, node),
+  )
+  return { ...outcome, nextMs: undefined }
+}
+
+function changesOf(round: Round, node: Node): readonly Change[] {
+  if (node.spec?.availability !== 'active' || node.description === undefined) return []
+  let available = node.description.resources ?? emptyResources
+  const rejected: Task[] = []
+  for (const task of listHeld(round.view, node)) {
+    const reserved = getReservations(task)
+    const isAllowed = isAllowedOn(round.view, task, node) && fitsResources(reserved, available)
+    if (isAllowed) available = subtractResources(available, reserved)
+    else rejected.push(task)
+  }
+  return rejected.map((task) =>
+    updateTask(
+      withManagerState(task, 'rejected', {
+        now: round.now,
+        wallMs: round.wallMs,
+        message: 'task rejected by constraint enforcer',
+        error: 'assigned node no longer meets constraints',
+      }),
+    ),
+  )
+}
+
+/** The node's tasks that are wanted and have their place there, the longest running first. */
+function listHeld(view: View, node: Node): readonly Task[] {
+  const startMs = (task: Task): number => task.runningClusterMs || Number.MAX_SAFE_INTEGER
+  return [...view.tasks.by('node', node.id)]
+    .filter((task) => isWanted(task.desiredState) && isPlaced(task))
+    .sort((left, right) => startMs(left) - startMs(right) || compareAge(left, right))
+}
+
+function isPlaced(task: Task): boolean {
+  const state = getState(task)
+  return compareTaskState(state, 'assigned') >= 0 && !isTerminal(state)
+}
+
+/** The service's present spec counts, for the task's own may be out of date. */
+function isAllowedOn(view: View, task: Task, node: Node): boolean {
+  const service = view.services.get(task.serviceId)
+  return service === undefined || matchesPlacement(service, node)
+}

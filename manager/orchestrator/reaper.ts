@@ -1,0 +1,137 @@
+/**
+ * The reaper (swarm-mode.md 2.11): old tasks are forgotten. Each slot keeps as many dead tasks as the
+ * cluster's history limit says, and enough to count restart attempts by; tasks to be removed go as
+ * soon as no node can run them, and those of removed services are told to. It also declares tasks
+ * orphaned whose node is gone, or has been down for a day since they were told to end: nobody will
+ * ever report them.
+ */
+import { DAY_MS } from '../../lib/clock.ts'
+import type { Node, Service, Task } from '../../proto/gen/objects.ts'
+import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
+import { getState, isDead, withDesired, withManagerState } from '../model/task.ts'
+import type { Change } from '../store/change.ts'
+import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import { slotKey } from '../store/schema.ts'
+import type { View } from '../store/view.ts'
+import { isolated } from './isolate.ts'
+import { getMaxAttempts } from './restart-policy.ts'
+import { listSlotTasks, listWanted, updateTask } from './slots.ts'
+import { Timers } from './timers.ts'
+
+/** How long after it was told to end a task on a node that is down is waited for. */
+export const ORPHAN_MS: number = DAY_MS
+/** Swarm's default, for a cluster whose spec is not there yet. */
+const HISTORY_LIMIT = 5
+
+/** The reconciler with its index of times, which its first round fills. */
+export function newReaper(): Reconcile {
+  const timers = new Timers()
+  return (round: Round): Outcome => {
+    if (round.changed.all) timers.clear()
+    const slots = new Set<string>()
+    const fates = isolated(
+      listTouched(round, timers.take(round.now)),
+      (task) => ({ table: 'tasks', id: task.id }),
+      (task) => {
+        timers.set(task.id, getOrphanMs(round.view, task))
+        const changes = decideFate(round, task)
+        const key = slotKey(task)
+        if (changes.length === 0 && isDead(task) && key !== undefined) slots.add(key)
+        return changes
+      },
+    )
+    const trimmed = isolated(
+      slots,
+      (key) => ({ table: 'services', id: key.split('/')[0] ?? key }),
+      (key) => trimSlot(round.view, key),
+    )
+    return {
+      changes: [...fates.changes, ...trimmed.changes],
+      problems: [...fates.problems, ...trimmed.problems],
+      nextMs: timers.nextMs(),
+    }
+  }
+}
+
+/** Tasks that changed, or whose service, node or history limit did. */
+function listTouched({ view, changed }: Round, due: readonly string[]): Iterable<Task> {
+  if (changed.all || changed.ids.clusters.size > 0) return view.tasks.list()
+  const touched = new Map<string, Task>()
+  const touch = (task: Task | undefined): void => {
+    if (task !== undefined) touched.set(task.id, task)
+  }
+  for (const id of due) touch(view.tasks.get(id))
+  for (const id of changed.ids.tasks) touch(view.tasks.get(id))
+  for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
+  for (const id of changed.ids.services)
+    if (isRemovedOrUpdated(view.services.get(id)))
+      for (const task of view.tasks.by('service', id)) touch(task)
+  return touched.values()
+}
+
+/** An update holds on to the tasks it made, and lets go of them when it is over. */
+function isRemovedOrUpdated(service: Service | undefined): boolean {
+  return service === undefined || service.updateStatus !== undefined
+}
+
+function decideFate(round: Round, task: Task): readonly Change[] {
+  const state = getState(task)
+  const isOnNode = compareTaskState(state, 'assigned') >= 0 && !isTerminal(state)
+  if (task.desiredState === 'remove' && !isOnNode)
+    return [{ kind: 'remove', table: 'tasks', id: task.id }]
+  if (isOnNode && isOverdue(round, task)) return [orphan(round, task)]
+  if (task.desiredState !== 'remove' && round.view.services.get(task.serviceId) === undefined)
+    return [updateTask(withDesired(task, 'remove', round.now))]
+  return []
+}
+
+function isOverdue({ view, now }: Round, task: Task): boolean {
+  if (task.nodeId === '') return false
+  if (view.nodes.get(task.nodeId) === undefined) return true
+  const orphanMs = getOrphanMs(view, task)
+  return orphanMs !== undefined && orphanMs <= now
+}
+
+/** When the task is given up, unless its node comes back; undefined while it may still report. */
+function getOrphanMs(view: View, task: Task): number | undefined {
+  if (isWanted(task.desiredState) || isDead(task)) return undefined
+  const node: Node | undefined = view.nodes.get(task.nodeId)
+  return node?.status?.state === 'down' ? task.desiredClusterMs + ORPHAN_MS : undefined
+}
+
+function orphan(round: Round, task: Task): Change {
+  const isGone = round.view.nodes.get(task.nodeId) === undefined
+  const error = isGone ? 'the node was removed' : 'the node has been down for 24 hours'
+  const { now, wallMs } = round
+  return updateTask(
+    withManagerState(task, 'orphaned', { now, wallMs, message: 'task orphaned', error }),
+  )
+}
+
+/** Removes the oldest dead tasks of a slot beyond the limit. */
+function trimSlot(view: View, key: string): readonly Change[] {
+  const tasks = listSlotTasks(view, key).filter((task) => task.desiredState !== 'remove')
+  const dead = tasks.filter((task) => isDead(task) && !isWanted(task.desiredState))
+  const limit = getHistoryLimit(view, dead)
+  if (limit < 0 || dead.length <= limit) return []
+  const service = view.services.get(tasks[0]?.serviceId ?? '')
+  const isFree = listWanted(tasks).length === 0
+  return dead
+    .slice(0, dead.length - limit)
+    .filter((task) => !isMadeByUpdateUnderWay(task, service))
+    .filter((task) => !(isFree && task === tasks.at(-1)))
+    .map((task) => ({ kind: 'remove', table: 'tasks', id: task.id }))
+}
+
+/** By these the update knows which slots it has been to, and when. */
+function isMadeByUpdateUnderWay(task: Task, service: Service | undefined): boolean {
+  return task.madeByUpdate && service?.updateStatus?.state === 'updating'
+}
+
+/** Dead tasks kept in a slot: negative is all. */
+function getHistoryLimit(view: View, dead: readonly Task[]): number {
+  const [cluster] = view.clusters.list()
+  const limit = cluster?.spec?.taskHistoryLimit ?? HISTORY_LIMIT
+  const attempts = Math.max(0, ...dead.map(getMaxAttempts))
+  return limit < 0 || attempts === 0 ? limit : Math.max(limit, attempts + 1)
+}

@@ -1,0 +1,171 @@
+/**
+ * The restart reconciler (swarm-mode.md 2.10). A wanted task that ended, or whose node is lost or
+ * drained, is told to end and replaced at once by one that is held back (desired ready: its node
+ * fetches the image meanwhile). A held-back task, whoever made it, becomes desired running when its
+ * delay is over and its slot is free.
+ *
+ *     wanted task ──ended──────▶ shutdown + held back until now + delay ──┐
+ *                 ──drained────▶ shutdown + held back, no delay ──────────┼─ slot free ─▶ running
+ *                 ──node lost──▶ shutdown + held back, no delay ──────────┘
+ *
+ * Tasks of global services on lost or drained nodes belong to the global orchestrator.
+ */
+import type { Service, Task } from '../../proto/gen/objects.ts'
+import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { isTaskDirty } from '../model/dirty.ts'
+import { getState, isDead, newTask, withDesired } from '../model/task.ts'
+import type { Change } from '../store/change.ts'
+import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import { slotKey } from '../store/schema.ts'
+import type { View } from '../store/view.ts'
+import { isolated } from './isolate.ts'
+import { getRestartDelayMs, shouldRestart } from './restart-policy.ts'
+import { createTask, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
+import { earlier, Timers } from './timers.ts'
+
+/** Why a wanted task cannot go on. */
+type Loss = 'ended' | 'lost' | 'drained'
+
+type Look = { readonly changes: readonly Change[]; readonly nextMs: number | undefined }
+
+type SlotView = {
+  readonly service: Service
+  /** The oldest first. */
+  readonly tasks: readonly Task[]
+}
+
+/** The reconciler with its index of times, which its first round fills. */
+export function newRestartReconciler(): Reconcile {
+  const timers = new Timers()
+  return (round: Round): Outcome => {
+    if (round.changed.all) timers.clear()
+    const outcome = isolated(
+      listTouched(round, timers.take(round.now)),
+      (key) => ({ table: 'services', id: key.split('/')[0] ?? key }),
+      (key) => {
+        const { changes, nextMs } = lookAt(round, key)
+        timers.set(key, nextMs)
+        return changes
+      },
+    )
+    return { ...outcome, nextMs: timers.nextMs() }
+  }
+}
+
+/** Keys of slots in which a task may have to be replaced or let go. */
+function listTouched({ view, changed }: Round, due: readonly string[]): Iterable<string> {
+  const keys = new Set(due)
+  const touch = (task: Task | undefined): void => {
+    if (task === undefined || !concerns(view, task)) return
+    const key = slotKey(task)
+    if (key !== undefined) keys.add(key)
+  }
+  if (changed.all) {
+    for (const task of view.tasks.list()) touch(task)
+    return keys
+  }
+  for (const id of changed.ids.tasks) touch(view.tasks.get(id))
+  for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
+  // Whether a task may start beside an old one depends on the service's spec.
+  if (changed.ids.services.size > 0)
+    for (const task of view.tasks.by('desired', 'ready'))
+      if (changed.ids.services.has(task.serviceId)) touch(task)
+  return keys
+}
+
+/** Whether the slot must be looked at because of this task: not for one that is well and wanted. */
+function concerns(view: View, task: Task): boolean {
+  return task.desiredState !== 'running' || findLoss(view, task) !== undefined
+}
+
+function lookAt(round: Round, key: string): Look {
+  const tasks = listSlotTasks(round.view, key)
+  const service = round.view.services.get(tasks[0]?.serviceId ?? '')
+  if (service === undefined) return { changes: [], nextMs: undefined }
+  const slot = { service, tasks }
+  let nextMs: number | undefined
+  const changes: Change[] = []
+  for (const task of listWanted(tasks)) {
+    const loss = findOwnLoss(round.view, slot, task)
+    if (loss === undefined) continue
+    if (loss === 'ended' && isHeld(task) && round.now < task.startAfterMs)
+      // It failed while it was held back: the delay that was set goes on, or nothing would slow it.
+      nextMs = earlier(nextMs, task.startAfterMs)
+    else changes.push(...replace(round, slot, { task, loss }))
+  }
+  // What was changed is looked at again, for its changes come back in the next round.
+  if (changes.length > 0) return { changes, nextMs }
+  const promotion = lookAtHeld(round, slot)
+  return { changes: promotion.changes, nextMs: earlier(nextMs, promotion.nextMs) }
+}
+
+function isHeld(task: Task): boolean {
+  return task.desiredState === 'ready'
+}
+
+function findLoss(view: View, task: Task): Loss | undefined {
+  const state = getState(task)
+  if (state === 'orphaned') return 'lost'
+  if (isTerminal(state)) return 'ended'
+  if (task.nodeId === '') return undefined
+  const node = view.nodes.get(task.nodeId)
+  if (node === undefined || node.status?.state === 'down') return 'lost'
+  return node.spec?.availability === 'drain' ? 'drained' : undefined
+}
+
+function findOwnLoss(view: View, { service }: SlotView, task: Task): Loss | undefined {
+  const loss = findLoss(view, task)
+  const isGlobal = service.spec?.mode?.kind === 'global'
+  return isGlobal && loss !== 'ended' ? undefined : loss
+}
+
+/** The task is told to end; it gets a successor unless it has one or its policy forbids it. */
+function replace(
+  round: Round,
+  { service, tasks }: SlotView,
+  { task, loss }: { readonly task: Task; readonly loss: Loss },
+): readonly Change[] {
+  const ended = updateTask(withDesired(task, 'shutdown', round.now))
+  const hasSuccessor = listWanted(tasks).some(
+    (other) => other.createdClusterMs > task.createdClusterMs,
+  )
+  if (hasSuccessor || !shouldRestart(task, tasks, round.now)) return [ended]
+  const isDrained =
+    loss === 'drained' || round.view.nodes.get(task.nodeId)?.spec?.availability === 'drain'
+  const delayedMs = loss === 'ended' && !isDrained ? round.now + getRestartDelayMs(task) : 0
+  const successor = newTask(
+    service,
+    {
+      slot: task.slot,
+      nodeId: task.slot === 0 ? task.nodeId : '',
+      desired: 'ready',
+      after: tasks.at(-1),
+      replaces: task,
+      // A delay that the task still waited for is not cut short by the loss of its node.
+      startAfterMs: isHeld(task) ? Math.max(delayedMs, task.startAfterMs) : delayedMs,
+      // What an update made and did not see come up is still the update's elsewhere.
+      madeByUpdate: task.madeByUpdate && loss !== 'ended' && task.runningClusterMs === 0,
+    },
+    round,
+  )
+  return [ended, createTask(successor)]
+}
+
+/** The slot's newest held-back task is let go when its delay is over and the slot is free. */
+function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
+  const held = tasks.findLast((task) => isHeld(task) && !isTerminal(getState(task)))
+  if (held === undefined) return { changes: [], nextMs: undefined }
+  const isStartFirst = service.spec?.update?.order === 'start-first'
+  const dirty = (task: Task): boolean =>
+    isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
+  const isBeside = (task: Task): boolean => isStartFirst && dirty(task) && !dirty(held)
+  const others = tasks.filter(
+    (task) =>
+      task.id !== held.id && !isDead(task) && !(isWanted(task.desiredState) && isBeside(task)),
+  )
+  const freeMs = getFreeMs(round.view, others)
+  if (freeMs === undefined) return { changes: [], nextMs: undefined }
+  const startMs = Math.max(freeMs, held.startAfterMs)
+  if (round.now < startMs) return { changes: [], nextMs: startMs }
+  return { changes: [updateTask(withDesired(held, 'running', round.now))], nextMs: undefined }
+}

@@ -1,0 +1,154 @@
+/**
+ * One slot in a rolling update: what is left to do in it, whether it occupies a worker, and how its
+ * task is replaced. Stop-first tells the old task to end in the same step in which the new one is
+ * made, held back until the slot is free; start-first lets the old one run until the new one does.
+ *
+ *                      parallelism allows                new one runs
+ *     due ──────────────────────────────────▶ waiting ─────────────────▶ current
+ *      │                                         │  ▲
+ *      │ its node announced its return           │  └── replaced by the restart reconciler
+ *      ▼                                         ▼
+ *     postponed                               given-up   (start-first, and no restart allowed)
+ *
+ * Stop-first passes `waiting` by: its slot is current at once, and busy until the new task ran.
+ */
+import type { Service, Task } from '../../proto/gen/objects.ts'
+import type { UpdateConfig } from '../../proto/gen/specs.ts'
+import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { getState, isDead, newTask } from '../model/task.ts'
+import type { Change } from '../store/change.ts'
+import type { Round } from '../store/round.ts'
+import { createTask, endTasks, findFinished, listWanted, type Slot, updateTask } from './slots.ts'
+
+/**
+ * - `current`: no wanted task is out of date
+ * - `surplus`: a new task runs, or several are new: the others end, which needs no worker
+ * - `waiting`: an old task runs until the new one does
+ * - `due`: begins when a worker is free
+ * - `postponed`: due, but the old task's node is away and nothing there can be stopped
+ * - `given-up`: the new task failed for good and the old one goes on
+ */
+export type SlotWork = {
+  readonly kind: 'current' | 'surplus' | 'waiting' | 'due' | 'postponed' | 'given-up'
+  readonly slot: Slot
+  /** The task of the present spec that stays, if there is one. */
+  readonly keep: Task | undefined
+  /** Wanted tasks that end now, whatever the parallelism. */
+  readonly surplus: readonly Task[]
+  /** Wanted tasks that end when the slot is begun. */
+  readonly old: readonly Task[]
+  /** Tasks of the present spec that this or an earlier update made. */
+  readonly made: readonly Task[]
+  /** Cluster time, ms, until which the slot occupies a worker; infinite until its task came up. */
+  readonly busyUntilMs: number
+  /** Whether something runs in the slot. */
+  readonly isServing: boolean
+}
+
+export type SlotContext = {
+  readonly round: Round
+  readonly service: Service
+  readonly config: UpdateConfig
+  readonly isDirty: (task: Task) => boolean
+}
+
+/** What is left to do in the slot. */
+export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
+  const wanted = listWanted(slot.tasks)
+  const old = wanted.filter(context.isDirty)
+  const [keep, ...extra] = listByMerit(wanted.filter((task) => !context.isDirty(task)))
+  const made = slot.tasks.filter((task) => task.madeByUpdate && !context.isDirty(task))
+  const isStartFirst = context.config.order === 'start-first'
+  const base = {
+    slot,
+    keep,
+    old,
+    made,
+    busyUntilMs: getBusyMs(made, context.config),
+    isServing: wanted.some((task) => getState(task) === 'running'),
+  }
+  if (keep !== undefined && getState(keep) === 'running')
+    return surplusOr('current', { ...base, surplus: [...old, ...extra] })
+  // Of the old tasks only one that may be running is worth keeping until the new one runs.
+  const held = isStartFirst ? old.filter((task) => task.desiredState === 'ready') : []
+  const surplus = [...extra, ...held]
+  if (old.length === held.length && keep !== undefined)
+    return surplusOr('current', { ...base, surplus })
+  if (isStartFirst && keep !== undefined) return { ...base, kind: 'waiting', surplus }
+  return { ...base, surplus: extra, kind: kindOfOld({ slot, old, keep }, context) }
+}
+
+/** One or more old tasks are wanted, or none at all is. */
+function kindOfOld(
+  { slot, old, keep }: Pick<SlotWork, 'slot' | 'old' | 'keep'>,
+  { round, service, isDirty }: SlotContext,
+): SlotWork['kind'] {
+  if (old.length === 0) {
+    const finished = findFinished(slot.tasks, round.now)
+    return finished !== undefined && isDirty(finished) ? 'due' : 'current'
+  }
+  const isTried = slot.tasks.some(
+    (task) => task.madeByUpdate && task.specVersion === service.specVersion && isDead(task),
+  )
+  if (isTried && keep === undefined) return 'given-up'
+  const isAway = old.some(
+    (task) => round.view.nodes.get(task.nodeId)?.status?.state === 'disconnected',
+  )
+  return isAway ? 'postponed' : 'due'
+}
+
+function surplusOr(kind: 'current', work: Omit<SlotWork, 'kind'>): SlotWork {
+  return { ...work, kind: work.surplus.length > 0 ? 'surplus' : kind }
+}
+
+/** Running ones first, then those that are meant to, then the newest. */
+function listByMerit(tasks: readonly Task[]): readonly Task[] {
+  const merit = (task: Task): number =>
+    (getState(task) === 'running' ? 2 : 0) + (task.desiredState === 'running' ? 1 : 0)
+  return tasks.toReversed().sort((left, right) => merit(right) - merit(left))
+}
+
+/** A task came up when it first ran, or ended without. */
+function getBusyMs(made: readonly Task[], config: UpdateConfig): number {
+  return made.reduce((busyMs, task) => {
+    const upMs = task.runningClusterMs || task.endedClusterMs
+    if (upMs > 0) return Math.max(busyMs, upMs + config.delayMs)
+    return isWanted(task.desiredState) ? Number.POSITIVE_INFINITY : busyMs
+  }, 0)
+}
+
+/** The surplus tasks of a slot are told to end. */
+export function endSurplus(work: SlotWork, round: Round): readonly Change[] {
+  return endTasks(work.surplus, 'shutdown', round.now)
+}
+
+/** The slot is begun: it gets a task of the present spec, or the one it has; old ones may end. */
+export function replaceInSlot(
+  { slot, keep, old }: SlotWork,
+  { round, service, config }: Omit<SlotContext, 'isDirty'>,
+): readonly Change[] {
+  const isBeside = config.order === 'start-first' && old.some((task) => isRunningWanted(task))
+  const ended = isBeside ? old.filter((task) => task.desiredState === 'ready') : old
+  const endings = endTasks(ended, 'shutdown', round.now)
+  if (keep !== undefined) return [...endings, updateTask({ ...keep, madeByUpdate: true })]
+  const after = slot.tasks.at(-1)
+  const replaces = old.at(-1) ?? after
+  const made = newTask(
+    service,
+    {
+      slot: slot.number,
+      nodeId: slot.nodeId,
+      desired: isBeside ? 'running' : 'ready',
+      after,
+      ...(replaces === undefined ? {} : { replaces }),
+      madeByUpdate: true,
+    },
+    round,
+  )
+  return [...endings, createTask(made)]
+}
+
+/** Whether the task runs, or will without being let. */
+function isRunningWanted(task: Task): boolean {
+  return task.desiredState === 'running' && !isTerminal(getState(task))
+}

@@ -1,0 +1,260 @@
+/**
+ * The update reconciler (swarm-mode.md 2.9): tasks that are out of date are replaced slot by slot, at
+ * most `parallelism` slots at once, each of these workers pausing for `delay` after its slot came
+ * up. Everything it goes by stands in the service's update status and in the tasks of its slots
+ * (`update-slot.ts`), so a new leader carries on in the middle of anything. A task that waits for
+ * its slot is promoted by the restart reconciler; whatever fails is replaced there too. A paused
+ * update is left alone until the spec changes.
+ */
+import { SECOND_MS } from '../../lib/clock.ts'
+import {
+  emptyUpdateStatus,
+  type Service,
+  type Task,
+  type UpdateStatus,
+} from '../../proto/gen/objects.ts'
+import { emptyUpdateConfig, type UpdateConfig } from '../../proto/gen/specs.ts'
+import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
+import { getState } from '../model/task.ts'
+import type { Change } from '../store/change.ts'
+import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import { mayKeep } from './global.ts'
+import { isolated } from './isolate.ts'
+import { listSlots, type Slot } from './slots.ts'
+import { earlier, Timers } from './timers.ts'
+import { assessSlot, endSurplus, replaceInSlot, type SlotWork } from './update-slot.ts'
+
+/** What Swarm does where a service has no update config. */
+export const DEFAULT_UPDATE: UpdateConfig = {
+  ...emptyUpdateConfig,
+  parallelism: 1,
+  monitorMs: 5 * SECOND_MS,
+}
+
+/** How much longer than the delay an update is watched, where the delay is the longer time. */
+const MONITOR_MARGIN_MS = SECOND_MS
+
+type Look = { readonly changes: readonly Change[]; readonly nextMs: number | undefined }
+
+const NOTHING: Look = { changes: [], nextMs: undefined }
+
+/** The reconciler with its index of times, which its first round fills. */
+export function newUpdateReconciler(): Reconcile {
+  const timers = new Timers()
+  return (round: Round): Outcome => {
+    if (round.changed.all) timers.clear()
+    const outcome = isolated(
+      listTouched(round, timers.take(round.now)),
+      (service) => ({ table: 'services', id: service.id }),
+      (service) => {
+        const { changes, nextMs } = lookAt(round, service)
+        timers.set(service.id, nextMs)
+        return changes
+      },
+    )
+    return { ...outcome, nextMs: timers.nextMs() }
+  }
+}
+
+function listTouched({ view, changed }: Round, due: readonly string[]): readonly Service[] {
+  if (changed.all) return [...view.services.list()]
+  const ids = new Set([...changed.ids.services, ...due])
+  const touch = (task: Task | undefined): void => {
+    if (task === undefined || ids.has(task.serviceId)) return
+    const service = view.services.get(task.serviceId)
+    if (service === undefined) return
+    if (isUnderWay(service) || isOutOfDate(task, service)) ids.add(service.id)
+  }
+  for (const id of changed.ids.tasks) touch(view.tasks.get(id))
+  for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
+  return [...ids].map((id) => view.services.get(id)).filter((service) => service !== undefined)
+
+  function isOutOfDate(task: Task, service: Service): boolean {
+    return isWanted(task.desiredState) && isTaskDirty(task, service, view.nodes.get(task.nodeId))
+  }
+}
+
+function isUnderWay(service: Service): boolean {
+  return service.updateStatus?.state === 'updating'
+}
+
+function lookAt(round: Round, service: Service): Look {
+  const status = findCurrentStatus(service)
+  if (status?.state === 'paused') return NOTHING
+  const config = service.spec?.update ?? DEFAULT_UPDATE
+  const works = assessSlots(round, service, config)
+  if (works.every(({ kind }) => kind === 'current' || kind === 'given-up'))
+    return status?.state === 'updating'
+      ? lookAtEnd(round, { service, status, config, works })
+      : forgetStale(service)
+  const running = status?.state === 'updating' ? status : beginStatus(round, service)
+  return lookAtWork(round, { service, status: running, config, works })
+}
+
+/** The status of the update to the present spec, if there is one. */
+function findCurrentStatus(service: Service): UpdateStatus | undefined {
+  const status = service.updateStatus
+  return status?.targetSpecVersion === service.specVersion ? status : undefined
+}
+
+/** Nothing is out of date: the status of an update to a spec before this one says nothing more. */
+function forgetStale(service: Service): Look {
+  if (service.updateStatus === undefined || findCurrentStatus(service)) return NOTHING
+  return { changes: [updateService(service, undefined)], nextMs: undefined }
+}
+
+function beginStatus(round: Round, service: Service): UpdateStatus {
+  return {
+    ...emptyUpdateStatus,
+    state: 'updating',
+    startedMs: round.wallMs,
+    startedClusterMs: round.now,
+    targetSpecVersion: service.specVersion,
+    message: 'update in progress',
+  }
+}
+
+function assessSlots(round: Round, service: Service, config: UpdateConfig): readonly SlotWork[] {
+  const isDirty = newDirtyTest(service, (id) => round.view.nodes.get(id))
+  return listSlots(round.view, service)
+    .filter((slot) => mayUpdate(round, service, slot))
+    .map((slot) => assessSlot(slot, { round, service, config, isDirty }))
+}
+
+/** A global service is updated only where it may start tasks: paused nodes are left alone too. */
+function mayUpdate(round: Round, service: Service, slot: Slot): boolean {
+  if (slot.number !== 0) return true
+  const node = round.view.nodes.get(slot.nodeId)
+  return node !== undefined && mayKeep(service, node) && node.spec?.availability === 'active'
+}
+
+type Update = {
+  readonly service: Service
+  readonly status: UpdateStatus
+  readonly config: UpdateConfig
+  readonly works: readonly SlotWork[]
+}
+
+/** Some slots are not up to date: those that can be begun are, within the parallelism. */
+function lookAtWork(round: Round, update: Update): Look {
+  const { service, config, works } = update
+  const status = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
+  if (status.state === 'paused')
+    return { changes: statusChanges(service, status), nextMs: undefined }
+  const surplus = works.flatMap((work) => endSurplus(work, round))
+  const chosen = chooseSlots(works, config, round.now)
+  const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
+  return {
+    changes: [...statusChanges(service, status), ...surplus, ...replaced],
+    nextMs: nextWorkerMs(works, round.now),
+  }
+}
+
+/** The slots to begin now: what does not run first, for it is not missed; then in order. */
+function chooseSlots(
+  works: readonly SlotWork[],
+  config: UpdateConfig,
+  now: number,
+): readonly SlotWork[] {
+  const due = works.filter((work) => work.kind === 'due')
+  if (config.parallelism === 0) return due
+  const workers = config.parallelism - works.filter((work) => work.busyUntilMs > now).length
+  // A slot that has a worker already, from the spec before, goes on with it.
+  const going = due.filter((work) => work.busyUntilMs > now)
+  const waiting = due.filter((work) => work.busyUntilMs <= now)
+  const inOrder = [
+    ...waiting.filter((work) => !work.isServing),
+    ...waiting.filter((work) => work.isServing),
+  ]
+  return [...going, ...inOrder.slice(0, Math.max(0, workers))]
+}
+
+/** When the next worker ends its delay; tasks that come up are changes, not times. */
+function nextWorkerMs(works: readonly SlotWork[], now: number): number | undefined {
+  return works
+    .map((work) => work.busyUntilMs)
+    .filter((atMs) => atMs > now && Number.isFinite(atMs))
+    .reduce<number | undefined>(earlier, undefined)
+}
+
+/** All slots are up to date: the last ones are watched for a while, then the update is complete. */
+function lookAtEnd(round: Round, update: Update): Look {
+  const { service, config, works } = update
+  const status = countFailures(update.status, update)
+  if (status.state === 'paused' || works.some((work) => work.busyUntilMs === Infinity))
+    return { changes: statusChanges(service, notConverged(status)), nextMs: undefined }
+  const convergedClusterMs = status.convergedClusterMs || round.now
+  const doneMs = convergedClusterMs + getMonitorMs(config)
+  if (round.now < doneMs)
+    return {
+      changes: statusChanges(service, { ...status, convergedClusterMs }),
+      nextMs: doneMs,
+    }
+  const completed: UpdateStatus = {
+    ...status,
+    convergedClusterMs,
+    state: 'completed',
+    completedMs: round.wallMs,
+    message: 'update completed',
+  }
+  return { changes: statusChanges(service, completed), nextMs: undefined }
+}
+
+function notConverged(status: UpdateStatus): UpdateStatus {
+  return { ...status, convergedClusterMs: 0 }
+}
+
+/** The status with the failures not counted yet, paused where they are too many for the config. */
+function countFailures(status: UpdateStatus, { config, works }: Update): UpdateStatus {
+  const known = new Set(status.failedTaskIds)
+  const isNew = (task: Task): boolean => !known.has(task.id) && isFailure(task, config)
+  const failed = works.flatMap((work) => work.made.filter(isNew))
+  const last = failed.at(-1)
+  if (last === undefined) return status
+  const failedTaskIds = [...status.failedTaskIds, ...failed.map((task) => task.id)]
+  const isTooMany = failedTaskIds.length / works.length > config.maxFailureRatio
+  if (!isTooMany || config.failureAction === 'continue') return { ...status, failedTaskIds }
+  return {
+    ...status,
+    failedTaskIds,
+    state: 'paused',
+    message: `update paused due to failure or early termination of task ${last.id}`,
+  }
+}
+
+/**
+ * Whether a task made by the update ended too early and unasked. This reconciler comes before the
+ * one that gives up what ended, so that it sees each such task while it is still wanted.
+ */
+function isFailure(task: Task, config: UpdateConfig): boolean {
+  const state = getState(task)
+  if (!isWanted(task.desiredState) || !isTerminal(state) || state === 'orphaned') return false
+  return (
+    task.runningClusterMs === 0 ||
+    task.endedClusterMs - task.runningClusterMs <= getMonitorMs(config)
+  )
+}
+
+function getMonitorMs(config: UpdateConfig): number {
+  return config.delayMs >= config.monitorMs ? config.delayMs + MONITOR_MARGIN_MS : config.monitorMs
+}
+
+function statusChanges(service: Service, status: UpdateStatus): readonly Change[] {
+  return isSameStatus(service.updateStatus, status) ? [] : [updateService(service, status)]
+}
+
+function isSameStatus(before: UpdateStatus | undefined, after: UpdateStatus): boolean {
+  return (
+    before !== undefined &&
+    before.state === after.state &&
+    before.startedClusterMs === after.startedClusterMs &&
+    before.targetSpecVersion === after.targetSpecVersion &&
+    before.failedTaskIds.length === after.failedTaskIds.length &&
+    before.convergedClusterMs === after.convergedClusterMs
+  )
+}
+
+function updateService(service: Service, updateStatus: UpdateStatus | undefined): Change {
+  return { kind: 'update', table: 'services', object: { ...service, updateStatus } }
+}
