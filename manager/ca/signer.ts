@@ -1,7 +1,7 @@
 /**
  * Port Signer: making keys, requests and certificates. All of it is random or slow, so it stays
  * outside of the machines (STYLE section 4); the rules about who gets which certificate are in
- * `ca.ts`. Real side: `node/io/signer.ts`.
+ * `ca.ts`. Real side: `node/io/signer.ts`; reading certificates is `node/io/certificate.ts`.
  */
 import type { NodeRole } from '../../proto/gen/types.ts'
 
@@ -27,8 +27,4 @@ export interface Signer {
    * `invalid-argument` what is no request or is not signed by its own key.
    */
   sign(csrPem: string, claims: CertificateClaims, root: KeyAndCertificate): Promise<string>
-  /** What a certificate says; `invalid-argument` when it is none of ours. */
-  readClaims(certificate: Uint8Array | string): CertificateClaims
-  /** Base 36 SHA-256 of the certificate, 50 characters, as in join tokens. */
-  digest(certificatePem: string): string
 }

@@ -3,13 +3,7 @@
  * are Swarm's (swarm-mode.md 2.15): root CN swarm-ca for 20 years; nodes CN = node id, OU = role,
  * O = cluster id, the same names as DNS alternatives, so that TLS clients can check the role.
  */
-import {
-  createHash,
-  createPublicKey,
-  X509Certificate as NodeCertificate,
-  randomBytes,
-  webcrypto,
-} from 'node:crypto'
+import { randomBytes, webcrypto } from 'node:crypto'
 import 'reflect-metadata'
 import * as x509 from '@peculiar/x509'
 import { SwarmError } from '../../lib/errors.ts'
@@ -18,12 +12,11 @@ import type { CertificateClaims, KeyAndCertificate, Signer } from '../../manager
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const ROOT_LIFE_MS = 20 * 365 * 24 * 3_600_000
 const OU_PREFIX = 'swarm-'
-const DIGEST_LENGTH = 50
 
 x509.cryptoProvider.set(webcrypto)
 
 export function newSigner(): Signer {
-  return { createRoot, createRequest, sign, readClaims, digest }
+  return { createRoot, createRequest, sign }
 }
 
 async function createRoot(nowMs: number): Promise<KeyAndCertificate> {
@@ -105,46 +98,6 @@ async function readRequest(csrPem: string): Promise<x509.Pkcs10CertificateReques
   throw new SwarmError('invalid-argument', 'the certificate request is not signed by its own key')
 }
 
-function readClaims(certificate: Uint8Array | string): CertificateClaims {
-  let parsed: NodeCertificate
-  try {
-    parsed = new NodeCertificate(certificate)
-  } catch (cause) {
-    throw new SwarmError('invalid-argument', 'the certificate cannot be read', { cause })
-  }
-  const names = new Map(
-    parsed.subject.split('\n').map((line): [string, string] => {
-      const at = line.indexOf('=')
-      return [line.slice(0, at), line.slice(at + 1)]
-    }),
-  )
-  const nodeId = names.get('CN')
-  const clusterId = names.get('O')
-  const unit = names.get('OU')
-  if (
-    nodeId === undefined ||
-    clusterId === undefined ||
-    (unit !== 'swarm-manager' && unit !== 'swarm-worker')
-  )
-    throw new SwarmError(
-      'invalid-argument',
-      'the certificate is not a node’s: CN, O or OU is missing',
-    )
-  return {
-    nodeId,
-    clusterId,
-    role: unit === 'swarm-manager' ? 'manager' : 'worker',
-    notBeforeMs: parsed.validFromDate.getTime(),
-    notAfterMs: parsed.validToDate.getTime(),
-  }
-}
-
-function digest(certificatePem: string): string {
-  const der = new NodeCertificate(certificatePem).raw
-  const hash = createHash('sha256').update(der).digest('hex')
-  return BigInt(`0x${hash}`).toString(36).padStart(DIGEST_LENGTH, '0')
-}
-
 function roleName(claims: CertificateClaims): string {
   return `${OU_PREFIX}${claims.role}`
 }
@@ -170,16 +123,4 @@ async function importKey(keyPem: string): Promise<webcrypto.CryptoKey> {
   return webcrypto.subtle.importKey('pkcs8', Buffer.from(base64, 'base64'), ALGORITHM, false, [
     'sign',
   ])
-}
-
-/** Whether a private key belongs to a certificate: refused at load rather than in every handshake. */
-export function isKeyOf(keyPem: string, certificatePem: string): boolean {
-  try {
-    const of = createPublicKey(keyPem).export({ type: 'spki', format: 'der' })
-    return of.equals(
-      new NodeCertificate(certificatePem).publicKey.export({ type: 'spki', format: 'der' }),
-    )
-  } catch {
-    return false
-  }
 }

@@ -1,0 +1,190 @@
+/**
+ * The consensus thread: Raft, its log on disk and its peers on a thread of their own, so that no
+ * API burst, no placement round and no garbage collection of the store delays a heartbeat (DESIGN
+ * section 4). A shell: it feeds the consensus machine from the timer, the peers and the main
+ * thread, and carries out what it returns: messages first, then one write and one sync for all
+ * that waits, then what that makes true. An error of the log ends the process.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Log } from '../lib/log.ts'
+import { Consensus, type MainEvent, TICK_MS } from '../manager/consensus.ts'
+import { loadSnapshot, persistAll } from '../manager/persist.ts'
+import { openWal } from '../manager/wal/wal.ts'
+import type { ConsensusStart, FromThread, ToThread } from './consensus-port.ts'
+import { readClaims } from './io/certificate.ts'
+import { newDisk } from './io/disk.ts'
+import { RaftTransport } from './io/raft-transport.ts'
+import { newRandom } from './io/random.ts'
+
+/** Rounds of effects carried out before other events of the thread get their turn. */
+const ROUNDS_MAX = 64
+
+const port = parentPort
+if (port === null) throw new Error('consensus-thread.ts runs as a worker thread only')
+const post = (message: FromThread, transfer: ArrayBuffer[] = []): void =>
+  port.postMessage(message, transfer)
+
+const start: ConsensusStart = workerData
+const log = logTo(post)
+const progress = new Int32Array(start.progress)
+const opened = openWal(newDisk(start.directory), 'raft', {
+  identity: { clusterId: start.clusterId, raftId: start.raftId },
+  keys: start.keys,
+  random: newRandom(),
+})
+if (opened.torn !== undefined) log.warn({ ...opened.torn }, 'torn record dropped')
+
+const consensus = new Consensus({
+  raftId: start.raftId,
+  random: newRandom(),
+  log,
+  hardState: opened.hardState,
+  entries: opened.entries,
+  snapshot: loadSnapshot(opened),
+  snapshotInterval: start.snapshotInterval,
+})
+
+const transport = new RaftTransport({
+  raftId: start.raftId,
+  clusterId: start.clusterId,
+  listen: start.listen,
+  identity: start.identity,
+  readClaims,
+  log,
+  onMessage: (message) => feed(() => consensus.step({ kind: 'message', message })),
+  onPeer: (raftId, state) => feed(() => consensus.step({ kind: 'peer', raftId, state })),
+  onUnreachable: (raftId) => feed(() => consensus.step({ kind: 'unreachable', raftId })),
+  onSnapshotSent: (raftId, outcome) =>
+    feed(() => consensus.step({ kind: 'snapshot-sent', raftId, outcome })),
+})
+
+let isScheduled = false
+let isClosing = false
+let snapshotsInstalled = 0
+
+/** Inputs that arrive together are carried out together: one write, one sync. */
+function feed(step: () => void): void {
+  step()
+  if (isScheduled) return
+  isScheduled = true
+  setImmediate(() => {
+    isScheduled = false
+    guarded(carryOut)
+  })
+}
+
+function carryOut(): void {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const ready = consensus.ready()
+    if (ready === undefined) break
+    if (ready.send.length > 0) transport.send(ready.send)
+    postEvents(ready.events)
+    if (ready.fatal !== undefined) throw new Error(ready.fatal)
+    if (ready.persist.length > 0) {
+      snapshotsInstalled += ready.persist.filter((effect) => effect.snapshot !== undefined).length
+      const sequence = persistAll(opened.wal, ready.persist)
+      consensus.step({ kind: 'persisted', sequence })
+    }
+  }
+}
+
+/** Bytes are copied out of Raft's log once and then moved, never cloned with their pools. */
+function postEvents(events: readonly MainEvent[]): void {
+  if (events.length === 0) return
+  const transfer: ArrayBuffer[] = []
+  const owned = (bytes: Uint8Array): Uint8Array => {
+    if (bytes.length === 0) return bytes
+    const buffer = new ArrayBuffer(bytes.length)
+    const copy = new Uint8Array(buffer)
+    copy.set(bytes)
+    transfer.push(buffer)
+    return copy
+  }
+  const outgoing = events.map((event): MainEvent => {
+    if (event.kind === 'members') transport.setMembers(event.members)
+    if (event.kind === 'install') return { ...event, store: owned(event.store) }
+    if (event.kind !== 'committed') return event
+    return {
+      ...event,
+      entries: event.entries.map((entry) => ({ ...entry, data: owned(entry.data) })),
+    }
+  })
+  post({ kind: 'events', events: outgoing }, transfer)
+}
+
+function receive(message: ToThread): void {
+  switch (message.kind) {
+    case 'inputs':
+      feed(() => {
+        for (const input of message.inputs) consensus.step(input)
+      })
+      break
+    case 'identity':
+      transport.setIdentity(message.identity)
+      break
+    case 'close':
+      close()
+      break
+    default:
+      message satisfies never
+  }
+}
+
+function close(): void {
+  if (isClosing) return
+  isClosing = true
+  clearInterval(timer)
+  guarded(carryOut)
+  opened.wal.sync()
+  transport.close()
+  post({ kind: 'closed' })
+  port?.close()
+}
+
+/** Whatever goes wrong here ends the node: Raft, log and store never go on after an assertion. */
+function guarded(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    post({
+      kind: 'fatal',
+      reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
+    throw error
+  }
+}
+
+function logTo(send: (message: FromThread) => void): Log {
+  const at =
+    (level: 'error' | 'warn' | 'info' | 'debug') =>
+    (fields: Readonly<Record<string, unknown>>, message: string): void =>
+      send({ kind: 'log', level, fields, message })
+  const made: Log = {
+    error: at('error'),
+    warn: at('warn'),
+    info: at('info'),
+    debug: start.isDebug ? at('debug') : () => undefined,
+    trace: () => undefined,
+    child: () => made,
+  }
+  return made
+}
+
+port.on('message', (message: ToThread) => guarded(() => receive(message)))
+
+const timer = setInterval(() => {
+  guarded(() => {
+    const counter = Atomics.load(progress, 0)
+    consensus.step({ kind: 'main-progress', counter })
+    feed(() => consensus.tick())
+    // The next segment is made ahead, between rounds.
+    opened.wal.prepare()
+    const { commit, applied } = consensus.status()
+    post({ kind: 'metrics', metrics: { commit, applied, snapshotsInstalled } })
+  })
+}, TICK_MS)
+
+const listenPort = await transport.listen()
+transport.setMembers(consensus.listMembers())
+post({ kind: 'listening', port: listenPort })
+feed(() => undefined)
