@@ -1,4 +1,6 @@
-/** Known answers of RFC 3720, and the same sum by a loop over single bits. */
+/**
+ * Known answers of RFC 3720, and the same sum by a loop over single bits.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { crc32c } from './crc32c.ts'

@@ -1,4 +1,6 @@
-/** Known answers of the RFCs and of NIST, and that what was altered does not open. */
+/**
+ * Known answers of the RFCs and of NIST, and that what was altered does not open.
+ */
 import { expect, test } from 'vitest'
 import { equalBytes, hkdfSha256, hmacSha256, open, seal, sha256 } from './crypto.ts'
 

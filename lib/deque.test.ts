@@ -1,4 +1,6 @@
-/** The ring buffer against a plain array under random operations. */
+/**
+ * The ring buffer against a plain array under random operations.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Deque } from './deque.ts'

@@ -5,8 +5,9 @@
  * checks what no single file shows: no gap between segments, entries or entries and snapshot.
  */
 import type { Disk } from '../../lib/disk.ts'
+import { emptyHardState } from '../../proto/gen/raft.ts'
 import type { Batch, SnapshotMeta } from '../../proto/gen/wal.ts'
-import { type Entry, emptyHardState, type HardState } from '../raft/message.ts'
+import type { Entry, HardState } from '../raft/message.ts'
 import { type DataKeys, newDamageError } from './seal.ts'
 import {
   checkIdentity,
@@ -17,6 +18,9 @@ import {
   type SegmentHead,
   type WalIdentity,
 } from './segment.ts'
+
+/** In a hard state: the member has not voted in the term. */
+export const NO_VOTE = 0
 
 /** A segment as compaction sees it. */
 export type SegmentSummary = {
@@ -126,6 +130,6 @@ export function liftHardState(hardState: HardState, snapshot: SnapshotMeta | und
   if (snapshot === undefined) return hardState
   const commit = Math.max(hardState.commit, snapshot.index)
   return hardState.term < snapshot.term
-    ? { term: snapshot.term, vote: 0, commit }
+    ? { term: snapshot.term, vote: NO_VOTE, commit }
     : { ...hardState, commit }
 }

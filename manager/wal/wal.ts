@@ -13,9 +13,9 @@ import { type Disk, isDiskError } from '../../lib/disk.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { encodeBatch, encodeSegmentMetadata, type SnapshotMeta } from '../../proto/gen/wal.ts'
-import { type Entry, type HardState, NONE } from '../raft/message.ts'
+import type { Entry, HardState } from '../raft/message.ts'
 import { encodeRecord, recordBytes } from './record.ts'
-import { liftHardState, type Replayed, replay, type SegmentSummary } from './replay.ts'
+import { liftHardState, NO_VOTE, type Replayed, replay, type SegmentSummary } from './replay.ts'
 import { type DataKeys, newDamageError, newFileStart } from './seal.ts'
 import {
   formatSegmentName,
@@ -363,7 +363,7 @@ export class Wal {
     const { snapshot, snapshotReplacesLog = false } = batch
     const before = this.#hardState
     assert(hardState.term >= before.term, 'terms do not go back', { term: hardState.term })
-    const isVoteKept = hardState.vote === before.vote || before.vote === NONE
+    const isVoteKept = hardState.vote === before.vote || before.vote === NO_VOTE
     assert(hardState.term > before.term || isVoteKept, 'one vote a term', { vote: hardState.vote })
     assert(hardState.commit >= before.commit, 'commit goes on', { commit: hardState.commit })
     if (snapshot !== undefined) {
