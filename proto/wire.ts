@@ -17,7 +17,7 @@ const SHORT_BYTES_MAX = 64
 /** A writer that grew larger is not kept for the next message. */
 const SCRATCH_BYTES_MAX = 65_536
 
-/** One method of a service, as generated; `roles` may call it, nobody's role is asked when empty. */
+/** One method of a service, as generated. Who may call it is decided by whoever serves it. */
 export interface Method<
   Request,
   Response,
@@ -28,11 +28,19 @@ export interface Method<
   readonly path: string
   readonly requestStream: RequestStream
   readonly responseStream: ResponseStream
+  /** The roles that may call it; empty when the .proto names none. */
   readonly roles: readonly string[]
-  readonly encodeRequest: (value: Request) => Uint8Array
-  readonly decodeRequest: (bytes: Uint8Array) => Request
-  readonly encodeResponse: (value: Response) => Uint8Array
-  readonly decodeResponse: (bytes: Uint8Array) => Response
+  encodeRequest(value: Request): Uint8Array
+  decodeRequest(bytes: Uint8Array): Request
+  encodeResponse(value: Response): Uint8Array
+  decodeResponse(bytes: Uint8Array): Response
+}
+
+/** A service, as generated. */
+export interface Service {
+  /** With its package. */
+  readonly name: string
+  readonly methods: Readonly<Record<string, Method<unknown, unknown>>>
 }
 
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0)

@@ -102,7 +102,9 @@ const IMPURE = [
   'lib/crypto.ts',
   'manager/api/http/',
   'manager/api/rpc.ts',
+  'proto/rpc-stream.ts',
   // Ports whose calls are asynchronous by nature: declarations only.
+  'proto/rpc.ts',
   'agent/runtime/',
   'agent/network/kernel.ts',
   'manager/ca/signer.ts',
