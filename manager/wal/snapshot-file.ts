@@ -81,7 +81,7 @@ export class SnapshotWriter {
       disk.write(this.#temporary, 0, header)
       this.#put('metadata', encodeSnapshotMetadata(metadata))
     } catch (error) {
-      this.abort()
+      if (isDiskError(error, 'enospc')) this.abort()
       throw error
     }
   }

@@ -420,6 +420,18 @@ test('saveSnapshot() on a full disk leaves the log as it was and no file', () =>
   expect(open().entries).toEqual(entries(1, 6))
 })
 
+test('saveSnapshot() on a failing disk stops the log', () => {
+  const { disk, open } = world()
+  const { wal } = open()
+  append(wal, 1, 5)
+  disk.inject({ operation: 'sync', kind: 'eio', path: '.snapshot' })
+
+  const first = errorOf(() => wal.saveSnapshot(meta(3), [text('x')]))
+
+  expect(first.facts).toMatchObject({ stopped: true, kind: 'eio' })
+  expect(errorOf(() => append(wal, 6, 6))).toBe(first)
+})
+
 test('prepare() makes the next segment ahead, so that appending needs no room', () => {
   const { disk, open } = world()
   const { wal } = open()

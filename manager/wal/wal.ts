@@ -224,8 +224,8 @@ export class Wal {
 
   /**
    * A file for a snapshot: `write` to it, `finish` it, then append a batch that records it. On a
-   * full disk `abort` it; the log goes on without it. Refused while one of the same index and term
-   * is being written.
+   * full disk `abort` it, and the log goes on without it; on any other error of the disk the node
+   * must end. Refused while one of the same index and term is being written.
    */
   newSnapshot(meta: SnapshotMeta): SnapshotWriter {
     this.#refuseIfStopped()
@@ -233,7 +233,7 @@ export class Wal {
     return new SnapshotWriter(this.#disk, this.#directory, options)
   }
 
-  /** The snapshot is written, recorded and safe, or, on an error, gone. For small ones. */
+  /** The snapshot is written, recorded and safe; on an error it is not recorded. For small ones. */
   saveSnapshot(
     meta: SnapshotMeta,
     chunks: Iterable<Uint8Array>,
@@ -244,6 +244,7 @@ export class Wal {
       for (const chunk of chunks) writer.write(chunk)
       writer.finish()
     } catch (error) {
+      if (isDiskError(error, 'eio')) throw this.#stop(error)
       writer.abort()
       throw error
     }
@@ -286,7 +287,7 @@ export class Wal {
     this.#writer = this.#beginSegment(0)
   }
 
-  /** The ids of the data keys that some file still needs, in ascending order. */
+  /** The ids of the data keys without which a restart would be refused, in ascending order. */
   listKeyIds(): readonly number[] {
     const ids = new Set(this.#segments.map((segment) => segment.keyId))
     const { identity } = this.#options
