@@ -149,7 +149,10 @@ export class RawNode {
     step(this.#raft, { ...emptyMessage, type: 'unreachable', from: id })
   }
 
-  /** The snapshot sent to `id` was delivered, or not: it stays paused until one is reported. */
+  /**
+   * The snapshot sent to `id` was delivered, or not. Nothing else is sent to it before that is
+   * reported, or the peer itself acknowledges the snapshot.
+   */
   reportSnapshot(id: number, outcome: 'finished' | 'failed'): void {
     const reject = outcome === 'failed'
     step(this.#raft, { ...emptyMessage, type: 'snapshot-status', from: id, reject })

@@ -37,11 +37,16 @@ export interface Storage {
 export class MemoryStorage implements Storage {
   #hardState: HardState = emptyHardState
   #snapshot: Snapshot = emptySnapshot
-  #confState: ConfState = emptyConfState
+  #confState: ConfState
   /** Index and term of the entry before `#entries[0]`: the snapshot's, or the last compacted. */
   #compactedIndex = 0
   #compactedTerm = 0
   #entries: Entry[] = []
+
+  /** An empty log. `confState` is in force before its first entry, until there is a snapshot. */
+  constructor(confState: ConfState = emptyConfState) {
+    this.#confState = confState
+  }
 
   initialState(): { readonly hardState: HardState; readonly confState: ConfState } {
     return { hardState: this.#hardState, confState: this.#confState }

@@ -16,12 +16,15 @@ import { parseConfChanges } from './conf-changes.ts'
 import { type Case, DataFileError, findValue, parseBoolean } from './datadriven.ts'
 import { describeConfiguration, describeProgressMap } from './describe.ts'
 
-const refusalTexts: Readonly<Record<MembershipRefusal, string>> = {
+type Refusal = MembershipRefusal | 'input-given'
+
+const refusalTexts: Readonly<Record<Refusal, string>> = {
   'already-joint': 'config is already joint',
   'not-joint': "can't leave a non-joint config",
   'simple-in-joint': "can't apply simple config change in joint config",
   'no-voters': "can't make a zero-voter config joint",
   'all-voters-removed': 'removed all voters',
+  'input-given': 'this command takes no input',
   'several-voters': 'more than one voter changed without entering joint config',
 }
 
@@ -51,7 +54,7 @@ function change(
     changes,
     tracking,
   }: { readonly changes: readonly ConfChangeSingle[]; readonly tracking: Tracking },
-): Membership | MembershipRefusal {
+): Membership | Refusal {
   switch (next.command) {
     case 'simple':
       return changeSimply(membership, changes, tracking)
@@ -60,8 +63,7 @@ function change(
       return enterJoint(membership, changes, { autoLeave, tracking })
     }
     case 'leave-joint':
-      if (changes.length > 0) throw new DataFileError(next.line, 'leave-joint takes no input')
-      return leaveJoint(membership)
+      return changes.length > 0 ? 'input-given' : leaveJoint(membership)
     default:
       throw new DataFileError(next.line, `unknown command "${next.command}"`)
   }

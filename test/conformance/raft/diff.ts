@@ -1,4 +1,9 @@
-/** Two texts line by line: what is only expected under `-`, what is only there under `+`. */
+/**
+ * Differences of two texts for people to read, line by line, by their longest common subsequence.
+ * Small texts only: it takes memory for the product of their lengths.
+ */
+
+/** All lines, the common ones bare, those only expected after `-`, those only there after `+`. */
 export function diffLines(expected: string, actual: string): string {
   const a = expected.replace(/\n$/, '').split('\n')
   const b = actual.replace(/\n$/, '').split('\n')
