@@ -4,26 +4,37 @@
  * decides its own part. It calls nothing: the shell dials, sends, runs the operations on a Runtime
  * and keeps the state on disk, and reports back through `step()`. DESIGN section 7, docs/sessions.md.
  */
+import { assert } from '../lib/assert.ts'
 import type { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { Outbox } from '../lib/outbox.ts'
 import type { Random } from '../lib/random.ts'
+import { compareMarks } from '../proto/assignment-mark.ts'
+import { decodeAgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
 import type {
   AgentCommand,
-  AgentMessage,
   AssignmentMark,
+  Assignments,
+  Hello,
   ManagerAddress,
   NodeChange,
   SessionMessage,
 } from '../proto/gen/dispatcher.ts'
-import type { NodeDescription, Task } from '../proto/gen/objects.ts'
-import type { Container, Exit, Started } from './runtime/runtime.ts'
+import type { NodeDescription } from '../proto/gen/objects.ts'
+import { Managers } from './managers.ts'
+import { Memory } from './memory.ts'
+import { Reporter } from './reporter.ts'
+import type { Container, Exit } from './runtime/runtime.ts'
+import { Session, type SessionEffect } from './session.ts'
+import type { OperationResult } from './task.ts'
+import { Worker, type WorkerEffect } from './worker.ts'
 
 export type AgentInput =
   /** What the node has; no session is opened before the first. */
   | { readonly kind: 'described'; readonly description: NodeDescription }
-  /** Every container of this node as the agent starts; once, and before any session. */
+  /** Every container of this node as the agent starts; once, and no session is opened before. */
   | { readonly kind: 'containers'; readonly list: readonly Container[] }
-  /** Managers to try: at start those of the configuration or the join, later as need be. */
+  /** Managers to try besides those known: of the configuration or the join. */
   | { readonly kind: 'managers'; readonly managers: readonly ManagerAddress[] }
   | { readonly kind: 'connected'; readonly session: number }
   | { readonly kind: 'received'; readonly session: number; readonly message: SessionMessage }
@@ -41,29 +52,17 @@ export type AgentInput =
   /** The node leaves: all tasks are stopped and removed. Ends with the output `done`. */
   | { readonly kind: 'leave' }
 
-export type OperationResult =
-  | { readonly kind: 'done' }
-  /** Of a start. */
-  | { readonly kind: 'started'; readonly started: Started }
-  | { readonly kind: 'failed'; readonly error: SwarmError }
-
-/** One call of a Runtime. */
-export type Operation =
-  | { readonly kind: 'prepare'; readonly task: Task }
-  | { readonly kind: 'start'; readonly task: Task }
-  | { readonly kind: 'stop'; readonly task: Task }
-  | { readonly kind: 'remove'; readonly task: Task }
-
 export type AgentOutput =
-  /** Open a stream; answered by `connected` or `disconnected`. `session` is never used again. */
-  | { readonly kind: 'dial'; readonly session: number; readonly addr: string }
-  | { readonly kind: 'send'; readonly session: number; readonly message: AgentMessage }
-  /** Close the stream, or give the dialing up; no `disconnected` is expected for it. */
-  | { readonly kind: 'hangup'; readonly session: number }
-  /** Answered by `operation-done` whatever happens. Operations of different tasks may overlap. */
-  | { readonly kind: 'operation'; readonly id: number; readonly operation: Operation }
-  /** Abort a `prepare`, which is then answered, most likely as failed. */
-  | { readonly kind: 'cancel'; readonly id: number }
+  /**
+   * `dial`: open a stream, answered by `connected` or `disconnected`; `session` is never used again.
+   * `hangup`: close it, or give the dialing up; no `disconnected` is expected for it.
+   */
+  | SessionEffect
+  /**
+   * `operation`: one call of the Runtime, answered by `operation-done` whatever happens; those of
+   * different tasks overlap. `cancel`: abort it; it is answered all the same.
+   */
+  | Extract<WorkerEffect, { readonly kind: 'operation' | 'cancel' }>
   /** Make `state` durable instead of what was before; answered by `persisted`. One at a time. */
   | { readonly kind: 'persist'; readonly version: number; readonly state: Uint8Array }
   | { readonly kind: 'command'; readonly command: AgentCommand }
@@ -93,23 +92,243 @@ export type Now = {
 }
 
 export type AgentStatus = {
-  readonly session: 'idle' | 'dialing' | 'hello' | 'running' | 'closing' | 'closed'
+  readonly session: Session['kind']
   /** The manager of the session, if there is one. */
   readonly manager: ManagerAddress | undefined
+  /** Of the highest set ever accepted. */
   readonly mark: AssignmentMark
   readonly tasks: number
+  readonly reportsWaiting: number
   /** The metric agent_session_starts_total. */
   readonly sessionStarts: number
   /** Sets that were refused because they were older than one accepted before. */
   readonly setsRefused: number
 }
 
-export declare class Agent {
-  constructor(options: AgentOptions)
-  step(input: AgentInput): void
+/** How the agent ends: it is running, says goodbye, gives its tasks up, has ended. */
+type Ending = 'none' | 'stopping' | 'leaving' | 'removing' | 'done'
+
+export class Agent {
+  readonly #options: AgentOptions
+  readonly #outbox = new Outbox<AgentOutput>()
+  readonly #memory = new Memory()
+  readonly #managers = new Managers()
+  readonly #reporter = new Reporter()
+  readonly #session: Session
+  readonly #worker: Worker
+  #now: Now
+  #description: NodeDescription | undefined
+  #ending: Ending = 'none'
+  #setsRefused = 0
+
+  /** Throws SwarmError `invalid-argument` when `state` was not written by an agent. */
+  constructor(options: AgentOptions) {
+    const { random, log, now } = options
+    const state = options.state === undefined ? emptyAgentState : decodeAgentState(options.state)
+    this.#options = options
+    this.#now = now
+    this.#managers.replace(state.managers)
+    this.#worker = new Worker({ state, memory: this.#memory, random, log })
+    this.#session = new Session({ managers: this.#managers, random, log, nowMs: now.nowMs })
+  }
+
+  /** Takes the input in; what follows from it comes out of `ready()`. */
+  step(input: AgentInput): void {
+    if (this.#ending === 'done') return
+    switch (input.kind) {
+      case 'described':
+        this.#describe(input.description)
+        break
+      case 'containers':
+        this.#worker.adoptAll(input.list, this.#now.wallMs)
+        break
+      case 'managers':
+        this.#managers.add(input.managers)
+        break
+      case 'connected':
+        this.#connect(input.session)
+        break
+      case 'received':
+        this.#receive(this.#session.received(input.session, input.message))
+        break
+      case 'disconnected':
+        this.#session.disconnected(input.session, input.error)
+        break
+      case 'persisted':
+        this.#memory.persisted(input.version)
+        break
+      case 'operation-done':
+        this.#worker.operationDone(input.id, input.result, this.#now)
+        break
+      case 'exited':
+        this.#worker.exited(input.exit, this.#now.wallMs)
+        break
+      case 'stop':
+        this.#end('stopping', input.returnMs)
+        break
+      case 'leave':
+        this.#end('leaving', 0)
+        break
+      default:
+        input satisfies never
+    }
+    this.#pump()
+  }
+
   /** To be called every 50 ms or so, and before the inputs of a round. */
-  tick(now: Now): void
-  ready(): readonly AgentOutput[] | undefined
-  advance(outputs: readonly AgentOutput[]): void
-  status(): AgentStatus
+  tick(now: Now): void {
+    this.#now = now
+    if (this.#ending === 'done') return
+    const isWanted = this.#description !== undefined && this.#worker.isAdopted
+    this.#session.tick(now.nowMs, isWanted && this.#ending === 'none')
+    this.#pump()
+  }
+
+  ready(): readonly AgentOutput[] | undefined {
+    return this.#outbox.ready()
+  }
+
+  advance(outputs: readonly AgentOutput[]): void {
+    this.#outbox.advance(outputs)
+  }
+
+  status(): AgentStatus {
+    return {
+      session: this.#session.kind,
+      manager: this.#session.manager,
+      mark: this.#worker.mark,
+      tasks: this.#worker.tasks,
+      reportsWaiting: this.#reporter.waiting,
+      sessionStarts: this.#session.starts,
+      setsRefused: this.#setsRefused,
+    }
+  }
+
+  #describe(description: NodeDescription): void {
+    this.#description = description
+    this.#session.send({ kind: 'description', description: { description } })
+  }
+
+  #connect(session: number): void {
+    const { bootId, instance } = this.#options
+    const hello: Hello = {
+      bootId,
+      instance,
+      description: this.#description,
+      taskIds: this.#worker.listTaskIds(),
+      seen: this.#worker.mark,
+    }
+    this.#worker.restart()
+    this.#reporter.restart()
+    this.#session.connected(session, hello)
+  }
+
+  #receive(body: SessionMessage['body']): void {
+    if (body === undefined) return
+    switch (body.kind) {
+      case 'start':
+        break
+      case 'heartbeatAck':
+        this.#compare(body.heartbeatAck.mark)
+        break
+      case 'assignments':
+        this.#assign(body.assignments)
+        break
+      case 'statusAck':
+        this.#reporter.acknowledge(body.statusAck.sequence)
+        break
+      case 'command':
+        this.#outbox.push({ kind: 'command', command: body.command })
+        break
+      case 'managers':
+        this.#learnManagers(body.managers.managers)
+        break
+      case 'node':
+        this.#outbox.push({ kind: 'node-changed', change: body.node })
+        break
+      default:
+        body satisfies never
+    }
+  }
+
+  /** The manager sent more than arrived: only a new session makes that good. */
+  #compare(sent: AssignmentMark | undefined): void {
+    if (sent !== undefined && compareMarks(sent, this.#worker.mark) > 0)
+      this.#session.reopen('assignments were lost on the way', 'good')
+  }
+
+  #assign(message: Assignments): void {
+    const verdict = this.#worker.accept(message, this.#now.wallMs)
+    switch (verdict) {
+      case 'accepted':
+      case 'known':
+        break
+      case 'stale':
+        this.#setsRefused += 1
+        this.#options.log.warn(
+          { mark: this.#worker.mark.index, offered: message.mark?.index },
+          'older assignments refused',
+        )
+        this.#session.reopen('the manager is behind what was accepted before', 'bad')
+        break
+      case 'gap':
+        this.#session.reopen('assignments do not follow on those known', 'good')
+        break
+      default:
+        verdict satisfies never
+    }
+  }
+
+  #learnManagers(managers: readonly ManagerAddress[]): void {
+    this.#managers.replace(managers)
+    this.#memory.touch()
+    this.#outbox.push({ kind: 'managers-changed', managers })
+  }
+
+  #end(ending: 'stopping' | 'leaving', returnMs: number): void {
+    assert(this.#ending === 'none', 'an agent ends once', { ending: this.#ending })
+    this.#ending = ending
+    this.#session.close(returnMs)
+  }
+
+  /** Gives out what is to be done now. */
+  #pump(): void {
+    if (this.#ending === 'leaving' && this.#session.kind === 'closed' && this.#worker.isAdopted) {
+      this.#ending = 'removing'
+      this.#worker.leave(this.#now.wallMs)
+    }
+    // A stopping agent begins nothing that its process will not see the end of.
+    if (this.#ending !== 'stopping') this.#work()
+    this.#report()
+    for (const effect of this.#session.takeEffects()) this.#outbox.push(effect)
+    this.#persist()
+    const isDone =
+      this.#ending === 'stopping'
+        ? this.#session.kind === 'closed'
+        : this.#ending === 'removing' && this.#worker.tasks === 0
+    if (!isDone) return
+    this.#ending = 'done'
+    this.#outbox.push({ kind: 'done' })
+  }
+
+  #work(): void {
+    for (const effect of this.#worker.pump(this.#now)) {
+      if (effect.kind === 'report') this.#reporter.note(effect.taskId, effect.status)
+      else if (effect.kind === 'forgotten') this.#reporter.forget(effect.taskId)
+      else this.#outbox.push(effect)
+    }
+  }
+
+  #report(): void {
+    if (this.#session.kind !== 'running') return
+    const statuses = this.#reporter.take(this.#now.nowMs, this.#session.periodMs)
+    if (statuses !== undefined) this.#session.send({ kind: 'statuses', statuses })
+  }
+
+  #persist(): void {
+    const version = this.#memory.take()
+    if (version === undefined) return
+    const state = { ...this.#worker.state(), managers: this.#managers.list() }
+    this.#outbox.push({ kind: 'persist', version, state: encodeAgentState(state) })
+  }
 }

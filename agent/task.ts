@@ -1,0 +1,374 @@
+/**
+ * Task: one task on this node, and the next single step towards what is wanted of it. All functions
+ * are pure; the worker keeps the records and carries the steps out. The states and texts are
+ * SwarmKit's (swarm-mode.md 3.2). The status is also the memory of what was done: `starting` is
+ * made durable before the container is started, so a task with it was started, or may have been,
+ * and is never started again.
+ *
+ *   accepted ─► preparing ─► ready ─► starting ─► running ─► complete
+ *       │           │          │         │           └─────► failed
+ *       │           └► rejected│         └► failed
+ *       └───────────┴──────────┴─────────┴───────────┴─────► shutdown   (when no longer wanted)
+ */
+import type { SwarmError } from '../lib/errors.ts'
+import type { KnownTask } from '../proto/gen/agent.ts'
+import {
+  emptyContainerStatus,
+  emptyTask,
+  emptyTaskStatus,
+  type Task,
+  type TaskStatus,
+} from '../proto/gen/objects.ts'
+import type { TaskState } from '../proto/gen/types.ts'
+import { compareTaskState, isTerminal, isWanted } from '../proto/task-state.ts'
+import type { Container, Exit, Started } from './runtime/runtime.ts'
+
+export type TaskRecord = {
+  /** As last assigned. */
+  readonly task: Task
+  /** As observed here. */
+  readonly status: TaskStatus
+  /** What the runtime holds for it, as far as is known. */
+  readonly container: 'none' | Container['state']
+  /** No longer assigned: nothing shall be left of it. */
+  readonly isForgotten: boolean
+  /** What the status becomes when the container has been stopped; undefined: it is not decided. */
+  readonly ending: Ending | undefined
+  /** The call of the runtime that is under way. */
+  readonly operation: Underway | undefined
+  /** The container ended while an operation was under way. */
+  readonly exit: Exit | undefined
+  /** Failures in a row of the operation that is tried next. */
+  readonly failures: number
+}
+
+type Ending = { readonly state: 'failed' | 'shutdown'; readonly error: string }
+
+type Underway = {
+  readonly id: number
+  readonly kind: OperationKind
+  /** It was asked to end early. */
+  readonly isCancelled: boolean
+}
+
+export type OperationKind = 'prepare' | 'start' | 'stop' | 'remove'
+
+/** One call of a Runtime. */
+export type Operation = { readonly kind: OperationKind; readonly task: Task }
+
+export type OperationResult =
+  | { readonly kind: 'done' }
+  /** Of a start. */
+  | { readonly kind: 'started'; readonly started: Started }
+  | { readonly kind: 'failed'; readonly error: SwarmError }
+
+export type Step =
+  | { readonly kind: 'operate'; readonly operation: OperationKind }
+  /** Abort the operation that is under way. */
+  | { readonly kind: 'cancel' }
+  /** The task is in this state now. */
+  | { readonly kind: 'become'; readonly record: TaskRecord }
+  /** Nothing is left of it. */
+  | { readonly kind: 'forget' }
+
+/** A task that was just assigned, and of which `container` is found on this node. */
+export function newRecord(
+  task: Task,
+  container: Container | undefined,
+  wallMs: number,
+): TaskRecord {
+  const told = task.status ?? emptyTaskStatus
+  // Where the managers know more than this agent, it has lost its state.
+  const status = wasStarted(told.state)
+    ? told
+    : becoming(emptyTaskStatus, { state: 'accepted', wallMs })
+  return adopt({ ...NEW_RECORD, task, status }, container, wallMs)
+}
+
+/** A task as an earlier process left it; `adopt` says what has become of it. */
+export function restore({ task, status, forgotten }: KnownTask): TaskRecord {
+  return {
+    ...NEW_RECORD,
+    task: task ?? emptyTask,
+    status: status ?? emptyTaskStatus,
+    isForgotten: forgotten,
+  }
+}
+
+const NEW_RECORD: Omit<TaskRecord, 'task' | 'status'> = {
+  container: 'none',
+  isForgotten: false,
+  ending: undefined,
+  operation: undefined,
+  exit: undefined,
+  failures: 0,
+}
+
+/** What the next step is; undefined when there is none until something happens. */
+export function planStep(record: TaskRecord, wallMs: number): Step | undefined {
+  const { state } = record.status
+  const desired = record.task.desiredState
+  const isUnwanted = record.isForgotten || !isWanted(desired)
+  if (record.operation !== undefined) {
+    const { kind, isCancelled } = record.operation
+    return isUnwanted && kind === 'prepare' && !isCancelled ? { kind: 'cancel' } : undefined
+  }
+  if (record.ending !== undefined) return { kind: 'operate', operation: 'stop' }
+  if (isTerminal(state)) return planAfterEnd(record)
+  if (isUnwanted) return planShutdown(record, wallMs)
+  switch (state) {
+    case 'preparing':
+      return { kind: 'operate', operation: 'prepare' }
+    case 'ready':
+      return compareTaskState(desired, 'running') < 0
+        ? undefined
+        : { kind: 'become', record: become(record, { state: 'starting', wallMs }) }
+    case 'starting':
+      return { kind: 'operate', operation: 'start' }
+    case 'running':
+      return undefined
+    default:
+      return { kind: 'become', record: become(record, { state: 'preparing', wallMs }) }
+  }
+}
+
+/** A dead container is kept for its logs until the task is forgotten. */
+function planAfterEnd(record: TaskRecord): Step | undefined {
+  // The managers gave the task up (rejected, orphaned) while it ran.
+  if (record.container === 'running') return { kind: 'operate', operation: 'stop' }
+  if (!record.isForgotten) return undefined
+  return record.container === 'none' ? { kind: 'forget' } : { kind: 'operate', operation: 'remove' }
+}
+
+function planShutdown(record: TaskRecord, wallMs: number): Step {
+  return wasStarted(record.status.state)
+    ? { kind: 'become', record: { ...record, ending: { state: 'shutdown', error: '' } } }
+    : { kind: 'become', record: become(record, { state: 'shutdown', wallMs }) }
+}
+
+/** The operation is under way. */
+export function begin(record: TaskRecord, id: number, kind: OperationKind): TaskRecord {
+  const operation = { id, kind, isCancelled: false }
+  // From now on there may be something to remove.
+  return kind === 'prepare'
+    ? { ...record, operation, container: 'created' }
+    : { ...record, operation }
+}
+
+/** The operation under way was asked to end early. */
+export function cancel(record: TaskRecord): TaskRecord {
+  const { operation } = record
+  return operation === undefined
+    ? record
+    : { ...record, operation: { ...operation, isCancelled: true } }
+}
+
+/** The task is no longer assigned. */
+export function forget(record: TaskRecord): TaskRecord {
+  return { ...record, isForgotten: true, failures: 0 }
+}
+
+/** The operation that was under way has been carried out. */
+export function succeed(
+  record: TaskRecord,
+  started: Started | undefined,
+  wallMs: number,
+): TaskRecord {
+  const idle: TaskRecord = { ...record, operation: undefined, failures: 0 }
+  const kind = record.operation?.kind
+  switch (kind) {
+    case 'prepare':
+      return become({ ...idle, container: 'created' }, { state: 'ready', wallMs })
+    case 'start':
+      return settleExit(afterStart(idle, started, wallMs), wallMs)
+    case 'stop':
+      return afterStop({ ...idle, container: 'exited' }, wallMs)
+    case 'remove':
+      return { ...idle, container: 'none' }
+    case undefined:
+      return idle
+    default:
+      return kind satisfies never
+  }
+}
+
+/** The operation that was under way has failed; what can be tried again is, after a while. */
+export function fail(record: TaskRecord, error: SwarmError, wallMs: number): TaskRecord {
+  const idle: TaskRecord = { ...record, operation: undefined, failures: record.failures + 1 }
+  const kind = record.operation?.kind
+  switch (kind) {
+    case 'prepare': {
+      // An aborted one failed because it was told to.
+      if (idle.isForgotten || !isWanted(idle.task.desiredState)) return { ...idle, failures: 0 }
+      if (!error.retriable) return become(idle, { state: 'rejected', error: error.message, wallMs })
+      return idle.status.error === error.message
+        ? idle
+        : become(idle, { state: 'preparing', error: error.message, wallMs })
+    }
+    case 'start':
+      // It may run all the same: it is stopped before anybody is told that it does not.
+      return {
+        ...idle,
+        failures: 0,
+        container: 'running',
+        ending: { state: 'failed', error: error.message },
+      }
+    case 'stop':
+    case 'remove':
+    case undefined:
+      return idle
+    default:
+      return kind satisfies never
+  }
+}
+
+/** The container ended. */
+export function observeExit(record: TaskRecord, exit: Exit, wallMs: number): TaskRecord {
+  const ended: TaskRecord = { ...record, exit, container: 'exited' }
+  // What the operation answers decides what the end means.
+  return record.operation === undefined ? settleExit(ended, wallMs) : ended
+}
+
+/** What the daemon found when it started, for a task of an earlier one. */
+export function adopt(
+  record: TaskRecord,
+  container: Container | undefined,
+  wallMs: number,
+): TaskRecord {
+  const found: TaskRecord = { ...record, container: container?.state ?? 'none' }
+  if (isTerminal(record.status.state)) return found
+  if (container?.state === 'running') return afterStart(found, container, wallMs)
+  if (container?.state === 'exited') {
+    const exit = container.exit ?? lostExit(record.task.id, wallMs)
+    return settleExit(
+      { ...afterStart(found, container, wallMs), container: 'exited', exit },
+      wallMs,
+    )
+  }
+  if (wasStarted(record.status.state)) {
+    const error = 'task: its container is gone'
+    if (container === undefined) return become(found, { state: 'failed', error, wallMs })
+    // Told to start, but not seen to run: whatever the call still does is stopped first.
+    return { ...found, ending: { state: 'failed', error: 'task: its start was interrupted' } }
+  }
+  if (record.status.state !== 'ready' || container !== undefined) return found
+  // What was prepared is gone.
+  return become(found, { state: 'preparing', wallMs })
+}
+
+/** A newer version of the assignment. */
+export function reassign(record: TaskRecord, task: Task): TaskRecord {
+  const told = task.status ?? emptyTaskStatus
+  const isGivenUp = isTerminal(told.state) && !isTerminal(record.status.state)
+  const isTurned = record.task.desiredState !== task.desiredState
+  return {
+    ...record,
+    task,
+    isForgotten: false,
+    failures: isTurned ? 0 : record.failures,
+    status: isGivenUp ? told : record.status,
+  }
+}
+
+/** Whether a task in this state was started, or may have been. */
+export function wasStarted(state: TaskState): boolean {
+  return compareTaskState(state, 'starting') >= 0
+}
+
+/** Whether a crash must not lose the difference between the two: operations or reports rest on it. */
+export function mustBeDurable(before: TaskRecord, after: TaskRecord): boolean {
+  return (
+    before.task !== after.task ||
+    before.isForgotten !== after.isForgotten ||
+    (before.status.state !== after.status.state &&
+      (after.status.state === 'starting' || isTerminal(after.status.state)))
+  )
+}
+
+function afterStart(
+  record: TaskRecord,
+  started: Pick<Started, 'containerId' | 'pid' | 'hostPorts'> | undefined,
+  wallMs: number,
+): TaskRecord {
+  const running = become(
+    { ...record, container: record.exit === undefined ? 'running' : 'exited' },
+    { state: 'running', wallMs },
+  )
+  if (started === undefined || isTerminal(record.status.state)) return running
+  const { containerId, pid, hostPorts } = started
+  return {
+    ...running,
+    status: { ...running.status, container: { containerId, pid, exitCode: 0 }, hostPorts },
+  }
+}
+
+function afterStop(record: TaskRecord, wallMs: number): TaskRecord {
+  const { ending, exit } = record
+  const stopped: TaskRecord = { ...record, ending: undefined, exit: undefined }
+  if (ending === undefined) return stopped
+  return become(withExitCode(stopped, exit), { ...ending, wallMs })
+}
+
+/** The end of a container that nobody stopped, once no operation is under way. */
+function settleExit(record: TaskRecord, wallMs: number): TaskRecord {
+  const { exit } = record
+  if (exit === undefined) return record
+  const ended: TaskRecord = { ...record, container: 'exited', ending: undefined, exit: undefined }
+  const error = errorOf(exit)
+  const isUnwanted = record.isForgotten || !isWanted(record.task.desiredState)
+  const state = isUnwanted ? 'shutdown' : error === '' ? 'complete' : 'failed'
+  return become(withExitCode(ended, exit), { state, error: isUnwanted ? '' : error, wallMs })
+}
+
+function withExitCode(record: TaskRecord, exit: Exit | undefined): TaskRecord {
+  if (exit === undefined || isTerminal(record.status.state)) return record
+  const container = {
+    ...(record.status.container ?? emptyContainerStatus),
+    exitCode: exit.exitCode,
+  }
+  return { ...record, status: { ...record.status, container } }
+}
+
+/** How it ended, as Swarm's clients know it; empty when it ended well. */
+function errorOf({ exitCode, oomKilled, error }: Exit): string {
+  if (error !== '') return `task: ${error}`
+  if (oomKilled) return `task: non-zero exit (${exitCode}): OOM killed`
+  return exitCode === 0 ? '' : `task: non-zero exit (${exitCode})`
+}
+
+function lostExit(taskId: string, atMs: number): Exit {
+  return { taskId, exitCode: 0, oomKilled: false, error: 'its exit code is unknown', atMs }
+}
+
+/** Swarm's words for having come so far. A task that fails keeps those of where it was. */
+const MESSAGES: Readonly<Partial<Record<TaskState, string>>> = {
+  accepted: 'accepted',
+  preparing: 'preparing',
+  ready: 'prepared',
+  starting: 'starting',
+  running: 'started',
+  complete: 'finished',
+  shutdown: 'shutdown',
+}
+
+type Becoming = {
+  readonly state: TaskState
+  readonly error?: string
+  readonly wallMs: number
+}
+
+/** The status says so now. An ended task stays as it ended. */
+function become(record: TaskRecord, to: Becoming): TaskRecord {
+  if (isTerminal(record.status.state)) return record
+  return { ...record, status: becoming(record.status, to) }
+}
+
+function becoming(status: TaskStatus, { state, error, wallMs }: Becoming): TaskStatus {
+  return {
+    ...status,
+    state,
+    timestampMs: wallMs,
+    message: MESSAGES[state] ?? status.message,
+    error: error ?? '',
+  }
+}
