@@ -218,9 +218,9 @@ export class Agent {
       taskIds: this.#worker.listTaskIds(),
       seen: this.#worker.mark,
     }
+    if (!this.#session.connected(session, hello)) return
     this.#worker.restart()
     this.#reporter.restart()
-    this.#session.connected(session, hello)
   }
 
   #receive(body: SessionMessage['body']): void {

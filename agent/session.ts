@@ -144,10 +144,10 @@ export class Session {
     }
   }
 
-  /** The stream is open: hello is sent. */
-  connected(session: number, hello: Hello): void {
+  /** The stream is open: hello is sent. False when it is not the one that was dialed last. */
+  connected(session: number, hello: Hello): boolean {
     const state = this.#state
-    if (state.kind !== 'dialing' || state.id !== session) return
+    if (state.kind !== 'dialing' || state.id !== session) return false
     const stream: Stream = {
       id: session,
       manager: state.manager,
@@ -159,6 +159,7 @@ export class Session {
     this.#state = { kind: 'hello', stream }
     this.#push(stream, { kind: 'hello', hello })
     this.#beat(stream)
+    return true
   }
 
   disconnected(session: number, error: SwarmError | undefined): void {

@@ -6,16 +6,14 @@
  * leader (`node-status.ts`); writes are evaluated there (`handlers.ts`). DESIGN section 7,
  * docs/sessions.md.
  */
-import { defined } from '../../lib/assert.ts'
 import { type Code, SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { Outbox } from '../../lib/outbox.ts'
 import { compareMarks, ZERO_MARK } from '../../proto/assignment-mark.ts'
-import type { RelayReply, RelayRequest, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
+import type { RelayReply, RelayRequest, WriteRequest } from '../../proto/gen/control.ts'
 import type {
   AgentCommand,
   AgentMessage,
-  Goodbye,
   Hello,
   ManagerAddress,
   SessionMessage,
@@ -26,20 +24,13 @@ import type { Change } from '../store/change.ts'
 import type { View } from '../store/view.ts'
 import { findEpoch } from './assignments.ts'
 import { STATUS_UPDATES_MAX } from './handlers.ts'
-import { Lane } from './lane.ts'
 import { Reads } from './reads.ts'
 import { Relay } from './relay.ts'
 import { heartbeatPeriodOf, listManagers, newSession, type Session, tellNews } from './session.ts'
+import { type WriteOutcome, Writes } from './writes.ts'
 
 /** More streams than this are refused: `resource-exhausted`. */
 const SESSIONS_MAX = 20_000
-/** Writes in flight: the leader commits them in groups, the rest wait here. */
-const REGISTRATIONS_MAX = 64
-const REPORTS_MAX = 256
-/** After a write failed in a way that passes (no leader), its lane rests for this long. */
-const WRITE_RETRY_MS = 250
-/** A goodbye that could not be written for this long is given up: the node will be missed. */
-const LEAVE_TIMEOUT_MS = 10_000
 /** Changes for a node travel together: at most this long, or this many. */
 const ASSIGNMENT_INTERVAL_MS = 100
 const ASSIGNMENT_CHANGES_MAX = 100
@@ -84,10 +75,6 @@ export type DispatcherInput =
       readonly command: AgentCommand
     }
 
-export type WriteOutcome =
-  | { readonly kind: 'committed'; readonly reply: WriteReply }
-  | { readonly kind: 'refused'; readonly error: SwarmError }
-
 export type DispatcherOutput =
   | { readonly kind: 'send'; readonly session: number; readonly message: SessionMessage }
   /** The stream ends, with `reason` as its status if there is one; no `closed` is expected. */
@@ -121,29 +108,12 @@ export type DispatcherStatus = {
   readonly registrationsWaiting: number
 }
 
-/** A goodbye that is being written; it outlives its stream. */
-type Leave = {
-  readonly session: number
-  readonly nodeId: string
-  readonly instance: string
-  readonly returnMs: number
-  readonly untilMs: number
-}
-
-/** What a write in flight is for. */
-type Job =
-  | {
-      readonly kind: 'register'
-      readonly session: number
-      readonly description: NodeDescription
-    }
-  | { readonly kind: 'report'; readonly session: number; readonly batch: StatusBatch }
-  | { readonly kind: 'leave'; readonly key: number }
-
 export class Dispatcher {
-  readonly #raftId: number
   readonly #log: Log
   readonly #outbox = new Outbox<DispatcherOutput>()
+  readonly #reads = new Reads<Session>()
+  readonly #relay: Relay
+  readonly #writes: Writes
   #nowMs: number
   #view: View
   #managers: readonly ManagerAddress[]
@@ -155,29 +125,20 @@ export class Dispatcher {
   /** Sessions with assignments to send. */
   #due = new Set<Session>()
 
-  #reads = new Reads()
-  #relay = new Relay()
-  #registrations = new Lane(REGISTRATIONS_MAX)
-  #reports = new Lane(REPORTS_MAX)
-  #leaving = new Lane(REGISTRATIONS_MAX)
-  #leaves = new Map<number, Leave>()
-  #writes = new Map<number, Job>()
-  #lastWriteId = 0
-
-  /** The newest term that was heard of. */
-  #term = 0
   /** Monotonic, ms, since when no leader is known; undefined while one is. */
   #leaderlessMs: number | undefined
+  /** Monotonic, ms: when silent sessions were last looked for. */
   #expiredMs: number
 
-  constructor(options: DispatcherOptions) {
-    this.#raftId = options.raftId
-    this.#log = options.log
-    this.#nowMs = options.nowMs
-    this.#view = options.view
-    this.#managers = listManagers(options.view)
-    this.#leaderlessMs = options.nowMs
-    this.#expiredMs = options.nowMs
+  constructor({ raftId, view, nowMs, log }: DispatcherOptions) {
+    this.#log = log
+    this.#relay = new Relay(raftId)
+    this.#writes = new Writes(raftId)
+    this.#nowMs = nowMs
+    this.#view = view
+    this.#managers = listManagers(view)
+    this.#leaderlessMs = nowMs
+    this.#expiredMs = nowMs
   }
 
   /** Takes the input in; what follows from it comes out of `ready()`. */
@@ -205,7 +166,7 @@ export class Dispatcher {
         this.#reset(input.view)
         break
       case 'leader':
-        this.#term = Math.max(this.#term, input.term)
+        this.#relay.observeTerm(input.term)
         this.#leaderlessMs = input.isKnown ? undefined : (this.#leaderlessMs ?? this.#nowMs)
         break
       case 'write-done':
@@ -251,7 +212,7 @@ export class Dispatcher {
     return {
       sessions: this.#sessions.size,
       runningSessions,
-      registrationsWaiting: this.#registrations.waiting,
+      registrationsWaiting: this.#writes.registrationsWaiting,
     }
   }
 
@@ -299,7 +260,9 @@ export class Dispatcher {
         this.#describe(session, body.description.description)
         break
       case 'goodbye':
-        this.#goodbye(session, body.goodbye)
+        session.phase = 'leaving'
+        this.#relay.forget(session)
+        this.#writes.leave(session, body.goodbye.returnMs, this.#nowMs)
         break
       default:
         body satisfies never
@@ -318,7 +281,7 @@ export class Dispatcher {
     session.hello = hello
     session.description = hello.description
     session.phase = 'confirming'
-    this.#reads.add(session.id)
+    this.#reads.add(session)
     this.#log.debug(
       { node: session.nodeId, instance: hello.instance, tasks: hello.taskIds.length },
       'session opened',
@@ -330,9 +293,8 @@ export class Dispatcher {
       this.#reads.fail(id, this.#nowMs)
       return
     }
-    for (const sessionId of this.#reads.finish(id)) {
-      const session = this.#sessions.get(sessionId)
-      if (session === undefined || session.phase !== 'confirming') continue
+    for (const session of this.#reads.finish(id)) {
+      if (session.phase !== 'confirming') continue
       session.phase = 'catching-up'
       session.phaseMs = this.#nowMs
       session.catchUpIndex = index
@@ -364,7 +326,7 @@ export class Dispatcher {
     }
     this.#catchingUp.delete(session)
     session.phase = 'registering'
-    this.#registrations.add(session.id)
+    this.#writes.register(session)
   }
 
   #begin(session: Session): void {
@@ -380,6 +342,7 @@ export class Dispatcher {
   }
 
   #end(session: Session, reason: SwarmError | undefined): void {
+    if (session.phase === 'closed') return
     this.#outbox.push({ kind: 'close', session: session.id, reason })
     if (reason !== undefined)
       this.#log.debug(
@@ -393,13 +356,13 @@ export class Dispatcher {
     const session = this.#sessions.get(id)
     if (session === undefined) return
     this.#sessions.delete(id)
+    session.phase = 'closed'
     if (this.#byNode.get(session.nodeId) === session) this.#byNode.delete(session.nodeId)
     this.#catchingUp.delete(session)
     this.#due.delete(session)
-    this.#reads.remove(id)
-    this.#relay.forget(id)
-    this.#registrations.remove(id)
-    this.#reports.remove(id)
+    this.#reads.remove(session)
+    this.#relay.forget(session)
+    this.#writes.forget(session)
   }
 
   // ── what time does ─────────────────────────────────────────────────────────────────────────
@@ -421,8 +384,7 @@ export class Dispatcher {
       const reason = this.#expiry(session, silentMs)
       if (reason !== undefined) this.#close(session, 'unavailable', reason)
     }
-    for (const [key, leave] of this.#leaves)
-      if (leave.untilMs <= this.#nowMs && !this.#leaving.isInFlight(key)) this.#finishLeave(key)
+    for (const session of this.#writes.giveUp(this.#nowMs)) this.#end(session, undefined)
   }
 
   /** Why the session must end now. */
@@ -443,8 +405,8 @@ export class Dispatcher {
 
   #heartbeat(session: Session, sequence: number): void {
     // From hello on, so that no node is down because many wait for their registration.
-    this.#relay.note(session.id, sequence)
-    if (this.#needsRegistration(session)) this.#registrations.add(session.id)
+    this.#relay.note(session, sequence)
+    if (this.#needsRegistration(session)) this.#writes.register(session)
   }
 
   /**
@@ -460,35 +422,13 @@ export class Dispatcher {
   #relayHeartbeats(): void {
     if (this.#leaderlessMs !== undefined) return
     const batch = this.#relay.take(this.#nowMs)
-    if (batch === undefined) return
-    const heartbeats = [...batch.heartbeats.keys()].flatMap((id) => {
-      const session = this.#sessions.get(id)
-      const instance = session?.hello?.instance
-      return session === undefined || instance === undefined
-        ? []
-        : [{ nodeId: session.nodeId, instance }]
-    })
-    this.#outbox.push({
-      kind: 'relay',
-      id: batch.id,
-      request: { holder: this.#raftId, heartbeats },
-    })
+    if (batch !== undefined) this.#outbox.push({ kind: 'relay', ...batch })
   }
 
   #finishRelay(id: number, reply: RelayReply | undefined): void {
-    // A leader of an older term does not know that it was deposed.
-    const isAnswer = reply !== undefined && reply.term >= this.#term
-    const heartbeats = this.#relay.finish(id, isAnswer ? 'answered' : 'lost')
-    if (!isAnswer || heartbeats === undefined) return
-    this.#term = reply.term
-    const refused = new Map(
-      reply.refusals.map((refusal) => [`${refusal.nodeId}/${refusal.instance}`, refusal.reason]),
-    )
-    for (const [sessionId, sequence] of heartbeats) {
-      const session = this.#sessions.get(sessionId)
-      if (session === undefined) continue
-      const reason = refused.get(`${session.nodeId}/${session.hello?.instance ?? ''}`)
-      if (reason !== undefined) this.#close(session, 'permission-denied', reason)
+    for (const { session, sequence, refusal } of this.#relay.finish(id, reply)) {
+      if (session.phase === 'leaving' || session.phase === 'closed') continue
+      if (refusal !== undefined) this.#close(session, 'permission-denied', refusal)
       else
         this.#send(session, {
           kind: 'heartbeatAck',
@@ -502,46 +442,18 @@ export class Dispatcher {
   #describe(session: Session, description: NodeDescription | undefined): void {
     if (description === undefined) return
     session.description = description
-    if (session.phase === 'running') this.#registrations.add(session.id)
+    if (session.phase === 'running') this.#writes.register(session)
   }
 
   #report(session: Session, batch: StatusBatch): void {
-    if (batch.updates.length > STATUS_UPDATES_MAX) {
-      const text = `a batch of ${batch.updates.length} statuses is more than ${STATUS_UPDATES_MAX}`
-      this.#close(session, 'invalid-argument', text)
-      return
-    }
-    const known = session.held ?? session.reporting
-    if (session.phase !== 'running' || batch.sequence <= session.reportedSequence) return
-    if (known !== undefined && batch.sequence <= known.sequence) return
-    // A batch holds all that is not acknowledged, so the newest replaces what waits.
-    if (session.reporting !== undefined && this.#reports.isInFlight(session.id))
-      session.held = batch
-    else session.reporting = batch
-    this.#reports.add(session.id)
-  }
-
-  #goodbye(session: Session, goodbye: Goodbye): void {
-    const key = session.id
-    session.phase = 'leaving'
-    this.#relay.forget(session.id)
-    this.#registrations.remove(session.id)
-    this.#leaves.set(key, {
-      session: session.id,
-      nodeId: session.nodeId,
-      instance: session.hello?.instance ?? '',
-      returnMs: goodbye.returnMs,
-      untilMs: this.#nowMs + LEAVE_TIMEOUT_MS,
-    })
-    this.#leaving.add(key)
-  }
-
-  #finishLeave(key: number): void {
-    const leave = this.#leaves.get(key)
-    this.#leaves.delete(key)
-    this.#leaving.remove(key)
-    const session = leave === undefined ? undefined : this.#sessions.get(leave.session)
-    if (session !== undefined) this.#end(session, undefined)
+    const count = batch.updates.length
+    if (count > STATUS_UPDATES_MAX)
+      this.#close(
+        session,
+        'invalid-argument',
+        `a batch of ${count} statuses is more than ${STATUS_UPDATES_MAX}`,
+      )
+    else if (session.phase === 'running') this.#writes.report(session, batch)
   }
 
   /** Asks for what may be asked for now. */
@@ -549,141 +461,33 @@ export class Dispatcher {
     const read = this.#reads.take(this.#nowMs)
     if (read !== undefined) this.#outbox.push({ kind: 'read-index', id: read })
     for (;;) {
-      const job = this.#nextJob()
-      if (job === undefined) return
-      this.#lastWriteId += 1
-      this.#writes.set(this.#lastWriteId, job)
-      this.#outbox.push({ kind: 'write', id: this.#lastWriteId, request: this.#requestOf(job) })
+      const write = this.#writes.take(this.#nowMs)
+      if (write === undefined) return
+      this.#outbox.push({ kind: 'write', ...write })
     }
-  }
-
-  #nextJob(): Job | undefined {
-    const leave = this.#leaving.take(this.#nowMs)
-    if (leave !== undefined) return { kind: 'leave', key: leave }
-    const registration = this.#registrations.take(this.#nowMs)
-    if (registration !== undefined) {
-      const session = this.#getSession(registration)
-      const description = defined(session.description, 'a session that registers was described')
-      return { kind: 'register', session: registration, description }
-    }
-    const report = this.#reports.take(this.#nowMs)
-    if (report === undefined) return undefined
-    const batch = defined(this.#getSession(report).reporting, 'a report has a batch')
-    return { kind: 'report', session: report, batch }
-  }
-
-  #requestOf(job: Job): WriteRequest {
-    switch (job.kind) {
-      case 'register': {
-        const session = this.#getSession(job.session)
-        const hello = defined(session.hello, 'a session that registers said hello')
-        return this.#request(session.nodeId, {
-          kind: 'nodeRegister',
-          nodeRegister: {
-            nodeId: session.nodeId,
-            instance: hello.instance,
-            bootId: hello.bootId,
-            description: job.description,
-            addr: session.peerAddr,
-            holder: this.#raftId,
-          },
-        })
-      }
-      case 'report': {
-        const { nodeId, hello } = this.#getSession(job.session)
-        return this.#request(nodeId, {
-          kind: 'statusReport',
-          statusReport: { nodeId, instance: hello?.instance ?? '', updates: job.batch.updates },
-        })
-      }
-      case 'leave': {
-        const leave = defined(this.#leaves.get(job.key), 'a leave in its lane is known')
-        return this.#request(leave.nodeId, {
-          kind: 'nodeLeave',
-          nodeLeave: {
-            nodeId: leave.nodeId,
-            announceReturn: leave.returnMs > 0,
-            returnMs: leave.returnMs,
-          },
-        })
-      }
-      default:
-        return job satisfies never
-    }
-  }
-
-  #request(nodeId: string, body: WriteRequest['body']): WriteRequest {
-    const role = this.#view.nodes.get(nodeId)?.certificateRole ?? 'worker'
-    return { caller: { nodeId, role }, body }
   }
 
   #finishWrite(id: number, outcome: WriteOutcome): void {
-    const job = this.#writes.get(id)
-    if (job === undefined) return
-    this.#writes.delete(id)
-    switch (job.kind) {
-      case 'register':
-        this.#finishRegistration(job, outcome)
+    const finished = this.#writes.finish(id, outcome, this.#nowMs)
+    if (finished === undefined) return
+    const { session } = finished
+    switch (finished.kind) {
+      case 'registered':
+        session.registeredIndex = finished.index
+        if (session.phase === 'registering') this.#begin(session)
         break
-      case 'report':
-        this.#finishReport(job, outcome)
+      case 'reported':
+        this.#send(session, { kind: 'statusAck', statusAck: { sequence: finished.sequence } })
         break
-      case 'leave':
-        this.#finishLeaving(job.key, outcome)
+      case 'left':
+        this.#end(session, undefined)
+        break
+      case 'refused':
+        this.#end(session, finished.error)
         break
       default:
-        job satisfies never
+        finished satisfies never
     }
-  }
-
-  #finishRegistration(job: Extract<Job, { kind: 'register' }>, outcome: WriteOutcome): void {
-    this.#registrations.done(job.session)
-    const session = this.#sessions.get(job.session)
-    if (session === undefined || session.phase === 'leaving') return
-    if (outcome.kind === 'refused') {
-      this.#retry(this.#registrations, session, outcome.error)
-      return
-    }
-    session.registeredIndex = outcome.reply.index
-    if (session.description !== job.description) this.#registrations.add(session.id)
-    if (session.phase === 'registering') this.#begin(session)
-  }
-
-  #finishReport(job: Extract<Job, { kind: 'report' }>, outcome: WriteOutcome): void {
-    this.#reports.done(job.session)
-    const session = this.#sessions.get(job.session)
-    if (session === undefined || session.phase === 'leaving') {
-      this.#reports.remove(job.session)
-      return
-    }
-    if (outcome.kind === 'refused') {
-      session.reporting = session.held ?? job.batch
-      session.held = undefined
-      this.#retry(this.#reports, session, outcome.error)
-      return
-    }
-    session.reportedSequence = job.batch.sequence
-    session.reporting = session.held
-    session.held = undefined
-    if (session.reporting === undefined) this.#reports.remove(session.id)
-    this.#send(session, { kind: 'statusAck', statusAck: { sequence: job.batch.sequence } })
-  }
-
-  #finishLeaving(key: number, outcome: WriteOutcome): void {
-    this.#leaving.done(key)
-    const isLate = (this.#leaves.get(key)?.untilMs ?? 0) <= this.#nowMs
-    if (outcome.kind === 'refused' && isPassing(outcome.error) && !isLate) {
-      this.#leaving.rest(this.#nowMs + WRITE_RETRY_MS)
-      this.#leaving.add(key)
-    } else this.#finishLeave(key)
-  }
-
-  /** Another try when the failure passes (writes of agents may be repeated); else the session ends. */
-  #retry(lane: Lane, session: Session, error: SwarmError): void {
-    if (isPassing(error)) {
-      lane.rest(this.#nowMs + WRITE_RETRY_MS)
-      lane.add(session.id)
-    } else this.#end(session, error)
   }
 
   // ── what nodes are told ────────────────────────────────────────────────────────────────────
@@ -783,25 +587,10 @@ export class Dispatcher {
   #send(session: Session, body: SessionMessage['body']): void {
     this.#outbox.push({ kind: 'send', session: session.id, message: { body } })
   }
-
-  #getSession(id: number): Session {
-    return defined(this.#sessions.get(id), 'a session in a lane is open')
-  }
 }
 
 function noLeader(): SwarmError {
   return new SwarmError('unavailable', 'this manager knows no leader: try another one', {
     retriable: true,
   })
-}
-
-/** Whether the same write may succeed later. */
-function isPassing(error: SwarmError): boolean {
-  return (
-    error.retriable ||
-    error.code === 'unavailable' ||
-    error.code === 'deadline-exceeded' ||
-    error.code === 'aborted' ||
-    error.code === 'resource-exhausted'
-  )
 }

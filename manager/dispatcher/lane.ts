@@ -6,11 +6,11 @@
  */
 import { assert } from '../../lib/assert.ts'
 
-export class Lane {
+export class Lane<K extends object> {
   readonly #inFlightMax: number
-  #waiting = new Set<number>()
+  #waiting = new Set<K>()
   /** Key → whether it was added again meanwhile. */
-  #inFlight = new Map<number, boolean>()
+  #inFlight = new Map<K, boolean>()
   /** Monotonic, ms: nothing is taken before. */
   #restUntilMs = 0
 
@@ -22,28 +22,24 @@ export class Lane {
     return this.#waiting.size
   }
 
-  get inFlight(): number {
-    return this.#inFlight.size
-  }
-
-  isInFlight(key: number): boolean {
+  isInFlight(key: K): boolean {
     return this.#inFlight.has(key)
   }
 
   /** `key` will have a turn that begins after now. */
-  add(key: number): void {
+  add(key: K): void {
     if (this.#inFlight.has(key)) this.#inFlight.set(key, true)
     else this.#waiting.add(key)
   }
 
   /** `key` will have no further turn. */
-  remove(key: number): void {
+  remove(key: K): void {
     this.#waiting.delete(key)
     if (this.#inFlight.has(key)) this.#inFlight.set(key, false)
   }
 
   /** The next key, which is in flight now; undefined when none may go. */
-  take(nowMs: number): number | undefined {
+  take(nowMs: number): K | undefined {
     if (nowMs < this.#restUntilMs || this.#inFlight.size >= this.#inFlightMax) return undefined
     for (const key of this.#waiting) {
       this.#waiting.delete(key)
@@ -54,9 +50,9 @@ export class Lane {
   }
 
   /** The turn of `key` is over. */
-  done(key: number): void {
+  done(key: K): void {
     const isWantedAgain = this.#inFlight.get(key)
-    assert(isWantedAgain !== undefined, 'only a key in flight can be done', { key })
+    assert(isWantedAgain !== undefined, 'only a key in flight can be done')
     this.#inFlight.delete(key)
     if (isWantedAgain) this.#waiting.add(key)
   }

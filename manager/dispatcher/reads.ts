@@ -8,20 +8,20 @@
 const READ_RETRY_MS = 250
 const READ_TIMEOUT_MS = 5_000
 
-export class Reads {
-  #waiting = new Set<number>()
-  #inFlight: { readonly id: number; readonly sessions: ReadonlySet<number> } | undefined
+export class Reads<S extends object> {
+  #waiting = new Set<S>()
+  #inFlight: { readonly id: number; readonly sessions: ReadonlySet<S> } | undefined
   /** Monotonic, ms: when the request in flight was made. */
   #askedMs = 0
   /** Monotonic, ms: nothing is asked before. */
   #restUntilMs = 0
   #lastId = 0
 
-  add(session: number): void {
+  add(session: S): void {
     this.#waiting.add(session)
   }
 
-  remove(session: number): void {
+  remove(session: S): void {
     this.#waiting.delete(session)
   }
 
@@ -39,7 +39,7 @@ export class Reads {
   }
 
   /** The sessions that an answer is for; none when it is not for the request in flight. */
-  finish(id: number): readonly number[] {
+  finish(id: number): readonly S[] {
     const request = this.#inFlight
     if (request === undefined || request.id !== id) return []
     this.#inFlight = undefined

@@ -28,6 +28,7 @@ export type Phase =
   | 'running'
   /** Said goodbye: waits until that is written. */
   | 'leaving'
+  | 'closed'
 
 export type Session = {
   readonly id: number
