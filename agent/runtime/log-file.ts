@@ -50,10 +50,21 @@ export function parseLogFileName(name: string): number | undefined {
 
 /** The bytes of one record; at most LOG_DATA_BYTES of data. */
 export function encodeLogRecord(record: LogRecord): Uint8Array {
+  const bytes = new Uint8Array(logRecordBytes(record.data.length))
+  writeLogRecord(bytes, 0, record)
+  return bytes
+}
+
+/** How long a record with so much data is. */
+export function logRecordBytes(dataBytes: number): number {
+  return HEAD_BYTES + dataBytes + TAIL_BYTES
+}
+
+/** The record stands in `target` from `offset` on; the offset after it. */
+export function writeLogRecord(target: Uint8Array, offset: number, record: LogRecord): number {
   const length = record.data.length
   assert(length <= LOG_DATA_BYTES, 'a log record holds at most 16 KiB', { length })
-  const bytes = new Uint8Array(HEAD_BYTES + length + TAIL_BYTES)
-  const view = new DataView(bytes.buffer)
+  const view = new DataView(target.buffer, target.byteOffset + offset, logRecordBytes(length))
   view.setUint32(0, length, true)
   view.setUint8(
     4,
@@ -61,9 +72,9 @@ export function encodeLogRecord(record: LogRecord): Uint8Array {
   )
   view.setFloat64(5, record.timestampMs, true)
   view.setUint32(13, record.timestampNs, true)
-  bytes.set(record.data, HEAD_BYTES)
+  target.set(record.data, offset + HEAD_BYTES)
   view.setUint32(HEAD_BYTES + length, length, true)
-  return bytes
+  return offset + logRecordBytes(length)
 }
 
 /** The record at `offset`; undefined where the bytes end before it does. Its data is a copy. */

@@ -1,0 +1,30 @@
+/**
+ * The real side of port Clock. Only a loop reads it, once a round (STYLE section 4). It owns nothing
+ * but the meaning: the monotonic clock is the process' own, the wall clock is the host's and may
+ * jump. The fine wall clock is for stamping log lines, whose order within a millisecond counts.
+ */
+import { performance } from 'node:perf_hooks'
+import type { Clock } from '../../lib/clock.ts'
+
+/** Beyond this the host's clock was set, and the fine clock follows. */
+const JUMP_MS = 5
+
+export const systemClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+}
+
+/**
+ * Wall time in milliseconds with a fraction of about a microsecond. It never goes back unless the
+ * host's clock is set back.
+ */
+export function newFineWallClock(): () => number {
+  let offsetMs = Date.now() - performance.now()
+  return () => {
+    const fine = performance.now() + offsetMs
+    const coarse = Date.now()
+    if (Math.abs(fine - coarse) <= JUMP_MS) return fine
+    offsetMs += coarse - fine
+    return coarse
+  }
+}
