@@ -8,7 +8,8 @@
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import { emptyResources } from '../../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
-import { matchesPlacement } from '../model/dirty.ts'
+import { matchesConstraints, parseConstraints } from '../model/constraint.ts'
+import { isTaskDirty } from '../model/dirty.ts'
 import { fitsResources, getReservations, subtractResources } from '../model/resources.ts'
 import { compareAge, getState, withManagerState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
@@ -66,8 +67,13 @@ function isPlaced(task: Task): boolean {
   return compareTaskState(state, 'assigned') >= 0 && !isTerminal(state)
 }
 
-/** The service's present spec counts, for the task's own may be out of date. */
+/**
+ * The service's present spec counts, for the task's own may be of an older one. But what is out of
+ * date is replaced by the update, slot by slot, and until then must only be what it was made to be.
+ */
 function isAllowedOn(view: View, task: Task, node: Node): boolean {
   const service = view.services.get(task.serviceId)
-  return service === undefined || matchesPlacement(service, node)
+  if (service === undefined) return true
+  const spec = isTaskDirty(task, service, node) ? task.spec : service.spec?.task
+  return matchesConstraints(parseConstraints(spec?.placement), node)
 }

@@ -69,13 +69,14 @@ export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
   }
   if (keep !== undefined && getState(keep) === 'running')
     return surplusOr('current', { ...base, surplus: [...old, ...extra] })
-  // Of the old tasks only one that may be running is worth keeping until the new one runs.
-  const held = isStartFirst ? old.filter((task) => task.desiredState === 'ready') : []
-  const surplus = [...extra, ...held]
-  if (old.length === held.length && keep !== undefined)
-    return surplusOr('current', { ...base, surplus })
-  if (isStartFirst && keep !== undefined) return { ...base, kind: 'waiting', surplus }
-  return { ...base, surplus: extra, kind: kindOfOld({ slot, old, keep }, context) }
+  // Start-first needs one old task until the new one runs, and none that is held back beside it.
+  const [best, ...worse] = isStartFirst ? listByMerit(old) : []
+  const isIdle = best?.desiredState === 'ready' && keep !== undefined
+  const surplus = [...extra, ...worse, ...(isIdle ? [best] : [])]
+  const work = { ...base, surplus, old: old.filter((task) => !surplus.includes(task)) }
+  if (keep !== undefined && work.old.length === 0) return surplusOr('current', work)
+  if (keep !== undefined && isStartFirst) return { ...work, kind: 'waiting' }
+  return { ...work, kind: kindOfOld(work, context) }
 }
 
 /** One or more old tasks are wanted, or none at all is. */
@@ -128,8 +129,7 @@ export function replaceInSlot(
   { round, service, config }: Omit<SlotContext, 'isDirty'>,
 ): readonly Change[] {
   const isBeside = config.order === 'start-first' && old.some((task) => isRunningWanted(task))
-  const ended = isBeside ? old.filter((task) => task.desiredState === 'ready') : old
-  const endings = endTasks(ended, 'shutdown', round.now)
+  const endings = isBeside ? [] : endTasks(old, 'shutdown', round.now)
   if (keep !== undefined) return [...endings, updateTask({ ...keep, madeByUpdate: true })]
   const after = slot.tasks.at(-1)
   const replaces = old.at(-1) ?? after
