@@ -14,7 +14,7 @@ import { isEqual } from '../manager/model/equal.ts'
 import { compareAge, getState, withManagerState, withStatus } from '../manager/model/task.ts'
 import { reconcileEnforcer } from '../manager/orchestrator/enforcer.ts'
 import { reconcileGlobal } from '../manager/orchestrator/global.ts'
-import { newReaper } from '../manager/orchestrator/reaper.ts'
+import { newReaperReconciler } from '../manager/orchestrator/reaper.ts'
 import { reconcileReplicated } from '../manager/orchestrator/replicated.ts'
 import { newRestartReconciler } from '../manager/orchestrator/restart.ts'
 import { newUpdateReconciler } from '../manager/orchestrator/update.ts'
@@ -41,7 +41,7 @@ export function newLoops(): readonly Loop[] {
     { name: 'enforcer', reconcile: reconcileEnforcer },
     { name: 'allocator', reconcile: reconcileAllocation },
     { name: 'scheduler', reconcile: schedule },
-    { name: 'reaper', reconcile: newReaper() },
+    { name: 'reaper', reconcile: newReaperReconciler() },
   ]
 }
 

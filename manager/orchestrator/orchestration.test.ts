@@ -25,7 +25,6 @@ import { node, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
 import { newDirtyTest } from '../model/dirty.ts'
 import { compareAge, getState, isDead } from '../model/task.ts'
-import { mayKeep } from './global.ts'
 import { isFilled, listSlots, listWanted, type Slot } from './slots.ts'
 
 const SERVICES = ['web', 'agent'] as const
@@ -265,12 +264,9 @@ class Play {
     before.set(id, count)
   }
 
-  /** Its new task neither ran nor failed yet, on a node where updates go on. */
+  /** Its new task neither ran nor failed yet. */
   #isBeingReplaced(service: Service, slot: Slot): boolean {
     const isDirty = newDirtyTest(service, (id) => this.#world.view.nodes.get(id))
-    const present = this.#world.view.nodes.get(slot.nodeId)
-    if (slot.number === 0 && (!present || !mayKeep(service, present))) return false
-    if (present?.spec?.availability === 'pause') return false
     return slot.tasks.some(
       (task) =>
         task.madeByUpdate &&

@@ -19,9 +19,10 @@ import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
 import { getState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import { slotKey } from '../store/schema.ts'
 import { mayKeep } from './global.ts'
 import { isolated } from './isolate.ts'
-import { listSlots, type Slot } from './slots.ts'
+import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
 import { earlier, Timers } from './timers.ts'
 import { assessSlot, endSurplus, replaceInSlot, type SlotWork } from './update-slot.ts'
 
@@ -70,8 +71,14 @@ function listTouched({ view, changed }: Round, due: readonly string[]): readonly
   for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
   return [...ids].map((id) => view.services.get(id)).filter((service) => service !== undefined)
 
+  /** One that is wanted, or the last of a slot where nothing is. */
   function isOutOfDate(task: Task, service: Service): boolean {
-    return isWanted(task.desiredState) && isTaskDirty(task, service, view.nodes.get(task.nodeId))
+    if (!isTaskDirty(task, service, view.nodes.get(task.nodeId))) return false
+    const key = slotKey(task)
+    return (
+      isWanted(task.desiredState) ||
+      (key !== undefined && listWanted(listSlotTasks(view, key)).length === 0)
+    )
   }
 }
 
@@ -118,12 +125,16 @@ function beginStatus(round: Round, service: Service): UpdateStatus {
 function assessSlots(round: Round, service: Service, config: UpdateConfig): readonly SlotWork[] {
   const isDirty = newDirtyTest(service, (id) => round.view.nodes.get(id))
   return listSlots(round.view, service)
-    .filter((slot) => mayUpdate(round, service, slot))
-    .map((slot) => assessSlot(slot, { round, service, config, isDirty }))
+    .filter((slot) => isFilled(slot.tasks, round.now))
+    .map((slot) => {
+      const work = assessSlot(slot, { round, service, config, isDirty })
+      const isLeft = work.kind === 'due' && !mayBegin(round, service, slot)
+      return isLeft ? { ...work, kind: 'current' } : work
+    })
 }
 
 /** A global service is updated only where it may start tasks: paused nodes are left alone too. */
-function mayUpdate(round: Round, service: Service, slot: Slot): boolean {
+function mayBegin(round: Round, service: Service, slot: Slot): boolean {
   if (slot.number !== 0) return true
   const node = round.view.nodes.get(slot.nodeId)
   return node !== undefined && mayKeep(service, node) && node.spec?.availability === 'active'
