@@ -7,14 +7,14 @@
  */
 import { assert, defined } from '../lib/assert.ts'
 import { newSeededRandom, type SeededRandom } from '../lib/random.ts'
-import { reconcileAllocation } from '../manager/allocator/allocator.ts'
+import { reconcileAllocator } from '../manager/allocator/allocator.ts'
 import { Leader, type Loop } from '../manager/leader.ts'
 import { matchesConstraints, parseConstraints } from '../manager/model/constraint.ts'
 import { isEqual } from '../manager/model/equal.ts'
 import { compareAge, getState, withManagerState, withStatus } from '../manager/model/task.ts'
 import { reconcileEnforcer } from '../manager/orchestrator/enforcer.ts'
 import { reconcileGlobal } from '../manager/orchestrator/global.ts'
-import { newReaperReconciler } from '../manager/orchestrator/reaper.ts'
+import { newReaper } from '../manager/orchestrator/reaper.ts'
 import { reconcileReplicated } from '../manager/orchestrator/replicated.ts'
 import { newRestartReconciler } from '../manager/orchestrator/restart.ts'
 import { newUpdateReconciler } from '../manager/orchestrator/update.ts'
@@ -39,9 +39,9 @@ export function newLoops(): readonly Loop[] {
     { name: 'update', reconcile: newUpdateReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
     { name: 'enforcer', reconcile: reconcileEnforcer },
-    { name: 'allocator', reconcile: reconcileAllocation },
+    { name: 'allocator', reconcile: reconcileAllocator },
     { name: 'scheduler', reconcile: schedule },
-    { name: 'reaper', reconcile: newReaperReconciler() },
+    { name: 'reaper', reconcile: newReaper() },
   ]
 }
 

@@ -11,7 +11,7 @@ import type { Change } from '../store/change.ts'
 import type { Outcome, Round } from '../store/round.ts'
 
 /** New tasks become pending. */
-export function reconcileAllocation(round: Round): Outcome {
+export function reconcileAllocator(round: Round): Outcome {
   return { changes: listNew(round).map((task) => allocateTask(round, task)), nextMs: undefined }
 }
 

@@ -24,7 +24,7 @@ export const ORPHAN_MS: number = DAY_MS
 const HISTORY_LIMIT = 5
 
 /** The reconciler with its index of times, which its first round fills. */
-export function newReaperReconciler(): Reconcile {
+export function newReaper(): Reconcile {
   const timers = new Timers()
   return (round: Round): Outcome => {
     if (round.changed.all) timers.clear()
