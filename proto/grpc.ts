@@ -74,6 +74,9 @@ export interface Channel {
   close(): void
 }
 
+// What it would write to stderr comes to the callers as statuses.
+grpc.setLogVerbosity(grpc.logVerbosity.NONE)
+
 /** What a handler looks like where its types are not known. */
 type AnyHandler = (...parts: readonly unknown[]) => Promise<unknown>
 type AnyMethod = Method<unknown, unknown>

@@ -26,7 +26,11 @@ export interface ServerStream<Out> {
   readonly signal: AbortSignal
 }
 
-/** Iterating gives the peer's messages, fetched as they are asked for; it throws why a call failed. */
+/**
+ * Iterating gives the peer's messages, fetched as they are asked for, and throws why the call failed.
+ * A server cannot always tell a caller that cancelled from one that has no more to say, for the end
+ * of the requests may arrive before the reset: what must be whole has to say so itself.
+ */
 export interface BidiStream<In, Out> extends ServerStream<Out>, AsyncIterable<In> {}
 
 /** The client's side. A call without streamed requests has nothing to send. */
