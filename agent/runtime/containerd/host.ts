@@ -23,7 +23,7 @@ export interface Host {
    * The ports are reserved and lead to the task; the same list with `publishedPort` filled. Throws
    * SwarmError 'already-exists' naming the port that somebody else holds; then none of them is open.
    */
-  openPorts(taskId: string, ports: readonly PortConfig[]): Promise<readonly PortConfig[]>
+  openPorts(taskId: string, options: PortOptions): Promise<readonly PortConfig[]>
   /** What `openPorts` opened is closed; no effect twice. */
   closePorts(taskId: string): Promise<void>
   /** The command has ended, whatever its exit code. Never through a shell. */
@@ -67,6 +67,12 @@ export type NetworkAttachment = {
   readonly address: string | undefined
   /** The text of the container's /etc/resolv.conf. */
   readonly resolvConf: string
+}
+
+export type PortOptions = {
+  /** Where the task listens: what `attachNetwork` answered. */
+  readonly address: string
+  readonly ports: readonly PortConfig[]
 }
 
 export type RunOptions = { readonly timeoutMs?: number }

@@ -90,7 +90,8 @@ function send(request: HttpRequest): Promise<HttpResponse> {
   })
   sent.on('timeout', () => sent.destroy(new Error(`silent for ${SILENCE_MS / 1_000} s`)))
   sent.on('error', (cause) => {
-    if (request.signal.aborted) return reject(new SwarmError('cancelled', 'no longer wanted', { cause }))
+    if (request.signal.aborted)
+      return reject(new SwarmError('cancelled', 'no longer wanted', { cause }))
     const message = `cannot reach ${request.url.origin}: ${cause.message}`
     reject(new SwarmError('unavailable', message, { cause, retriable: true }))
   })
