@@ -24,6 +24,8 @@ const RECONNECT: Backoff = { baseMs: 100, maxMs: 8_000 }
 /** A session that ran for so long was a good one: the next failure is the first in a row. */
 const GOOD_SESSION_MS = 10_000
 const DIAL_TIMEOUT_MS = 5_000
+/** A manager answers hello within this time, also when many agents come at once. */
+const START_TIMEOUT_MS = 30_000
 /** Until a manager says otherwise (DESIGN section 7). */
 const HEARTBEAT_PERIOD_MS = 2_000
 /** A manager that did not answer for so many periods is left. */
@@ -59,7 +61,7 @@ type State =
       readonly manager: ManagerAddress
       readonly sinceMs: number
     }
-  | { readonly kind: 'hello'; readonly stream: Stream }
+  | { readonly kind: 'hello'; readonly stream: Stream; readonly sinceMs: number }
   | { readonly kind: 'running'; readonly stream: Stream; readonly sinceMs: number }
   | { readonly kind: 'closing'; readonly id: number; readonly untilMs: number }
   | { readonly kind: 'closed' }
@@ -131,6 +133,9 @@ export class Session {
         if (nowMs - state.sinceMs >= DIAL_TIMEOUT_MS) this.#leave('not connected in time')
         break
       case 'hello':
+        if (nowMs - state.sinceMs >= START_TIMEOUT_MS) this.#leave('not registered in time')
+        else this.#beat(state.stream)
+        break
       case 'running':
         this.#beat(state.stream)
         break
@@ -156,7 +161,7 @@ export class Session {
       answeredSequence: 0,
       beatMs: this.#nowMs,
     }
-    this.#state = { kind: 'hello', stream }
+    this.#state = { kind: 'hello', stream, sinceMs: this.#nowMs }
     this.#push(stream, { kind: 'hello', hello })
     this.#beat(stream)
     return true
@@ -176,7 +181,11 @@ export class Session {
     const body = message.body
     if (body?.kind === 'start') this.#start(state.stream, body.start.heartbeatPeriodMs)
     if (body?.kind === 'heartbeatAck') answer(state.stream, body.heartbeatAck.sequence, this.#nowMs)
-    return this.#state.kind === 'running' ? body : undefined
+    if (this.#state.kind === 'running') return body
+    // The manager is ahead: what it said before did not arrive.
+    if (body?.kind !== 'heartbeatAck' || body.heartbeatAck.mark !== undefined)
+      this.reopen('the start of the session was lost on the way', 'good')
+    return undefined
   }
 
   /** Sent if a session is running. */

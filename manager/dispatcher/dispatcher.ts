@@ -20,7 +20,7 @@ import type {
   StatusBatch,
 } from '../../proto/gen/dispatcher.ts'
 import type { NodeDescription } from '../../proto/gen/objects.ts'
-import type { Change } from '../store/change.ts'
+import { type Change, changedId } from '../store/change.ts'
 import type { View } from '../store/view.ts'
 import { findEpoch } from './assignments.ts'
 import { STATUS_UPDATES_MAX } from './handlers.ts'
@@ -499,7 +499,7 @@ export class Dispatcher {
     let isMemberChanged = false
     const touched = new Set<Session>()
     for (const change of changes) {
-      const id = change.kind === 'remove' ? change.id : change.object.id
+      const id = changedId(change)
       if (change.table === 'tasks') {
         const nodeId = view.tasks.get(id)?.nodeId ?? before.tasks.get(id)?.nodeId ?? ''
         const session = this.#byNode.get(nodeId)
