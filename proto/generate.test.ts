@@ -17,8 +17,8 @@ import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { assert, defined } from '../lib/assert.ts'
-import type { Field, MessageType, ProtoFile, ScalarName, ValueType } from './emit.ts'
 import { generate, readTree } from './generate.ts'
+import type { Field, MessageType, ProtoFile, ScalarName, ValueType } from './proto-file.ts'
 
 type Plain = Readonly<Record<string, unknown>>
 type Module = ReadonlyMap<string, unknown>

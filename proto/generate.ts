@@ -9,21 +9,18 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import protobuf from 'protobufjs'
-import {
-  type EnumType,
-  emitFile,
-  type Field,
-  foreignTypes,
-  type MessageRef,
-  type MessageType,
-  type MethodType,
-  type ProtoFile,
-  SCALARS,
-  type ScalarName,
-  type ServiceType,
-  TAKEN_TYPES,
-  type ValueType,
-} from './emit.ts'
+import { emitFile, foreignTypes, SCALARS, TAKEN_TYPES } from './emit.ts'
+import type {
+  EnumType,
+  Field,
+  MessageRef,
+  MessageType,
+  MethodType,
+  ProtoFile,
+  ScalarName,
+  ServiceType,
+  ValueType,
+} from './proto-file.ts'
 
 /** A file as parsed, before its declarations have names in TypeScript. */
 interface Source {

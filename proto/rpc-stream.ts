@@ -9,7 +9,7 @@ import { SwarmError } from '../lib/errors.ts'
 import type { ClientStream } from './rpc.ts'
 
 /** What may wait to be sent on one stream before `send` waits and `trySend` refuses. */
-export const WINDOW_BYTES: number = 262_144
+const WINDOW_BYTES = 262_144
 
 export const CALL_OVER: SwarmError = new SwarmError('cancelled', 'the call is over')
 
