@@ -260,6 +260,12 @@ export class Consensus {
     })
     if (snapshot !== undefined) this.#installSnapshot(snapshot)
     this.#publishMembers()
+    // The only voter has nobody to wait for.
+    const { voters, votersOutgoing } = this.#confState
+    if (voters.length === 1 && voters[0] === this.raftId && votersOutgoing.length === 0) {
+      this.#raft.campaign()
+      this.#pump()
+    }
   }
 
   /** One tick of TICK_MS passed. */

@@ -42,6 +42,8 @@ const FORWARD_RETRY_MS = 100
 const CALLS_MAX = 50_000
 /** A member that is to leave the group is asked to again after this long. */
 const LEAVING_RETRY_MS = 5_000
+/** From the asked manager to the leader to the holder of the session. */
+const HOPS_MAX = 2
 const NO_LEADER =
   'The swarm does not have a leader. It is possible that too few managers are online. Make sure more than half of the managers are online.'
 
@@ -71,6 +73,8 @@ export type ManagerInput =
       readonly id: number
       readonly nodeId: string
       readonly command: AgentCommand
+      /** Managers that passed it on before. */
+      readonly hops: number
     }
   | { readonly kind: 'pass-done'; readonly id: number; readonly isDelivered: boolean }
   /** The daemon stops: the leadership is handed over. */
@@ -111,6 +115,7 @@ export type ManagerOutput =
       readonly to: Member
       readonly nodeId: string
       readonly command: AgentCommand
+      readonly hops: number
     }
   | Extract<DispatcherOutput, { readonly kind: 'send' | 'close' }>
   /** The store's state has moved on; `reset` after a snapshot. */
@@ -165,7 +170,7 @@ export class Manager {
   #relays = new Map<number, number>()
   /** Membership requests on their way through Raft, by their number. */
   #joining = new Map<number, { readonly origin: Origin; readonly member: Member }>()
-  #commands = new Map<number, number>()
+  #commands = new Map<number, Extract<ManagerInput, { readonly kind: 'command' }>>()
   #leaving: { readonly raftIds: readonly number[]; readonly askedMs: number } = {
     raftIds: [],
     askedMs: 0,
@@ -607,7 +612,15 @@ export class Manager {
 
   #answer(origin: Origin, outcome: WriteReply | SwarmError): void {
     if (origin.from === 'shell') this.#emit({ kind: 'answer', id: origin.id, outcome })
-    else this.#dispatcher.step({ kind: 'write-done', id: origin.id, outcome })
+    else
+      this.#dispatcher.step({
+        kind: 'write-done',
+        id: origin.id,
+        outcome:
+          outcome instanceof SwarmError
+            ? { kind: 'refused', error: outcome }
+            : { kind: 'committed', reply: outcome },
+      })
   }
 
   // ── members ────────────────────────────────────────────────────────────────────────────────
@@ -744,7 +757,7 @@ export class Manager {
         this.#read({ from: 'dispatcher', id: output.id })
         break
       case 'command-done':
-        this.#emit({ kind: 'command-answer', id: output.id, isDelivered: output.isDelivered })
+        this.#commandTried(output.id, output.isDelivered)
         break
       default:
         output satisfies never
@@ -784,30 +797,40 @@ export class Manager {
     this.#emit({ kind: 'relay-answer', id, outcome })
   }
 
-  /** The leader knows who holds the session; the holder hands the command to the agent. */
+  /**
+   * A session held here is given the command at once. Else the leader knows who holds it: the asked
+   * manager passes to the leader, and that one to the holder.
+   */
   #command(input: Extract<ManagerInput, { readonly kind: 'command' }>): void {
-    const holder =
-      this.#nodeStatus === undefined ? undefined : this.#nodeStatus.findHolder(input.nodeId)
-    const target =
-      this.#nodeStatus === undefined
-        ? this.#findLeader()
-        : this.#members.find((member) => member.raftId === holder)
-    const isMine = this.#dispatcher.hasSession(input.nodeId)
-    if (isMine) {
-      this.#dispatcher.step(input)
-    } else if (target === undefined || target.raftId === this.#config.raftId) {
-      this.#emit({ kind: 'command-answer', id: input.id, isDelivered: false })
-    } else {
-      const id = ++this.#sequence
-      this.#commands.set(id, input.id)
-      this.#emit({ kind: 'pass', id, to: target, nodeId: input.nodeId, command: input.command })
+    const id = ++this.#sequence
+    this.#commands.set(id, input)
+    this.#dispatcher.step({ ...input, id })
+  }
+
+  #commandTried(sequence: number, isDelivered: boolean): void {
+    const input = this.#commands.get(sequence)
+    if (input === undefined) return
+    const to = isDelivered ? undefined : this.#findNextHop(input)
+    if (to === undefined) {
+      this.#commandDone(sequence, isDelivered)
+      return
     }
+    const { nodeId, command } = input
+    this.#emit({ kind: 'pass', id: sequence, to, nodeId, command, hops: input.hops + 1 })
+  }
+
+  #findNextHop(input: Extract<ManagerInput, { readonly kind: 'command' }>): Member | undefined {
+    if (input.hops >= HOPS_MAX) return undefined
+    if (this.#nodeStatus === undefined) return this.#findLeader()
+    const holder = this.#nodeStatus.findHolder(input.nodeId)
+    if (holder === this.#config.raftId) return undefined
+    return this.#members.find((member) => member.raftId === holder)
   }
 
   #commandDone(sequence: number, isDelivered: boolean): void {
-    const id = this.#commands.get(sequence)
+    const input = this.#commands.get(sequence)
     this.#commands.delete(sequence)
-    if (id !== undefined) this.#emit({ kind: 'command-answer', id, isDelivered })
+    if (input !== undefined) this.#emit({ kind: 'command-answer', id: input.id, isDelivered })
   }
 
   // ── snapshots ──────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,193 @@
+/**
+ * The daemon's settings: flags of `tsswarm daemon` over the values of `--config FILE` over the
+ * defaults. It parses and checks; a value that cannot be used is refused with the flag's name.
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { SwarmError } from '../lib/errors.ts'
+import { LOG_LEVELS, type LogLevel } from './io/log.ts'
+
+export type Config = {
+  readonly stateDirectory: string
+  /** unix:///path or tcp://host:port, at least one. */
+  readonly api: readonly string[]
+  /** Certificates for tcp:// listeners; all three or none. */
+  readonly apiTls: { readonly ca: string; readonly cert: string; readonly key: string } | undefined
+  readonly listen: string
+  readonly raftListen: string
+  /** Empty: chosen at init and join. */
+  readonly advertiseAddr: string
+  readonly runtime: 'containerd' | 'process'
+  /** Of an external containerd; undefined: a private one. */
+  readonly containerd: string | undefined
+  readonly imagesDirectory: string | undefined
+  readonly labels: ReadonlyMap<string, string>
+  readonly metrics: string | undefined
+  readonly logLevel: LogLevel
+  readonly registryMirrors: readonly string[]
+  readonly insecureRegistries: readonly string[]
+}
+
+const DEFAULTS = {
+  'state-dir': '/var/lib/tsswarm',
+  api: ['unix:///run/tsswarm/docker.sock'],
+  listen: '0.0.0.0:2377',
+  'raft-listen': '0.0.0.0:7946',
+  'advertise-addr': '',
+  'log-level': 'info',
+}
+
+const OPTIONS = {
+  'state-dir': { type: 'string' },
+  api: { type: 'string', multiple: true },
+  'api-tls-ca': { type: 'string' },
+  'api-tls-cert': { type: 'string' },
+  'api-tls-key': { type: 'string' },
+  listen: { type: 'string' },
+  'raft-listen': { type: 'string' },
+  'advertise-addr': { type: 'string' },
+  runtime: { type: 'string' },
+  containerd: { type: 'string' },
+  images: { type: 'string' },
+  label: { type: 'string', multiple: true },
+  metrics: { type: 'string' },
+  'log-level': { type: 'string' },
+  'registry-mirror': { type: 'string', multiple: true },
+  'insecure-registry': { type: 'string', multiple: true },
+  config: { type: 'string' },
+} as const
+
+type Values = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** The settings; `invalid-argument` naming the flag and the value. */
+export function parseConfig(args: readonly string[]): Config {
+  const flags = parseFlags(args)
+  const path = textOf(flags, 'config')
+  const values: Values = {
+    ...DEFAULTS,
+    ...(path === undefined ? {} : readConfigFile(path)),
+    ...flags,
+  }
+  const isRoot = process.getuid?.() === 0
+  return {
+    stateDirectory: textOf(values, 'state-dir') ?? DEFAULTS['state-dir'],
+    api: listOf(values, 'api').map(checkApi),
+    apiTls: tlsOf(values),
+    listen: textOf(values, 'listen') ?? DEFAULTS.listen,
+    raftListen: textOf(values, 'raft-listen') ?? DEFAULTS['raft-listen'],
+    advertiseAddr: textOf(values, 'advertise-addr') ?? '',
+    runtime: choiceOf(
+      values,
+      'runtime',
+      ['containerd', 'process'],
+      isRoot ? 'containerd' : 'process',
+    ),
+    containerd: textOf(values, 'containerd'),
+    imagesDirectory: textOf(values, 'images'),
+    labels: new Map(listOf(values, 'label').map(parseLabel)),
+    metrics: textOf(values, 'metrics'),
+    logLevel: choiceOf(values, 'log-level', LOG_LEVELS, 'info'),
+    registryMirrors: listOf(values, 'registry-mirror'),
+    insecureRegistries: listOf(values, 'insecure-registry'),
+  }
+}
+
+function parseFlags(args: readonly string[]): Values {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, strict: true }).values
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause)
+    throw new SwarmError('invalid-argument', `tsswarm daemon: ${text}`, { cause })
+  }
+}
+
+/** JSON with the flags' names; lists where a flag may be repeated. */
+function readConfigFile(path: string): Values {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new SwarmError('invalid-argument', `--config ${path} cannot be read as JSON`, { cause })
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw new SwarmError('invalid-argument', `--config ${path} must hold a JSON object`)
+  const values: Record<string, string | readonly string[]> = {}
+  for (const [key, value] of Object.entries(parsed)) {
+    const option = Object.entries(OPTIONS).find(([name]) => name === key && name !== 'config')
+    if (option === undefined)
+      throw new SwarmError('invalid-argument', `--config ${path}: "${key}" is no setting`)
+    const isList = 'multiple' in option[1]
+    if (isList && Array.isArray(value) && value.every((item) => typeof item === 'string'))
+      values[key] = value
+    else if (typeof value === 'string') values[key] = isList ? [value] : value
+    else
+      throw new SwarmError(
+        'invalid-argument',
+        `--config ${path}: "${key}" must be ${isList ? 'a list of texts' : 'a text'}`,
+      )
+  }
+  return values
+}
+
+function textOf(values: Values, name: string): string | undefined {
+  const value = values[name]
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function listOf(values: Values, name: string): readonly string[] {
+  const value = values[name]
+  return value === undefined || typeof value === 'string' ? [] : value
+}
+
+function choiceOf<T extends string>(
+  values: Values,
+  name: string,
+  choices: readonly T[],
+  otherwise: T,
+): T {
+  const value = textOf(values, name)
+  if (value === undefined) return otherwise
+  const found = choices.find((choice) => choice === value)
+  if (found === undefined)
+    throw new SwarmError(
+      'invalid-argument',
+      `--${name} "${value}" is none of ${choices.join(', ')}`,
+    )
+  return found
+}
+
+function checkApi(address: string): string {
+  if (/^unix:\/\/\/.|^tcp:\/\/./.test(address)) return address
+  throw new SwarmError(
+    'invalid-argument',
+    `--api "${address}" is neither unix:///PATH nor tcp://HOST:PORT`,
+  )
+}
+
+function tlsOf(values: Values): Config['apiTls'] {
+  const ca = textOf(values, 'api-tls-ca')
+  const cert = textOf(values, 'api-tls-cert')
+  const key = textOf(values, 'api-tls-key')
+  const isTcp = listOf(values, 'api').some((address) => address.startsWith('tcp://'))
+  if (ca === undefined && cert === undefined && key === undefined) {
+    if (isTcp)
+      throw new SwarmError(
+        'invalid-argument',
+        '--api tcp://… needs --api-tls-ca, --api-tls-cert and --api-tls-key: whoever reaches it owns the cluster',
+      )
+    return undefined
+  }
+  if (ca === undefined || cert === undefined || key === undefined)
+    throw new SwarmError(
+      'invalid-argument',
+      '--api-tls-ca, --api-tls-cert and --api-tls-key go together',
+    )
+  return { ca, cert, key }
+}
+
+function parseLabel(text: string): [string, string] {
+  const at = text.indexOf('=')
+  const key = at < 0 ? text : text.slice(0, at)
+  if (key === '') throw new SwarmError('invalid-argument', `--label "${text}" has no key`)
+  return [key, at < 0 ? '' : text.slice(at + 1)]
+}

@@ -1,0 +1,164 @@
+/**
+ * ManagerRole: what a node runs while it is a manager: the consensus thread, the manager's shell,
+ * the control listener with its services, and the broker of logs. It starts and stops them in
+ * order and decides nothing else.
+ */
+import type { Log } from '../lib/log.ts'
+import { addBootstrapService, addMemberServices, type RpcHost } from '../manager/api/rpc.ts'
+import type { Signer } from '../manager/ca/signer.ts'
+import type { MemberState } from '../manager/consensus.ts'
+import type { DataKeys } from '../manager/wal/seal.ts'
+import { ConsensusPort } from './consensus-port.ts'
+import { readClaims } from './io/certificate.ts'
+import type { TransportIdentity } from './io/raft-transport.ts'
+import { systemRandom } from './io/random.ts'
+import { Listener } from './listener.ts'
+import { LogBroker } from './log-broker.ts'
+import type { Loop } from './loop.ts'
+import { ManagerShell } from './manager-shell.ts'
+
+/** DESIGN section 5: a snapshot after so many entries or bytes of log. */
+const SNAPSHOT_ENTRIES = 10_000
+const SNAPSHOT_BYTES: number = 64 * 1024 * 1024
+const KEEP_ENTRIES = 500
+const POLL_MS = 20
+
+export type ManagerRoleOptions = {
+  readonly raftId: number
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly stateDirectory: string
+  readonly listen: string
+  readonly raftListen: string
+  /** host:port of the control listener as others reach it. */
+  readonly advertise: string
+  readonly keys: DataKeys
+  readonly identity: () => TransportIdentity
+  readonly loop: Loop
+  readonly log: Log
+  readonly signer: Signer
+  readonly progress: SharedArrayBuffer
+  readonly isDebug: boolean
+  readonly onFatal: (error: unknown) => void
+  readonly onMembers: (members: readonly MemberState[]) => void
+}
+
+export class ManagerRole {
+  readonly shell: ManagerShell
+  readonly logs: LogBroker
+  #options: ManagerRoleOptions
+  #listener: Listener
+  #isClosed = false
+
+  constructor(options: ManagerRoleOptions) {
+    this.#options = options
+    const log = options.log.child({ component: 'manager' })
+    this.shell = new ManagerShell({
+      raftId: options.raftId,
+      nodeId: options.nodeId,
+      loop: options.loop,
+      log,
+      identity: options.identity,
+      onMembers: (members) => options.onMembers(members),
+    })
+    this.logs = new LogBroker({
+      addr: options.advertise,
+      view: () => this.shell.view(),
+      command: (nodeId, command) => this.shell.command(nodeId, command),
+    })
+    this.#listener = new Listener({ listen: options.listen, identity: options.identity, log })
+    const host = this.#rpcHost(log)
+    addBootstrapService(this.#listener.strangers, host)
+    addMemberServices(this.#listener.members, host)
+  }
+
+  async start(): Promise<void> {
+    const { options, shell } = { options: this.#options, shell: this.shell }
+    const port = new ConsensusPort(
+      {
+        raftId: options.raftId,
+        clusterId: options.clusterId,
+        directory: options.stateDirectory,
+        listen: options.raftListen,
+        identity: options.identity(),
+        keys: options.keys,
+        snapshotInterval: {
+          entries: SNAPSHOT_ENTRIES,
+          bytes: SNAPSHOT_BYTES,
+          keepEntries: KEEP_ENTRIES,
+        },
+        progress: options.progress,
+        isDebug: options.isDebug,
+      },
+      {
+        onEvents: (events) => {
+          if (!this.#isClosed) shell.events(events)
+        },
+        onFatal: (reason) => options.onFatal(new Error(reason)),
+        log: options.log.child({ component: 'consensus' }),
+      },
+    )
+    shell.attach(port)
+    await port.listening
+    await this.#listener.listen()
+  }
+
+  /** Resolves when this manager knows its cluster, or leads an empty one. */
+  async untilCaughtUp(): Promise<void> {
+    await this.#until(() => {
+      const { isLeading } = this.shell.status()
+      return isLeading || this.shell.view().nodes.get(this.#options.nodeId) !== undefined
+    })
+  }
+
+  /** Resolves when the group does not count this member any more. */
+  async untilRemoved(): Promise<void> {
+    const { raftId } = this.#options
+    await this.#until(() => {
+      const { members } = this.shell.status()
+      return members.length > 0 && !members.some((member) => member.raftId === raftId)
+    })
+  }
+
+  /** New connections use the renewed certificate. */
+  renewed(): void {
+    this.#listener.renewed()
+    this.shell.renewed()
+  }
+
+  /** Another member leads, if there is one that can. */
+  async handOver(): Promise<void> {
+    await this.shell.handOver()
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    await this.shell.close()
+    this.#isClosed = true
+    await this.#listener.close()
+  }
+
+  async #until(isDone: () => boolean): Promise<void> {
+    while (!isDone() && !this.#isClosed)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+
+  #rpcHost(log: Log): RpcHost {
+    const { shell, logs } = this
+    return {
+      clusterId: this.#options.clusterId,
+      signer: this.#options.signer,
+      random: systemRandom,
+      log,
+      readClaims,
+      wallMs: () => this.#options.loop.now().wallMs,
+      view: () => shell.view(),
+      write: (request, isForwarded) => shell.write(request, isForwarded),
+      relay: (request) => shell.relay(request),
+      command: (nodeId, command, hops) => shell.command(nodeId, command, hops),
+      session: (nodeId, peerAddr, stream) => shell.session(nodeId, peerAddr, stream),
+      publishLogs: (nodeId, messages) => logs.publish(nodeId, messages),
+      managerAddrs: () => shell.status().members.map((member) => member.addr),
+    }
+  }
+}

@@ -1,0 +1,374 @@
+/**
+ * The manager's shell: carries out what the manager machine returns, over the consensus thread,
+ * gRPC to the other managers and the agents' streams, and gives the rest of the daemon promises
+ * instead of ids. It decides nothing: every rule is in `manager/`.
+ */
+import { SwarmError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { MainEvent, MemberState } from '../manager/consensus.ts'
+import { handleWrite, newLoops } from '../manager/handle.ts'
+import { Manager, type ManagerOutput, type SessionInput } from '../manager/manager.ts'
+import type { Change } from '../manager/store/change.ts'
+import type { View } from '../manager/store/view.ts'
+import {
+  controlService,
+  type RelayReply,
+  type RelayRequest,
+  type WriteReply,
+  type WriteRequest,
+} from '../proto/gen/control.ts'
+import type { AgentCommand, AgentMessage, SessionMessage } from '../proto/gen/dispatcher.ts'
+import type { Member } from '../proto/gen/types.ts'
+import { type Channel, newChannel, newClient } from '../proto/grpc.ts'
+import type { BidiStream, Client } from '../proto/rpc.ts'
+import type { ConsensusPort } from './consensus-port.ts'
+import type { TransportIdentity } from './io/raft-transport.ts'
+import { systemRandom } from './io/random.ts'
+import type { Loop, LoopPart, RoundTime } from './loop.ts'
+
+/** A forwarded write or relay without an answer in this time has an unknown outcome. */
+const PEER_DEADLINE_MS = 10_000
+/** At a stop another member gets this long to take over. */
+const HAND_OVER_MS = 2_000
+const POLL_MS = 20
+
+export type ManagerShellOptions = {
+  readonly raftId: number
+  readonly nodeId: string
+  readonly loop: Loop
+  readonly log: Log
+  readonly identity: () => TransportIdentity
+  /** Members of the group changed, or who leads. */
+  readonly onMembers: (members: readonly MemberState[], leaderId: number) => void
+}
+
+type Waiter<T> = { readonly resolve: (value: T) => void; readonly reject: (error: unknown) => void }
+type Stream = BidiStream<AgentMessage, SessionMessage>
+
+export class ManagerShell implements LoopPart {
+  #options: ManagerShellOptions
+  #manager: Manager
+  #port: ConsensusPort | undefined
+  #sequence = 0
+  #writes = new Map<number, Waiter<WriteReply>>()
+  #reads = new Map<number, Waiter<View>>()
+  #relays = new Map<number, Waiter<RelayReply>>()
+  #commands = new Map<number, Waiter<boolean>>()
+  #sessions = new Map<number, SessionEnd>()
+  #channels = new Map<
+    string,
+    { readonly channel: Channel; readonly client: Client<typeof controlService> }
+  >()
+  #watchers = new Set<(changes: readonly Change[] | undefined, view: View) => void>()
+  #isClosed = false
+
+  constructor(options: ManagerShellOptions) {
+    this.#options = options
+    const time = options.loop.now()
+    this.#manager = new Manager({
+      raftId: options.raftId,
+      random: systemRandom,
+      log: options.log,
+      handle: handleWrite,
+      loops: newLoops,
+      now: time,
+    })
+  }
+
+  /** The thread's end; its events may arrive at once. */
+  attach(port: ConsensusPort): void {
+    this.#port = port
+    this.#options.loop.add(this)
+    this.#options.loop.wake()
+  }
+
+  events(events: readonly MainEvent[]): void {
+    for (const event of events) this.#manager.step({ kind: 'event', event })
+    if (events.some((event) => event.kind === 'members' || event.kind === 'role')) {
+      const { members, leaderId } = this.#manager.status()
+      this.#options.onMembers(members, leaderId)
+    }
+    this.#options.loop.wake()
+  }
+
+  round(time: RoundTime): void {
+    this.#manager.tick(time)
+    for (
+      let outputs = this.#manager.ready();
+      outputs !== undefined;
+      outputs = this.#manager.ready()
+    )
+      for (const output of outputs) this.#carryOut(output)
+    this.#port?.flush()
+  }
+
+  view(): View {
+    return this.#manager.view()
+  }
+
+  status(): ReturnType<Manager['status']> {
+    return this.#manager.status()
+  }
+
+  metrics(): { readonly snapshotsInstalled: number; readonly commit: number } {
+    return this.#port?.metrics() ?? { snapshotsInstalled: 0, commit: 0 }
+  }
+
+  write(request: WriteRequest, isForwarded = false): Promise<WriteReply> {
+    return this.#ask(this.#writes, (id) =>
+      this.#manager.step({ kind: 'write', id, request, isForwarded }),
+    )
+  }
+
+  /** The view, as new as every write acknowledged before the call. */
+  read(): Promise<View> {
+    return this.#ask(this.#reads, (id) => this.#manager.step({ kind: 'read', id }))
+  }
+
+  relay(request: RelayRequest): Promise<RelayReply> {
+    return this.#ask(this.#relays, (id) => this.#manager.step({ kind: 'relay', id, request }))
+  }
+
+  /** Whether the agent of the node was given the command. */
+  command(nodeId: string, command: AgentCommand, hops = 0): Promise<boolean> {
+    return this.#ask(this.#commands, (id) =>
+      this.#manager.step({ kind: 'command', id, nodeId, command, hops }),
+    )
+  }
+
+  watch(onChanges: (changes: readonly Change[] | undefined, view: View) => void): () => void {
+    this.#watchers.add(onChanges)
+    return () => this.#watchers.delete(onChanges)
+  }
+
+  /** Holds an agent's stream until either side ends it. */
+  async session(nodeId: string, peerAddr: string, stream: Stream): Promise<void> {
+    const session = ++this.#sequence
+    const end = new SessionEnd(stream)
+    this.#sessions.set(session, end)
+    const step = (input: SessionInput): void => {
+      this.#manager.step({ kind: 'session', input })
+      this.#options.loop.wake()
+    }
+    step({ kind: 'opened', session, nodeId, peerAddr })
+    end.onBlocked = (isBlocked) => step({ kind: isBlocked ? 'blocked' : 'drained', session })
+    try {
+      await Promise.race([end.closed, this.#read(session, stream, step)])
+    } finally {
+      if (this.#sessions.delete(session)) step({ kind: 'closed', session })
+    }
+  }
+
+  /** If this manager leads, another one does afterwards, unless none can within two seconds. */
+  async handOver(): Promise<void> {
+    if (!this.#manager.isLeading || this.#manager.status().members.length < 2) return
+    this.#manager.step({ kind: 'stop' })
+    this.#options.loop.wake()
+    await this.#untilNotLeading()
+  }
+
+  /** Sessions end, callers are told, and the leadership is handed over first. */
+  async close(): Promise<void> {
+    await this.handOver()
+    this.#isClosed = true
+    this.#options.loop.remove(this)
+    const over = new SwarmError('unavailable', 'this node stops being a manager', {
+      retriable: true,
+    })
+    for (const end of this.#sessions.values()) end.close(over)
+    this.#sessions = new Map()
+    for (const waiting of [this.#writes, this.#reads, this.#relays, this.#commands])
+      for (const waiter of waiting.values()) waiter.reject(over)
+    for (const { channel } of this.#channels.values()) channel.close()
+    await this.#port?.close()
+  }
+
+  /** New connections to managers use the renewed certificate. */
+  renewed(): void {
+    this.#port?.setIdentity(this.#options.identity())
+    for (const { channel } of this.#channels.values()) channel.close()
+    this.#channels = new Map()
+  }
+
+  async #untilNotLeading(): Promise<void> {
+    for (let waited = 0; waited < HAND_OVER_MS && this.#manager.isLeading; waited += POLL_MS)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+
+  async #read(session: number, stream: Stream, step: (input: SessionInput) => void): Promise<void> {
+    for await (const message of stream) step({ kind: 'received', session, message })
+  }
+
+  #ask<T>(waiting: Map<number, Waiter<T>>, step: (id: number) => void): Promise<T> {
+    if (this.#isClosed)
+      return Promise.reject(
+        new SwarmError('unavailable', 'this node stops being a manager', { retriable: true }),
+      )
+    const id = ++this.#sequence
+    return new Promise((resolve, reject) => {
+      waiting.set(id, { resolve, reject })
+      step(id)
+      this.#options.loop.wake()
+    })
+  }
+
+  #carryOut(output: ManagerOutput): void {
+    switch (output.kind) {
+      case 'consensus':
+        this.#port?.push(output.input)
+        break
+      case 'answer':
+        settle(this.#writes, output.id, output.outcome)
+        break
+      case 'read-answer':
+        settle(
+          this.#reads,
+          output.id,
+          output.outcome instanceof SwarmError ? output.outcome : this.#manager.view(),
+        )
+        break
+      case 'relay-answer':
+        settle(this.#relays, output.id, output.outcome)
+        break
+      case 'command-answer':
+        settle(this.#commands, output.id, output.isDelivered)
+        break
+      case 'forward':
+        this.#forward(output.id, output.to, output.request)
+        break
+      case 'relay':
+        this.#relayTo(output.id, output.to, output.request)
+        break
+      case 'pass':
+        this.#pass(output)
+        break
+      case 'send':
+        this.#sessions.get(output.session)?.send(output.message)
+        break
+      case 'close': {
+        const end = this.#sessions.get(output.session)
+        this.#sessions.delete(output.session)
+        end?.close(output.reason)
+        break
+      }
+      case 'applied':
+        for (const watcher of this.#watchers)
+          watcher(output.isReset ? undefined : output.changes, this.#manager.view())
+        break
+      default:
+        output satisfies never
+    }
+  }
+
+  #client(member: Member): Client<typeof controlService> {
+    const key = `${member.nodeId}@${member.addr}`
+    const known = this.#channels.get(key)
+    if (known !== undefined) return known.client
+    const { certificatePem, keyPem, rootPem } = this.#options.identity()
+    const channel = newChannel(member.addr, {
+      credentials: {
+        kind: 'tls',
+        ca: rootPem,
+        identity: { cert: certificatePem, key: keyPem },
+        serverName: member.nodeId,
+      },
+      keepaliveTimeMs: 1_000,
+      keepaliveTimeoutMs: 1_000,
+    })
+    const client = newClient(channel, controlService)
+    this.#channels.set(key, { channel, client })
+    return client
+  }
+
+  #forward(id: number, to: Member, request: WriteRequest): void {
+    const done = (outcome: WriteReply | SwarmError): void => {
+      this.#manager.step({ kind: 'forward-done', id, outcome })
+      this.#options.loop.wake()
+    }
+    this.#client(to)
+      .write(request, { deadlineMs: PEER_DEADLINE_MS })
+      .then(done, (error: unknown) => done(refusalOf(error)))
+  }
+
+  #relayTo(id: number, to: Member, request: RelayRequest): void {
+    const done = (reply: RelayReply | undefined): void => {
+      this.#manager.step({ kind: 'relay-done', id, reply })
+      this.#options.loop.wake()
+    }
+    this.#client(to)
+      .relay(request, { deadlineMs: 1_000 })
+      .then(done, () => done(undefined))
+  }
+
+  #pass(output: Extract<ManagerOutput, { readonly kind: 'pass' }>): void {
+    const { id, to, nodeId, command, hops } = output
+    const done = (isDelivered: boolean): void => {
+      this.#manager.step({ kind: 'pass-done', id, isDelivered })
+      this.#options.loop.wake()
+    }
+    this.#client(to)
+      .command({ nodeId, command, hops }, { deadlineMs: PEER_DEADLINE_MS })
+      .then(
+        (reply) => done(reply.delivered),
+        () => done(false),
+      )
+  }
+}
+
+/** One agent's stream as the manager writes to it: in order, and saying when it is full. */
+class SessionEnd {
+  readonly closed: Promise<void>
+  onBlocked: (isBlocked: boolean) => void = () => undefined
+  #stream: Stream
+  #end: Waiter<void> | undefined
+  #waiting: SessionMessage[] = []
+
+  constructor(stream: Stream) {
+    this.#stream = stream
+    this.closed = new Promise((resolve, reject) => {
+      this.#end = { resolve, reject }
+    })
+    // A session may end before anybody waits for it.
+    this.closed.catch(() => undefined)
+  }
+
+  send(message: SessionMessage): void {
+    if (this.#waiting.length === 0 && this.#stream.trySend(message)) return
+    this.#waiting.push(message)
+    if (this.#waiting.length === 1) {
+      this.onBlocked(true)
+      this.#drain().then(
+        () => this.onBlocked(false),
+        () => undefined,
+      )
+    }
+  }
+
+  /** With a reason the stream ends as failed, without one as finished. */
+  close(reason: SwarmError | undefined): void {
+    if (reason === undefined) this.#end?.resolve()
+    else this.#end?.reject(reason)
+  }
+
+  async #drain(): Promise<void> {
+    for (let message = this.#waiting[0]; message !== undefined; message = this.#waiting[0]) {
+      await this.#stream.send(message)
+      this.#waiting.shift()
+    }
+  }
+}
+
+function settle<T>(waiting: Map<number, Waiter<T>>, id: number, outcome: T | SwarmError): void {
+  const waiter = waiting.get(id)
+  waiting.delete(id)
+  if (outcome instanceof SwarmError) waiter?.reject(outcome)
+  else waiter?.resolve(outcome)
+}
+
+/** An error of the way is an unknown outcome: the request may have arrived. */
+function refusalOf(error: unknown): SwarmError {
+  if (error instanceof SwarmError) return error
+  return new SwarmError('unavailable', 'the leader did not answer, outcome unknown', {
+    cause: error,
+  })
+}

@@ -1,0 +1,548 @@
+/**
+ * Node: the life of one node, from outside of any cluster through init or join, promotion,
+ * demotion and renewal to leaving (DESIGN sections 4 and 10). It composes the agent, and a manager
+ * while the certificate says so, without a restart of the process. The identity on disk is written
+ * before anything that rests on it is told to others.
+ */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Runtime } from '../agent/runtime/runtime.ts'
+import { SwarmError } from '../lib/errors.ts'
+import { newId } from '../lib/id.ts'
+import type { Log } from '../lib/log.ts'
+import type { InitRequest, JoinRequest, KnownManager } from '../manager/api/backend.ts'
+import { certificateLife, newCluster, newNode, renewalMs } from '../manager/ca/ca.ts'
+import type { Signer } from '../manager/ca/signer.ts'
+import { type MemberState, newBootstrapSnapshot } from '../manager/consensus.ts'
+import { localCaller } from '../manager/manager.ts'
+import { newRaftId } from '../manager/member-join.ts'
+import { persistAll } from '../manager/persist.ts'
+import type { View } from '../manager/store/view.ts'
+import type { DataKeys } from '../manager/wal/seal.ts'
+import { openWal } from '../manager/wal/wal.ts'
+import type { NodeChange } from '../proto/gen/dispatcher.ts'
+import type { NodeDescription } from '../proto/gen/objects.ts'
+import { formatAddress, parseAddress } from './address.ts'
+import { resolveAdvertise } from './advertise.ts'
+import { AgentShell } from './agent-shell.ts'
+import type { Config } from './config.ts'
+import {
+  type Identity,
+  loadIdentity,
+  type Place,
+  removeIdentity,
+  saveIdentity,
+} from './identity.ts'
+import { digestOf, readClaims } from './io/certificate.ts'
+import { NodeDisk } from './io/disk.ts'
+import type { TransportIdentity } from './io/raft-transport.ts'
+import { systemRandom } from './io/random.ts'
+import { loadKey, newStateSeal } from './io/state-seal.ts'
+import { joinMembers, renewCertificate, requestCertificate, sayLeave } from './join.ts'
+import type { Loop } from './loop.ts'
+import { ManagerRole } from './manager-role.ts'
+
+/** Announced at a stop: until then nothing is replaced (DESIGN section 7). */
+const RETURN_MS = 60_000
+/** How often the certificate's age is looked at, and a failed role change tried again. */
+const LOOK_MS = 1_000
+const RENEW_RETRY_MS = 5_000
+/** A write that completes init or leave. */
+const JOINED_MS = 20_000
+
+export type NodeOptions = {
+  readonly config: Config
+  readonly loop: Loop
+  readonly log: Log
+  readonly signer: Signer
+  readonly runtime: Runtime
+  readonly describe: (trustRootPem: string) => Promise<NodeDescription>
+  readonly progress: SharedArrayBuffer
+  readonly onFatal: (error: unknown) => void
+}
+
+export class Node {
+  #options: NodeOptions
+  #identity: Identity | undefined
+  #agent: AgentShell | undefined
+  #manager: ManagerRole | undefined
+  #state: 'inactive' | 'pending' | 'active' | 'error' = 'inactive'
+  #error = ''
+  #lookTimer: NodeJS.Timeout | undefined
+  #renewAtMs = Number.POSITIVE_INFINITY
+  /** The last the cluster said of this node; a change of role is worked off by `#look`. */
+  #wanted: NodeChange | undefined
+  #isChanging = false
+
+  constructor(options: NodeOptions) {
+    this.#options = options
+  }
+
+  get state(): 'inactive' | 'pending' | 'active' | 'error' {
+    return this.#state
+  }
+
+  get error(): string {
+    return this.#error
+  }
+
+  get identity(): Identity | undefined {
+    return this.#identity
+  }
+
+  get manager(): ManagerRole | undefined {
+    return this.#manager
+  }
+
+  get agent(): AgentShell | undefined {
+    return this.#agent
+  }
+
+  /** Carries on where the last process stopped, if this node is in a cluster. */
+  async start(): Promise<void> {
+    this.#lookTimer = setInterval(() => {
+      this.#look().catch((error: unknown) => {
+        this.#options.log.warn(
+          { error: String(error) },
+          'role or certificate not changed, trying again',
+        )
+      })
+    }, LOOK_MS)
+    const identity = loadIdentity(this.#options.config.stateDirectory)
+    if (identity === undefined) return
+    this.#adopt(identity)
+    if (identity.claims.role === 'manager') await this.#startManager(identity)
+    await this.#startAgent()
+    this.#state = 'active'
+  }
+
+  /** A new cluster with this node as its only manager; the node's id. */
+  async init(request: InitRequest): Promise<string> {
+    this.#refuseIfMember()
+    const place = this.#placeOf(request, [])
+    this.#state = 'pending'
+    try {
+      return await this.#init(request, place)
+    } catch (error) {
+      await this.#abandon()
+      throw error
+    }
+  }
+
+  /** This node becomes part of a cluster. */
+  async join(request: JoinRequest): Promise<void> {
+    this.#refuseIfMember()
+    const place = this.#placeOf(request, request.remoteAddrs)
+    this.#state = 'pending'
+    try {
+      const { keyPem, reply } = await requestCertificate({
+        remoteAddrs: request.remoteAddrs,
+        token: request.joinToken,
+        availability: request.availability,
+        signer: this.#options.signer,
+      })
+      const identity: Identity = {
+        keyPem,
+        certificatePem: reply.certificatePem,
+        rootPem: reply.rootCertificatePem,
+        claims: readClaims(reply.certificatePem),
+        place: { ...place, managers: mergeAddrs(reply.managerAddrs, request.remoteAddrs) },
+      }
+      saveIdentity(this.#options.config.stateDirectory, identity)
+      this.#adopt(identity)
+      if (identity.claims.role === 'manager') await this.#startManager(identity)
+      await this.#startAgent()
+      this.#state = 'active'
+    } catch (error) {
+      await this.#abandon()
+      throw error
+    }
+  }
+
+  /** Tasks are stopped, the cluster is told, and nothing of it is left on disk. */
+  async leave(): Promise<void> {
+    const identity = this.#identity
+    if (identity === undefined)
+      throw new SwarmError('unavailable', 'This node is not part of a swarm')
+    await this.#agent?.leave()
+    const managers = this.listManagerAddrs().filter((addr) => addr !== identity.place.advertiseAddr)
+    await this.#leaveManagers()
+    const said = managers.length > 0 ? managers : [identity.place.advertiseAddr]
+    await sayLeave(said, transportOf(identity)).catch((error: unknown) => {
+      this.#options.log.warn(
+        { error: String(error) },
+        'the managers could not be told of the leave',
+      )
+    })
+    await this.#abandon()
+  }
+
+  /** SIGTERM: the leadership goes over, the return is announced, tasks go on. */
+  async stop(): Promise<void> {
+    clearInterval(this.#lookTimer)
+    await this.#manager?.handOver()
+    await this.#agent?.stop(RETURN_MS)
+    await this.#manager?.close()
+  }
+
+  /** Managers as this node knows them. */
+  listManagers(): readonly KnownManager[] {
+    const status = this.#manager?.shell.status()
+    if (status !== undefined && status.members.length > 0)
+      return status.members.map((member) => ({
+        nodeId: member.nodeId,
+        addr: member.addr,
+        isLeader: member.raftId === status.leaderId,
+        isReachable: member.isConnected,
+      }))
+    return this.listManagerAddrs().map((addr) => ({
+      nodeId: '',
+      addr,
+      isLeader: false,
+      isReachable: true,
+    }))
+  }
+
+  listManagerAddrs(): readonly string[] {
+    const members = this.#manager?.shell.status().members ?? []
+    const own = members.map((member) => member.addr)
+    return own.length > 0 ? own : (this.#identity?.place.managers ?? [])
+  }
+
+  async #init(request: InitRequest, place: Place): Promise<string> {
+    const { config, signer } = this.#options
+    const wallMs = this.#options.loop.now().wallMs
+    const root = await signer.createRoot(wallMs)
+    const cluster = newCluster(
+      { ...root, digest: digestOf(root.certificatePem) },
+      request.spec,
+      systemRandom,
+    )
+    const nodeId = newId(systemRandom)
+    const { keyPem, csrPem } = await signer.createRequest()
+    const life = certificateLife(cluster, wallMs)
+    const claims = { nodeId, role: 'manager' as const, clusterId: cluster.id, ...life }
+    const certificatePem = await signer.sign(csrPem, claims, root)
+    const raftId = newRaftId({ members: [], random: systemRandom })
+    const member = {
+      raftId,
+      nodeId,
+      raftAddr: this.#raftAddr(place),
+      addr: place.advertiseAddr,
+    }
+    this.#bootstrap(cluster.id, member)
+    const identity: Identity = {
+      keyPem,
+      certificatePem,
+      rootPem: root.certificatePem,
+      claims,
+      place: { ...place, raftId, managers: [place.advertiseAddr] },
+    }
+    saveIdentity(config.stateDirectory, identity)
+    this.#adopt(identity)
+    await this.#startManager(identity)
+    const node = newNode(nodeId, 'manager', {
+      availability: request.availability,
+      certificatePem,
+      expiresMs: life.notAfterMs,
+    })
+    await this.#manager?.shell.write({
+      caller: localCaller,
+      body: { kind: 'clusterCreate', clusterCreate: { cluster, node } },
+    })
+    await this.#startAgent()
+    this.#state = 'active'
+    return nodeId
+  }
+
+  /** The log of a new cluster: one voter and an empty store. */
+  #bootstrap(clusterId: string, member: Parameters<typeof newBootstrapSnapshot>[0]): void {
+    using disk = new NodeDisk(this.#options.config.stateDirectory)
+    const { wal } = openWal(disk, 'raft', {
+      identity: { clusterId, raftId: member.raftId },
+      keys: this.#dataKeys(),
+      random: systemRandom,
+    })
+    persistAll(wal, [
+      {
+        sequence: 1,
+        hardState: { term: 1, vote: 0, commit: 1 },
+        entries: [],
+        snapshot: newBootstrapSnapshot(member),
+        compaction: undefined,
+        mustSync: true,
+      },
+    ])
+  }
+
+  #dataKeys(): DataKeys {
+    const key = loadKey(join(this.#options.config.stateDirectory, 'identity', 'raft.key'))
+    return { currentId: 1, keys: new Map([[1, key]]) }
+  }
+
+  #adopt(identity: Identity): void {
+    this.#identity = identity
+    this.#renewAtMs = renewalMs(identity.claims, systemRandom.integer(2 ** 20) / 2 ** 20)
+  }
+
+  #saveIdentity(identity: Identity): void {
+    saveIdentity(this.#options.config.stateDirectory, identity)
+    this.#adopt(identity)
+  }
+
+  #setPlace(change: Partial<Place>): void {
+    const identity = this.#identity
+    if (identity === undefined) return
+    this.#saveIdentity({ ...identity, place: { ...identity.place, ...change } })
+  }
+
+  #refuseIfMember(): void {
+    if (this.#state === 'inactive') return
+    throw new SwarmError(
+      'unavailable',
+      'This node is already part of a swarm. Use "tsswarm leave" to leave this swarm and join another one.',
+    )
+  }
+
+  #placeOf(
+    request: { readonly listenAddr: string; readonly advertiseAddr: string },
+    managers: readonly string[],
+  ): Place {
+    const { config } = this.#options
+    const listen = parseAddress(
+      request.listenAddr === '' ? config.listen : request.listenAddr,
+      parseAddress(config.listen, 2377).port,
+    )
+    const advertise = request.advertiseAddr === '' ? config.advertiseAddr : request.advertiseAddr
+    return {
+      raftId: 0,
+      listenAddr: formatAddress(listen),
+      raftListenAddr: config.raftListen,
+      advertiseAddr: resolveAdvertise(advertise, listen),
+      managers,
+    }
+  }
+
+  /** Raft's port on the advertised address. */
+  #raftAddr(place: Place): string {
+    return formatAddress({
+      host: parseAddress(place.advertiseAddr, 0).host,
+      port: parseAddress(place.raftListenAddr, 7946).port,
+    })
+  }
+
+  // ── the manager ────────────────────────────────────────────────────────────────────────────
+
+  async #startManager(identity: Identity): Promise<void> {
+    const { loop, log, signer, progress, onFatal, config } = this.#options
+    let { raftId } = identity.place
+    if (raftId === 0) {
+      const reply = await this.#joinGroup(identity, 0)
+      raftId = reply
+      this.#setPlace({ raftId })
+    }
+    const role = new ManagerRole({
+      raftId,
+      nodeId: identity.claims.nodeId,
+      clusterId: identity.claims.clusterId,
+      stateDirectory: config.stateDirectory,
+      listen: identity.place.listenAddr,
+      raftListen: identity.place.raftListenAddr,
+      advertise: identity.place.advertiseAddr,
+      keys: this.#dataKeys(),
+      identity: () => transportOf(this.#identity ?? identity),
+      loop,
+      log,
+      signer,
+      progress,
+      isDebug: config.logLevel === 'debug' || config.logLevel === 'trace',
+      onFatal,
+      onMembers: (members) => this.#learnMembers(members),
+    })
+    this.#manager = role
+    await role.start()
+    await withDeadline(
+      role.untilCaughtUp(),
+      JOINED_MS,
+      'Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use the "tsswarm info" command to see the current swarm status of your node.',
+    )
+  }
+
+  /** A Raft id of the group for this node's data directory. */
+  async #joinGroup(identity: Identity, raftId: number): Promise<number> {
+    // What another life of this node left there belongs to a member that is gone.
+    if (raftId === 0)
+      rmSync(join(this.#options.config.stateDirectory, 'raft'), { recursive: true, force: true })
+    const reply = await joinMembers({
+      managers: identity.place.managers,
+      identity: transportOf(identity),
+      raftAddr: this.#raftAddr(identity.place),
+      addr: identity.place.advertiseAddr,
+      raftId,
+    })
+    if (reply.member === undefined)
+      throw new SwarmError('internal', 'the leader admitted this manager without naming its member')
+    return reply.member.raftId
+  }
+
+  async #stopManager(): Promise<void> {
+    const role = this.#manager
+    this.#manager = undefined
+    await role?.close()
+    rmSync(join(this.#options.config.stateDirectory, 'raft'), { recursive: true, force: true })
+    this.#setPlace({ raftId: 0 })
+  }
+
+  #learnMembers(members: readonly MemberState[]): void {
+    const addrs = members.map((member) => member.addr)
+    const known = this.#identity?.place.managers ?? []
+    if (addrs.length === 0 || addrs.join() === known.join()) return
+    this.#setPlace({ managers: addrs })
+  }
+
+  /** A manager that leaves asks to be demoted first, so that the group does not count it. */
+  async #leaveManagers(): Promise<void> {
+    const role = this.#manager
+    const nodeId = this.#identity?.claims.nodeId ?? ''
+    if (role === undefined || role.shell.status().members.length < 2) return
+    const demote = async (): Promise<void> => {
+      const view: View = await role.shell.read()
+      const node = view.nodes.get(nodeId)
+      if (node?.spec === undefined) return
+      await role.shell.write({
+        caller: localCaller,
+        body: {
+          kind: 'nodeUpdate',
+          nodeUpdate: {
+            id: nodeId,
+            version: node.meta?.version ?? 0,
+            spec: { ...node.spec, role: 'worker' },
+          },
+        },
+      })
+      await role.untilRemoved()
+    }
+    await withDeadline(demote(), JOINED_MS / 2, 'not demoted in time').catch((error: unknown) => {
+      this.#options.log.warn({ error: String(error) }, 'left without being demoted')
+    })
+  }
+
+  // ── the agent ──────────────────────────────────────────────────────────────────────────────
+
+  async #startAgent(): Promise<void> {
+    const identity = this.#identity
+    if (identity === undefined) return
+    const { config, loop, log, runtime } = this.#options
+    const agent = new AgentShell({
+      nodeId: identity.claims.nodeId,
+      stateDirectory: config.stateDirectory,
+      runtime,
+      loop,
+      log: log.child({ component: 'agent' }),
+      seal: newStateSeal(loadKey(join(config.stateDirectory, 'identity', 'agent.key'))),
+      identity: () => transportOf(this.#identity ?? identity),
+      managers: this.#agentManagers(identity),
+      onNodeChange: (change) => {
+        this.#wanted = change
+      },
+      onManagers: (managers) => {
+        if (this.#manager === undefined && managers.length > 0)
+          this.#setPlace({ managers: managers.map((manager) => manager.addr) })
+      },
+    })
+    this.#agent = agent
+    await agent.start(await this.#options.describe(identity.rootPem))
+  }
+
+  #agentManagers(identity: Identity): readonly { nodeId: string; addr: string }[] {
+    return identity.place.managers.map((addr) => ({ nodeId: '', addr }))
+  }
+
+  // ── roles and certificates ─────────────────────────────────────────────────────────────────
+
+  /** Renews what is old or of the wrong role, then starts or stops being a manager. */
+  async #look(): Promise<void> {
+    const identity = this.#identity
+    if (identity === undefined || this.#state !== 'active' || this.#isChanging) return
+    const isOld = this.#options.loop.now().wallMs >= this.#renewAtMs
+    const isRoleOther = this.#wanted?.renewCertificate === true
+    const isManagerMissing = identity.claims.role === 'manager' && this.#manager === undefined
+    const isManagerLeft = identity.claims.role === 'worker' && this.#manager !== undefined
+    if (!isOld && !isRoleOther && !isManagerMissing && !isManagerLeft) return
+    this.#isChanging = true
+    try {
+      if (isOld || isRoleOther) await this.#renew(identity)
+      await this.#followRole()
+    } catch (error) {
+      this.#renewAtMs = Math.max(this.#renewAtMs, this.#options.loop.now().wallMs + RENEW_RETRY_MS)
+      throw error
+    } finally {
+      this.#isChanging = false
+    }
+  }
+
+  async #renew(identity: Identity): Promise<void> {
+    const { keyPem, reply } = await renewCertificate({
+      managers: this.listManagerAddrs(),
+      identity: transportOf(identity),
+      signer: this.#options.signer,
+    })
+    this.#wanted = undefined
+    this.#saveIdentity({
+      ...(this.#identity ?? identity),
+      keyPem,
+      certificatePem: reply.certificatePem,
+      rootPem: reply.rootCertificatePem,
+      claims: readClaims(reply.certificatePem),
+    })
+    this.#options.log.info({ role: reply.role }, 'certificate renewed')
+    this.#manager?.renewed()
+  }
+
+  async #followRole(): Promise<void> {
+    const identity = this.#identity
+    if (identity === undefined) return
+    if (identity.claims.role === 'manager' && this.#manager === undefined) {
+      await this.#startManager(identity)
+      this.#options.log.info({}, 'became a manager')
+    } else if (identity.claims.role === 'worker' && this.#manager !== undefined) {
+      await this.#stopManager()
+      this.#options.log.info({}, 'is no manager any more')
+    }
+  }
+
+  /** Out of the cluster: everything ends, and nothing is left on disk. */
+  async #abandon(): Promise<void> {
+    const manager = this.#manager
+    this.#manager = undefined
+    this.#agent = undefined
+    this.#identity = undefined
+    this.#wanted = undefined
+    this.#renewAtMs = Number.POSITIVE_INFINITY
+    await manager?.close()
+    removeIdentity(this.#options.config.stateDirectory)
+    this.#state = 'inactive'
+    this.#error = ''
+  }
+}
+
+export function transportOf(identity: Identity): TransportIdentity {
+  const { certificatePem, keyPem, rootPem } = identity
+  return { certificatePem, keyPem, rootPem }
+}
+
+function mergeAddrs(...lists: readonly (readonly string[])[]): readonly string[] {
+  return [...new Set(lists.flat())]
+}
+
+async function withDeadline<T>(work: Promise<T>, ms: number, message: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new SwarmError('unavailable', message)), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
