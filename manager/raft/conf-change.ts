@@ -13,11 +13,27 @@ import {
   type Membership,
   type MembershipRefusal,
 } from './configuration.ts'
-import { type ConfChangeV2, type ConfState, emptyMessage, NO_BYTES, NONE } from './message.ts'
+import {
+  type ConfChangeV2,
+  type ConfState,
+  type Entry,
+  emptyMessage,
+  NO_BYTES,
+  NONE,
+} from './message.ts'
 import { propose } from './proposal.ts'
 import { advanceCommit, broadcastAppend, broadcastMissingEntries } from './replication.ts'
 import { becomeFollower } from './role.ts'
 import { adoptMembership, type Raft } from './state.ts'
+
+/** Without a change, so that its size is 0 and it always passes. Term and index are the log's. */
+const LEAVE_JOINT_ENTRY: Entry = {
+  term: 0,
+  index: 0,
+  type: 'conf-change-v2',
+  data: NO_BYTES,
+  confChange: undefined,
+}
 
 /**
  * The change of a committed entry is in force; a leader brings new members up to date, and commits
@@ -57,25 +73,22 @@ function leadNewConfiguration(raft: Raft): void {
   if (!listVoters(raft.confState).includes(raft.leadTransferee)) raft.leadTransferee = NONE
 }
 
-/**
- * The log has been applied up to `index`. A leader whose joint configuration is to be left
- * automatically, and has been applied, proposes to leave it.
- */
+/** The log has been applied up to `index`, by entries of `bytes`; what was due then is proposed. */
 export function appliedTo(raft: Raft, index: number, bytes: number): void {
-  const applied = Math.max(index, raft.log.applied)
-  raft.log.appliedTo(applied, bytes)
+  raft.log.appliedTo(Math.max(index, raft.log.applied), bytes)
+  leaveJointIfDue(raft)
+}
+
+/**
+ * A leader whose joint configuration is to be left automatically, and has been applied, proposes to
+ * leave it. That is dropped while leadership is being handed over: it is tried again with the next
+ * entry that is applied, and, unlike in etcd, when the transfer is given up.
+ */
+export function leaveJointIfDue(raft: Raft): void {
   const { confState } = raft
-  if (!confState.autoLeave || applied < raft.pendingConfIndex || raft.role !== 'leader') return
-  // Dropped while leadership is being handed over; then it is tried again with each entry that
-  // is applied, or left to the next leader.
-  const entry = {
-    term: 0,
-    index: 0,
-    type: 'conf-change-v2',
-    data: NO_BYTES,
-    confChange: undefined,
-  } as const
-  const outcome = propose(raft, { ...emptyMessage, type: 'propose', entries: [entry] })
+  if (!confState.autoLeave || raft.role !== 'leader') return
+  if (raft.log.applied < raft.pendingConfIndex) return
+  const outcome = propose(raft, { ...emptyMessage, type: 'propose', entries: [LEAVE_JOINT_ENTRY] })
   raft.trace?.({
     kind: outcome === 'ok' ? 'joint-leave-started' : 'joint-leave-dropped',
     confState,

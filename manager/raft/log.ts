@@ -199,16 +199,6 @@ export class Log {
     return true
   }
 
-  /** What was stored as committed is so again, at start. */
-  restoreCommitted(index: number): void {
-    assert(this.#committed <= index && index <= this.lastIndex(), 'stored commit in the log', {
-      index,
-      committed: this.#committed,
-      lastIndex: this.lastIndex(),
-    })
-    this.#committed = index
-  }
-
   /**
    * Committed entries to be applied next, within the limit of bytes. Not while a snapshot waits,
    * which must be applied before. `allowUnstable`: also those not on this node's disk yet.

@@ -5,7 +5,7 @@
  *
  * The rules are the Raft thesis' as etcd-io/raft reads them; docs/raft.md names what differs.
  */
-import { appliedTo } from './conf-change.ts'
+import { appliedTo, leaveJointIfDue } from './conf-change.ts'
 import {
   forwardTransfer,
   handleTimeoutNow,
@@ -101,6 +101,7 @@ function tickLeader(raft: Raft): void {
     if (raft.settings.checkQuorum) checkQuorum(raft)
     // Who has not taken over by now will not.
     raft.leadTransferee = NONE
+    leaveJointIfDue(raft)
   }
   if (raft.role !== 'leader') return
   if (raft.heartbeatElapsedTicks < raft.settings.heartbeatTicks) return

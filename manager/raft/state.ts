@@ -152,8 +152,10 @@ export function newState(config: Config): Raft {
   )
   const tracking = { lastIndex: log.lastIndex(), window: settings.window }
   const membership = restoreMembership(confState, tracking)
-  if (hardState.commit > 0) log.restoreCommitted(hardState.commit)
-  if (config.appliedIndex !== undefined) log.appliedTo(config.appliedIndex, 0)
+  const applied = Math.max(config.appliedIndex ?? 0, log.applied)
+  // What a snapshot contains or was applied is committed, even if the word of it was not synced.
+  log.commitTo(Math.max(hardState.commit, applied))
+  log.appliedTo(applied, 0)
   return {
     id: config.id,
     settings,

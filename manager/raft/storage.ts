@@ -30,7 +30,10 @@ export interface Storage {
   firstIndex(): number
   /** The last entry, or the snapshot's index when there is none after it. */
   lastIndex(): number
-  /** The newest snapshot; `unavailable` while it is being made: the core asks again later. */
+  /**
+   * The newest snapshot; `unavailable` while it is being made: the core asks again later. A member
+   * refuses one from before it was added, so there must be a newer one for it in time.
+   */
   snapshot(): Snapshot | 'unavailable'
 }
 

@@ -18,6 +18,7 @@ import {
   NO_BYTES,
 } from './message.ts'
 import { RawNode } from './raw-node.ts'
+import type { WaitingRead } from './read-queue.ts'
 import type { Ready } from './ready.ts'
 import type { Config, ReadState } from './state.ts'
 import { MemoryStorage } from './storage.ts'
@@ -109,9 +110,15 @@ export class TestNode {
   }
 
   apply(entries: readonly Entry[]): void {
-    for (const { type, data, confChange } of entries) {
-      if (type !== 'normal') this.raw.applyConfChange(confChange)
-      else if (data.length > 0) this.applied.push(decode(data))
+    for (const { type, data, confChange, index, term } of entries) {
+      if (type === 'normal') {
+        if (data.length > 0) this.applied.push(decode(data))
+        continue
+      }
+      // A snapshot from before a member was added is of no use to it.
+      const confState = this.raw.applyConfChange(confChange)
+      const state = encode(this.applied.join(','))
+      this.storage.setSnapshot({ index, term, confState, data: state })
     }
   }
 
@@ -287,4 +294,9 @@ export function storageAt(
   })
   storage.setHardState({ ...emptyHardState, term, commit: index })
   return storage
+}
+
+/** A read that waits, told from others by its index. */
+export function emptyRead(index: number): WaitingRead {
+  return { request: emptyMessage, index }
 }
