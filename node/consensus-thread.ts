@@ -12,9 +12,9 @@ import { loadSnapshot, persistAll } from '../manager/persist.ts'
 import { openWal } from '../manager/wal/wal.ts'
 import type { ConsensusStart, FromThread, ToThread } from './consensus-port.ts'
 import { readClaims } from './io/certificate.ts'
-import { newDisk } from './io/disk.ts'
+import { NodeDisk } from './io/disk.ts'
 import { RaftTransport } from './io/raft-transport.ts'
-import { newRandom } from './io/random.ts'
+import { systemRandom } from './io/random.ts'
 
 /** Rounds of effects carried out before other events of the thread get their turn. */
 const ROUNDS_MAX = 64
@@ -27,16 +27,16 @@ const post = (message: FromThread, transfer: ArrayBuffer[] = []): void =>
 const start: ConsensusStart = workerData
 const log = logTo(post)
 const progress = new Int32Array(start.progress)
-const opened = openWal(newDisk(start.directory), 'raft', {
+const opened = openWal(new NodeDisk(start.directory), 'raft', {
   identity: { clusterId: start.clusterId, raftId: start.raftId },
   keys: start.keys,
-  random: newRandom(),
+  random: systemRandom,
 })
 if (opened.torn !== undefined) log.warn({ ...opened.torn }, 'torn record dropped')
 
 const consensus = new Consensus({
   raftId: start.raftId,
-  random: newRandom(),
+  random: systemRandom,
   log,
   hardState: opened.hardState,
   entries: opened.entries,
