@@ -7,12 +7,13 @@ import { type ConnectionOptions, KeeperConnection } from './connection.ts'
 import {
   type CommandResult,
   type HostPort,
-  type OpenPortsRequest,
   PROTOCOL_VERSION,
   type ProcessStatus,
   readHostPort,
   readProcessStatus,
+  readTaskPorts,
   type StartProcessRequest,
+  type TaskPorts,
 } from './protocol.ts'
 
 const COMMAND_TIMEOUT_MS = 30_000
@@ -94,13 +95,19 @@ export class KeeperClient {
   }
 
   /** The ports are reserved and proxied to the address; 'already-exists' names one that is taken. */
-  async openPorts(request: Omit<OpenPortsRequest, 'kind'>): Promise<readonly HostPort[]> {
+  async openPorts(request: TaskPorts): Promise<readonly HostPort[]> {
     const result = await this.#connection.call({ kind: 'open-ports', ...request })
     return result.objects('ports', readHostPort)
   }
 
   async closePorts(taskId: string): Promise<void> {
     await this.#connection.call({ kind: 'close-ports', taskId })
+  }
+
+  /** The open ports of every task. */
+  async listPorts(): Promise<readonly TaskPorts[]> {
+    const result = await this.#connection.call({ kind: 'list-ports' })
+    return result.objects('tasks', readTaskPorts)
   }
 
   /** The process runs or ran; it is never started twice. */

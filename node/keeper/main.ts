@@ -85,6 +85,8 @@ async function keep(paths: HostPaths): Promise<void> {
       case 'close-ports':
         await ports.close(request.taskId)
         return {}
+      case 'list-ports':
+        return { tasks: ports.list() }
       case 'start-process':
         return processes.start(request, await collector.open(request.taskId))
       case 'signal-process':

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { Fields } from './fields.ts'
-import { type HostPort, type OpenPortsRequest, readHostPort } from './protocol.ts'
+import { type HostPort, readTaskPorts, type TaskPorts } from './protocol.ts'
 
 /** Proxied connections a port; the next ones are closed at once. */
 const CONNECTIONS_MAX = 1_024
@@ -34,16 +34,14 @@ export class PortHolder {
 
   /** The ports that a predecessor held are open again, or will be as soon as they are free. */
   async reopen(): Promise<void> {
-    for (const name of readdirSync(this.#directory)) {
-      if (name.endsWith('.json')) await this.#reopen(name)
-    }
+    for (const name of this.#names()) await this.#reopen(name)
   }
 
   /**
    * All ports are open, with `publishedPort` filled; the same list again for a task that has them.
    * Throws SwarmError 'already-exists' naming the port that is taken; then none is open.
    */
-  open(request: OpenPortsRequest): Promise<readonly HostPort[]> {
+  open(request: TaskPorts): Promise<readonly HostPort[]> {
     return this.#inTurn(request.taskId, async () => {
       const ports = await this.#open(request)
       this.#save({ ...request, ports })
@@ -61,13 +59,18 @@ export class PortHolder {
     })
   }
 
+  /** What is open, or will be as soon as it is free. */
+  list(): readonly TaskPorts[] {
+    return this.#names().map((name) => this.#read(name))
+  }
+
   /** All ports are free; the files stay for a successor. */
   end(): void {
     for (const ports of this.#tasks.values()) this.#closeAll(ports)
     this.#tasks.clear()
   }
 
-  async #open(request: OpenPortsRequest): Promise<readonly HostPort[]> {
+  async #open(request: TaskPorts): Promise<readonly HostPort[]> {
     const known = this.#tasks.get(request.taskId)
     if (known !== undefined) return known.map(({ port }) => port)
     const opened: OpenPort[] = []
@@ -82,26 +85,28 @@ export class PortHolder {
   }
 
   async #reopen(name: string): Promise<void> {
-    const path = join(this.#directory, name)
-    const fields = new Fields(JSON.parse(readFileSync(path, 'utf8')))
-    const request: OpenPortsRequest = {
-      kind: 'open-ports',
-      taskId: fields.text('taskId'),
-      address: fields.text('address'),
-      ports: fields.objects('ports', readHostPort),
-    }
+    const request = this.#read(name)
     try {
       await this.#inTurn(request.taskId, () => this.#open(request))
     } catch (error) {
       // Taken while there was no keeper. Redirected traffic goes on; the rest waits for the port.
       this.#log.warn({ task: request.taskId, error }, 'published port could not be held')
       setTimeout(() => {
-        if (readdirSync(this.#directory).includes(name)) void this.#reopen(name)
+        if (this.#names().includes(name)) void this.#reopen(name)
       }, REOPEN_MS)
     }
   }
 
-  #save(request: OpenPortsRequest): void {
+  #names(): readonly string[] {
+    return readdirSync(this.#directory).filter((name) => name.endsWith('.json'))
+  }
+
+  #read(name: string): TaskPorts {
+    const text = readFileSync(join(this.#directory, name), 'utf8')
+    return readTaskPorts(new Fields(JSON.parse(text)))
+  }
+
+  #save(request: TaskPorts): void {
     const path = join(this.#directory, `${request.taskId}.json`)
     writeFileSync(`${path}.new`, JSON.stringify(request), { mode: 0o600 })
     renameSync(`${path}.new`, path)

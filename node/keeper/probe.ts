@@ -72,7 +72,7 @@ async function tryOverlay(paths: HostPaths): Promise<CommandResult> {
 }
 
 async function tryNetwork(paths: HostPaths): Promise<readonly string[]> {
-  const namespace = `ts-${paths.hash}-probe`
+  const namespace = `ts-probe-${paths.hash}`
   const warnings: string[] = []
   const made = await attempt({ argv: ['ip', 'netns', 'add', namespace], remedy: '' })
   if (made.exitCode !== 0) {

@@ -38,6 +38,7 @@ export type KeeperRequest =
   | { readonly kind: 'close-logs'; readonly taskId: string }
   | OpenPortsRequest
   | { readonly kind: 'close-ports'; readonly taskId: string }
+  | { readonly kind: 'list-ports' }
   | StartProcessRequest
   | { readonly kind: 'signal-process'; readonly taskId: string; readonly signal: string }
   | { readonly kind: 'remove-process'; readonly taskId: string }
@@ -57,8 +58,9 @@ export type CommandRequest = {
   readonly timeoutMs: number
 }
 
-export type OpenPortsRequest = {
-  readonly kind: 'open-ports'
+export type OpenPortsRequest = TaskPorts & { readonly kind: 'open-ports' }
+
+export type TaskPorts = {
   readonly taskId: string
   /** Where the task listens: its address on the routed link. */
   readonly address: string
@@ -158,6 +160,7 @@ export function decodeRequest(fields: Fields): KeeperRequest {
       return { kind, protocol: fields.integer('protocol') }
     case 'probe':
     case 'containerd':
+    case 'list-ports':
     case 'list-processes':
       return { kind }
     case 'run':
@@ -171,12 +174,7 @@ export function decodeRequest(fields: Fields): KeeperRequest {
     case 'sysctl':
       return { kind, path: fields.text('path'), value: fields.text('value') }
     case 'open-ports':
-      return {
-        kind,
-        taskId: taskId(fields),
-        address: fields.text('address'),
-        ports: fields.objects('ports', readHostPort),
-      }
+      return { kind, ...readTaskPorts(fields) }
     case 'open-logs':
     case 'close-logs':
     case 'close-ports':
@@ -196,6 +194,14 @@ export function decodeRequest(fields: Fields): KeeperRequest {
       return { kind, forget: fields.flag('forget') }
     default:
       throw new SwarmError('unimplemented', `the keeper knows no request "${kind}"`)
+  }
+}
+
+export function readTaskPorts(fields: Fields): TaskPorts {
+  return {
+    taskId: taskId(fields),
+    address: fields.text('address'),
+    ports: fields.objects('ports', readHostPort),
   }
 }
 
