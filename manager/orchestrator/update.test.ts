@@ -1,0 +1,481 @@
+/**
+ * Rolling updates: order, parallelism, delay, monitor and failures; cases of SwarmKit's updater tests.
+ * Each story is played twice, the second time with a new leader after every event, which must make
+ * no difference.
+ */
+import { describe, expect, test } from 'vitest'
+import type { Node, Task } from '../../proto/gen/objects.ts'
+import type { RestartPolicy, UpdateConfig } from '../../proto/gen/specs.ts'
+import type { TaskState } from '../../proto/gen/types.ts'
+import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
+import { node, type Part, service } from '../../test/build.ts'
+import { Orchestration } from '../../test/orchestration.ts'
+import { getState } from '../model/task.ts'
+
+type Shape = {
+  readonly update?: Partial<UpdateConfig> | undefined
+  readonly restart?: Part<RestartPolicy>
+  readonly replicas?: number
+}
+
+describe.each([
+  ['one leader', false],
+  ['a new leader after every event', true],
+] as const)('with %s', (_name, isNewLeader) => {
+  test('stop-first ends the old task before it lets the new one run', () => {
+    const story = begin({ replicas: 1 })
+    const [old] = story.tasks('old')
+
+    story.update()
+
+    const [made] = story.tasks('new')
+    expect(story.get(old).desiredState).toBe('shutdown')
+    expect(made).toMatchObject({ desiredState: 'ready', replaces: old?.id, madeByUpdate: true })
+    expect(story.status()).toMatchObject({ state: 'updating', message: 'update in progress' })
+    story.report(old, 'shutdown')
+    expect(story.get(made).desiredState).toBe('running')
+  })
+
+  test('start-first lets the old task run until the new one does', () => {
+    const story = begin({ replicas: 1, update: { order: 'start-first' } })
+    const [old] = story.tasks('old')
+
+    story.update()
+
+    const [made] = story.tasks('new')
+    expect([story.get(old).desiredState, made?.desiredState]).toEqual(['running', 'running'])
+    story.report(made, 'starting')
+    expect(story.get(old).desiredState).toBe('running')
+    story.report(made, 'running')
+    expect(story.get(old).desiredState).toBe('shutdown')
+  })
+
+  test.each([
+    [1, 1],
+    [2, 2],
+    [4, 4],
+    [9, 6],
+    [0, 6],
+  ])('parallelism %i begins %i of six slots', (parallelism, expected) => {
+    const story = begin({ replicas: 6, update: { parallelism } })
+
+    story.update()
+
+    expect(story.tasks('new').length).toBe(expected)
+    expect(story.tasks('new').map((task) => task.slot)).toEqual(
+      Array.from({ length: expected }, (_, at) => at + 1),
+    )
+  })
+
+  test('the next slot begins when the one before came up', () => {
+    const story = begin({ replicas: 3 })
+    story.update()
+
+    for (const slot of [1, 2, 3]) {
+      expect(story.tasks('new').map((task) => task.slot)).toContain(slot)
+      expect(story.tasks('new').length).toBe(slot)
+      story.comeUp()
+    }
+    expect(story.tasks('old')).toEqual([])
+  })
+
+  test('a worker waits for the delay, each for its own', () => {
+    const story = begin({ replicas: 4, update: { parallelism: 2, delayMs: 10_000 } })
+    story.update()
+    const [first, second] = story.tasks('new')
+    story.stopOld()
+    story.report(first, 'running')
+    story.advance(4_000)
+    story.report(second, 'running')
+
+    story.advance(5_999)
+    expect(story.tasks('new').length).toBe(2)
+    story.advance(1)
+    expect(story.tasks('new').length).toBe(3)
+    story.advance(3_999)
+    expect(story.tasks('new').length).toBe(3)
+    story.advance(1)
+    expect(story.tasks('new').length).toBe(4)
+  })
+
+  test('the update is complete when the last slot was watched for the monitor time', () => {
+    const story = begin({ replicas: 2, update: { parallelism: 0, monitorMs: 7_000 } })
+    story.update()
+    story.advance(500)
+    story.comeUp()
+
+    story.advance(6_999)
+    expect(story.status()).toMatchObject({ state: 'updating', completedMs: 0 })
+    story.advance(1)
+    expect(story.status()).toMatchObject({ state: 'completed', message: 'update completed' })
+    expect(story.status()?.completedMs).toBeGreaterThan(0)
+  })
+
+  test('the monitor time is longer than the delay', () => {
+    const story = begin({ replicas: 1, update: { delayMs: 20_000, monitorMs: 5_000 } })
+    story.update()
+    story.comeUp()
+
+    story.advance(20_999)
+    expect(story.status()?.state).toBe('updating')
+    story.advance(1)
+    expect(story.status()?.state).toBe('completed')
+  })
+
+  test.each<TaskState>(['rejected', 'failed', 'complete'])(
+    'a new task that is %s pauses the update',
+    (state) => {
+      const story = begin({ replicas: 3 })
+      story.update()
+      const [made] = story.tasks('new')
+      story.stopOld()
+
+      story.report(made, state)
+
+      expect(story.status()).toMatchObject({
+        state: 'paused',
+        message: `update paused due to failure or early termination of task ${made?.id}`,
+        failedTaskIds: [made?.id],
+      })
+      story.advance(600_000)
+      expect(story.tasks('old').length).toBe(2)
+    },
+  )
+
+  test('a new task that ends after the monitor time does not count', () => {
+    const story = begin({ replicas: 3, update: { delayMs: 30_000, monitorMs: 40_000 } })
+    story.update()
+    const [made] = story.tasks('new')
+    story.comeUp()
+    story.advance(40_001)
+
+    story.report(made, 'failed')
+
+    expect(story.status()).toMatchObject({ state: 'updating', failedTaskIds: [] })
+  })
+
+  test('an old task that fails does not count', () => {
+    const story = begin({ replicas: 3 })
+    story.update()
+
+    story.report(story.tasks('old').at(-1), 'failed')
+
+    expect(story.status()).toMatchObject({ state: 'updating', failedTaskIds: [] })
+  })
+
+  test('failures up to the ratio are put up with, each task counted once', () => {
+    const story = begin({ replicas: 4, update: { maxFailureRatio: 0.5 }, restart: { delayMs: 0 } })
+    story.update()
+
+    for (const expected of [1, 2]) {
+      story.stopOld()
+      story.report(
+        story.tasks('new').findLast((task) => task.madeByUpdate),
+        'failed',
+      )
+      story.advance(1_000)
+      expect(story.status()).toMatchObject({ state: 'updating' })
+      expect(story.status()?.failedTaskIds.length).toBe(expected)
+    }
+    story.stopOld()
+    story.report(
+      story.tasks('new').findLast((task) => task.madeByUpdate),
+      'failed',
+    )
+    expect(story.status()).toMatchObject({ state: 'paused' })
+  })
+
+  test('continue goes on whatever fails, and ends', () => {
+    const story = begin({
+      replicas: 3,
+      update: { failureAction: 'continue' },
+      restart: { condition: 'none' },
+    })
+    story.update()
+
+    for (let slot = 1; slot <= 3; slot++) {
+      story.stopOld()
+      story.report(
+        story.tasks('new').findLast((task) => task.madeByUpdate),
+        'failed',
+      )
+    }
+    story.advance(5_000)
+
+    expect(story.status()).toMatchObject({ state: 'completed' })
+    expect(story.status()?.failedTaskIds.length).toBe(3)
+    expect(story.tasks('old')).toEqual([])
+  })
+
+  test('start-first leaves the old task where the new one failed for good', () => {
+    const story = begin({
+      replicas: 1,
+      update: { order: 'start-first', failureAction: 'continue' },
+      restart: { condition: 'none' },
+    })
+    story.update()
+
+    story.report(story.tasks('new')[0], 'failed')
+    story.advance(60_000)
+
+    expect(story.tasks('old').map((task) => task.desiredState)).toEqual(['running'])
+    expect(story.tasks('new')).toEqual([])
+    expect(story.status()).toMatchObject({ state: 'completed' })
+  })
+
+  test('a paused update goes on with the next spec', () => {
+    const story = begin({ replicas: 2 })
+    story.update()
+    story.stopOld()
+    story.report(story.tasks('new')[0], 'failed')
+    expect(story.status()?.state).toBe('paused')
+
+    story.update()
+
+    expect(story.status()).toMatchObject({ state: 'updating', failedTaskIds: [] })
+    for (let round = 0; round < 4; round++) {
+      story.advance(5_000)
+      story.comeUp()
+    }
+    story.advance(5_000)
+    expect(story.status()?.state).toBe('completed')
+    expect(story.running()).toBe(2)
+  })
+
+  test('a new spec during an update takes its place, within the same parallelism', () => {
+    const story = begin({ replicas: 3 })
+    story.update()
+    const [first] = story.tasks('new')
+
+    story.update()
+
+    expect(story.get(first).desiredState).toBe('shutdown')
+    expect(story.tasks('new').map((task) => task.slot)).toEqual([1])
+    expect(story.tasks('old').map((task) => task.slot)).toEqual([2, 3])
+  })
+
+  test('going back to the spec before leaves the slots alone that were not begun', () => {
+    const story = begin({ replicas: 3 })
+    const before = story.tasks('old')
+    story.update()
+    story.revert()
+
+    for (let round = 0; round < 3; round++) story.comeUp()
+    story.advance(5_000)
+
+    expect(before.map((task) => story.get(task).desiredState)).toEqual([
+      'shutdown',
+      'running',
+      'running',
+    ])
+    expect(story.status()?.state).toBe('completed')
+  })
+
+  test('scaling makes no task out of date and starts no update', () => {
+    const story = begin({ replicas: 2 })
+
+    story.scale(3)
+
+    expect(story.world.wantedOf('web').length).toBe(3)
+    expect(story.world.wantedOf('web').every((task) => !task.madeByUpdate)).toBe(true)
+    expect(story.status()).toBeUndefined()
+  })
+
+  test('scaling in the middle of an update goes on with it', () => {
+    const story = begin({ replicas: 2 })
+    story.update()
+
+    story.scale(4)
+
+    expect(story.tasks('new').map((task) => task.slot)).toEqual([1, 3, 4])
+    story.comeUp()
+    expect(story.tasks('old')).toEqual([])
+    story.comeUp()
+    story.advance(5_000)
+    expect(story.status()?.state).toBe('completed')
+  })
+
+  test('slots where nothing runs are begun first', () => {
+    const story = begin({ replicas: 3 })
+    story.report(story.tasks('old')[2], 'failed')
+
+    story.update()
+
+    expect(story.tasks('new').map((task) => task.slot)).toEqual([3])
+  })
+
+  test('a new task whose node is lost stays the update’s on another one', () => {
+    const story = begin({ replicas: 3 })
+    story.update()
+    story.stopOld()
+    const [made] = story.tasks('new')
+
+    story.changeNode(made?.nodeId ?? '', { status: { state: 'down' } })
+
+    const successor = story.tasks('new').find((task) => task.replaces === made?.id)
+    expect(successor).toMatchObject({ madeByUpdate: true, slot: 1 })
+    expect(story.status()).toMatchObject({ state: 'updating', failedTaskIds: [] })
+  })
+
+  test('a slot whose node announced its return waits for it', () => {
+    const story = begin({ replicas: 1 })
+    const [old] = story.tasks('old')
+    story.changeNode(old?.nodeId ?? '', { status: { state: 'disconnected' } })
+
+    story.update()
+    story.advance(3_600_000)
+    expect(story.get(old).desiredState).toBe('running')
+    expect(story.status()?.state).toBe('updating')
+
+    story.changeNode(old?.nodeId ?? '', { status: { state: 'ready' } })
+    expect(story.get(old).desiredState).toBe('shutdown')
+  })
+
+  test('an update without an update config goes slot by slot', () => {
+    const story = begin({ replicas: 3, update: undefined })
+
+    story.update()
+
+    expect(story.tasks('new').length).toBe(1)
+  })
+
+  function begin(shape: Shape): Story {
+    return new Story(shape, isNewLeader)
+  }
+})
+
+test('a paused node is not updated until it is active again', () => {
+  const world = new Orchestration({
+    nodes: ['n1', 'n2'].map((id) => node({ id })),
+    services: [service({ id: 'web', spec: { mode: { kind: 'global', global: {} } } })],
+  })
+  world.settle()
+  for (const task of world.wantedOf('web')) world.report(task.id, 'running')
+  world.setNode(node({ id: 'n1', spec: { availability: 'pause' } }))
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate: 1 } })
+  const isNew = (task: Task): boolean => task.spec?.forceUpdate === 1
+  expect(
+    world
+      .wantedOf('web')
+      .filter(isNew)
+      .map((task) => task.nodeId),
+  ).toEqual(['n2'])
+
+  world.setNode(node({ id: 'n1' }))
+  for (const task of world.tasksOf('web'))
+    if (task.nodeId === 'n2') world.report(task.id, isNew(task) ? 'running' : 'shutdown')
+
+  expect(
+    world
+      .wantedOf('web')
+      .filter(isNew)
+      .map((task) => task.nodeId),
+  ).toEqual(['n1', 'n2'])
+})
+
+/** A cluster of three nodes on which all tasks of `web` run, and what happens to it. */
+class Story {
+  readonly world: Orchestration
+  readonly #isNewLeader: boolean
+
+  constructor({ update, restart, replicas = 1 }: Shape, isNewLeader: boolean) {
+    this.#isNewLeader = isNewLeader
+    this.world = new Orchestration({
+      nodes: ['n1', 'n2', 'n3'].map((id) => node({ id })),
+      services: [
+        service({
+          id: 'web',
+          spec: {
+            mode: { kind: 'replicated', replicated: { replicas } },
+            ...(restart && { task: { restart } }),
+            ...(update && { update: { parallelism: 1, monitorMs: 5_000, ...update } }),
+          },
+        }),
+      ],
+    })
+    this.world.settle()
+    for (const task of this.world.wantedOf('web')) this.world.report(task.id, 'running')
+    this.world.advance(60_000)
+  }
+
+  /** Wanted tasks of the spec before, or of the present one. */
+  tasks(age: 'old' | 'new'): readonly Task[] {
+    const wanted = this.world.getService('web').spec?.task?.forceUpdate
+    return this.world
+      .wantedOf('web')
+      .filter((task) => (task.spec?.forceUpdate === wanted) === (age === 'new' || wanted === 0))
+  }
+
+  get(task: Task | undefined): Task {
+    return this.world.getTask(task?.id ?? '')
+  }
+
+  status() {
+    return this.world.getService('web').updateStatus
+  }
+
+  running(): number {
+    return this.world.wantedOf('web').filter((task) => getState(task) === 'running').length
+  }
+
+  update(): void {
+    this.#setForce((this.world.getService('web').spec?.task?.forceUpdate ?? 0) + 1)
+  }
+
+  revert(): void {
+    this.#setForce(0)
+  }
+
+  scale(replicas: number): void {
+    const { spec } = this.world.getService('web')
+    if (spec === undefined) throw new Error('web has a spec')
+    this.world.setSpec('web', { ...spec, mode: { kind: 'replicated', replicated: { replicas } } })
+    this.#event()
+  }
+
+  report(task: Task | undefined, state: TaskState): void {
+    this.world.report(task?.id ?? '', state)
+    this.#event()
+  }
+
+  /** Everything that was told to end has ended. */
+  stopOld(): void {
+    for (const task of this.world.tasksOf('web'))
+      if (!isWanted(task.desiredState) && !isTerminal(getState(task))) this.report(task, 'shutdown')
+  }
+
+  /** Everything ends and starts as it was told so far. */
+  comeUp(): void {
+    this.stopOld()
+    for (const task of this.world.wantedOf('web'))
+      if (task.desiredState === 'running' && compareTaskState(getState(task), 'running') < 0)
+        this.report(task, 'running')
+  }
+
+  changeNode(id: string, part: Part<Node>): void {
+    this.world.setNode(node({ ...this.world.getNode(id), ...part }))
+    this.#event()
+  }
+
+  advance(ms: number): void {
+    this.world.advance(ms)
+    this.#event()
+  }
+
+  #setForce(forceUpdate: number): void {
+    const { spec } = this.world.getService('web')
+    if (spec?.task === undefined) throw new Error('web has a spec')
+    this.world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate } })
+    this.#event()
+  }
+
+  #event(): void {
+    if (!this.#isNewLeader) return
+    const before = this.world.view
+    this.world.changeLeader()
+    this.world.settle()
+    expect(this.world.view).toBe(before)
+  }
+}
