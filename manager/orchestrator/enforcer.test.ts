@@ -1,0 +1,95 @@
+/** The enforcer: what a changed node must give up. */
+import { expect, test } from 'vitest'
+import type { Node, Task } from '../../proto/gen/objects.ts'
+import { node, type Part, service, task } from '../../test/build.ts'
+import { Orchestration } from '../../test/orchestration.ts'
+
+const GIB = 2 ** 30
+const zoned = (zone: string): Part<Node> => ({
+  spec: { annotations: { labels: new Map([['zone', zone]]) } },
+})
+const placed = ['node.labels.zone==a']
+
+/** `web` with two tasks on n1, in zone a, which run since 10 and 20 ms. */
+function running(memoryBytes = 0): Orchestration {
+  const spec = {
+    placement: { constraints: placed },
+    resources: { reservations: { memoryBytes } },
+  }
+  const web = service({
+    id: 'web',
+    spec: { task: spec, mode: { kind: 'replicated', replicated: { replicas: 2 } } },
+  })
+  const on = (slot: number, runningClusterMs: number): Task =>
+    task({
+      id: `t${slot}`,
+      serviceId: 'web',
+      slot,
+      nodeId: 'n1',
+      ...(web.spec?.task && { spec: web.spec.task }),
+      status: { state: 'running' },
+      runningClusterMs,
+    })
+  const world = new Orchestration({
+    nodes: [node({ id: 'n1', ...zoned('a') }), node({ id: 'n2', ...zoned('a') })],
+    services: [web],
+    tasks: [on(1, 20), on(2, 10)],
+  })
+  world.settle()
+  return world
+}
+
+const stateOf = (world: Orchestration, id: string) => world.getTask(id).status
+
+test('tasks whose node no longer meets the constraints are rejected and replaced elsewhere', () => {
+  const world = running()
+
+  world.setNode(node({ id: 'n1', ...zoned('b') }))
+
+  expect(stateOf(world, 't1')).toMatchObject({
+    state: 'rejected',
+    message: 'task rejected by constraint enforcer',
+    error: 'assigned node no longer meets constraints',
+  })
+  expect(stateOf(world, 't2')?.state).toBe('rejected')
+  expect(world.wantedOf('web').map((wanted) => wanted.nodeId)).toEqual(['n2', 'n2'])
+})
+
+test.each<[string, Part<Node>]>([
+  ['paused', { spec: { availability: 'pause', annotations: { labels: new Map() } } }],
+  ['never registered', { description: undefined, spec: { annotations: { labels: new Map() } } }],
+])('tasks on a node that is %s are left alone', (_what, part) => {
+  const world = running()
+
+  world.setNode(node({ id: 'n1', ...part }))
+
+  expect(stateOf(world, 't1')?.state).toBe('running')
+})
+
+test('tasks that no longer fit are rejected, the longest running one stays', () => {
+  const world = running(3 * GIB)
+
+  world.setNode(
+    node({ id: 'n1', ...zoned('a'), description: { resources: { memoryBytes: 4 * GIB } } }),
+  )
+
+  expect(stateOf(world, 't2')?.state).toBe('running')
+  expect(stateOf(world, 't1')?.state).toBe('rejected')
+})
+
+test('a changed constraint rejects nothing by itself: the update goes slot by slot', () => {
+  const world = running()
+  const { spec } = world.getService('web')
+  if (spec?.task?.placement === undefined) throw new Error('web has a placement')
+
+  world.setSpec('web', {
+    ...spec,
+    task: { ...spec.task, placement: { ...spec.task.placement, constraints: ['node.id==n2'] } },
+  })
+  world.changeLeader()
+  world.settle()
+
+  expect(stateOf(world, 't1')?.state).toBe('running')
+  expect(world.getTask('t1').desiredState).toBe('shutdown')
+  expect(world.getTask('t2').desiredState).toBe('running')
+})

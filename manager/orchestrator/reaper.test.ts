@@ -1,0 +1,174 @@
+/** The reaper: what is kept of the past, what is forgotten, and who is declared orphaned. */
+import { expect, test } from 'vitest'
+import type { Task } from '../../proto/gen/objects.ts'
+import type { ServiceSpec } from '../../proto/gen/specs.ts'
+import { cluster, node, type Part, service, task } from '../../test/build.ts'
+import { Orchestration } from '../../test/orchestration.ts'
+
+const HOUR_MS = 3_600_000
+
+/** Slot 1 of `web` with `count` dead tasks, d1 the oldest, and one that runs. */
+function withDead(count: number, limit: number, part: Part<Task> = {}): Orchestration {
+  const dead = Array.from({ length: count }, (_, at) =>
+    task({
+      id: `d${at + 1}`,
+      serviceId: 'web',
+      nodeId: 'n1',
+      desiredState: 'shutdown',
+      status: { state: 'failed' },
+      createdClusterMs: at,
+      endedClusterMs: at + 1,
+      ...part,
+    }),
+  )
+  const live = task({
+    id: 'live',
+    serviceId: 'web',
+    nodeId: 'n1',
+    status: { state: 'running' },
+    createdClusterMs: count,
+  })
+  const world = new Orchestration({
+    clusters: [cluster({ spec: { taskHistoryLimit: limit } })],
+    nodes: [node({ id: 'n1' })],
+    services: [service({ id: 'web' })],
+    tasks: [...dead, live],
+  })
+  world.settle()
+  return world
+}
+
+const idsOf = (world: Orchestration): readonly string[] =>
+  world.tasksOf('web').map((each) => each.id)
+
+test.each([
+  [7, 5, ['d3', 'd4', 'd5', 'd6', 'd7', 'live']],
+  [3, 5, ['d1', 'd2', 'd3', 'live']],
+  [3, 1, ['d3', 'live']],
+  [3, 0, ['live']],
+  [3, -1, ['d1', 'd2', 'd3', 'live']],
+])('of %i dead tasks a limit of %i keeps %j', (count, limit, expected) => {
+  expect(idsOf(withDead(count, limit))).toEqual(expected)
+})
+
+test('the limit is raised to what restart attempts are counted by', () => {
+  const world = withDead(7, 2, { spec: { restart: { maxAttempts: 3 } } })
+
+  expect(idsOf(world)).toEqual(['d4', 'd5', 'd6', 'd7', 'live'])
+})
+
+test('a lower limit takes effect at once', () => {
+  const world = withDead(5, 5)
+
+  const object = cluster({ spec: { taskHistoryLimit: 1 } })
+  world.write([{ kind: 'update', table: 'clusters', object }])
+
+  expect(idsOf(world)).toEqual(['d5', 'live'])
+})
+
+test('the last task of a slot stays where nothing runs any more', () => {
+  const spec: Part<ServiceSpec> = { task: { restart: { condition: 'none' } } }
+  const world = new Orchestration({
+    clusters: [cluster({ spec: { taskHistoryLimit: 0 } })],
+    nodes: [node({ id: 'n1' })],
+    services: [service({ id: 'web', spec })],
+  })
+  world.settle()
+  const [only] = world.tasksOf('web')
+
+  world.report(only?.id ?? '', 'complete')
+  world.advance(HOUR_MS)
+
+  expect(idsOf(world)).toEqual([only?.id])
+})
+
+test('what an update made stays until the update is over', () => {
+  const world = withDead(0, 0)
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', {
+    ...spec,
+    update: undefined,
+    task: { ...spec.task, forceUpdate: 1 },
+  })
+  const made = world.wantedOf('web')[0]
+  world.report('live', 'shutdown')
+  world.report(made?.id ?? '', 'running')
+  world.advance(4_999)
+  expect(world.getService('web').updateStatus?.state).toBe('updating')
+
+  world.advance(1)
+
+  expect(world.getService('web').updateStatus?.state).toBe('completed')
+  expect(idsOf(world)).toEqual([made?.id])
+})
+
+test('tasks of a removed service go once no node can run them', () => {
+  const world = withDead(2, 5)
+
+  world.write([{ kind: 'remove', table: 'services', id: 'web' }])
+
+  expect(idsOf(world)).toEqual(['live'])
+  expect(world.getTask('live').desiredState).toBe('remove')
+  world.report('live', 'shutdown')
+  expect(idsOf(world)).toEqual([])
+})
+
+test('a pending task of a removed service goes at once', () => {
+  const world = new Orchestration({ services: [service({ id: 'web' })] })
+  world.settle()
+  expect(world.tasksOf('web').length).toBe(1)
+
+  world.write([{ kind: 'remove', table: 'services', id: 'web' }])
+
+  expect(world.view.tasks.size).toBe(0)
+})
+
+test('a task that was told to end is orphaned when its node has been down for a day', () => {
+  const world = withDead(0, 5)
+  world.setNode(node({ id: 'n1', status: { state: 'down' } }))
+  expect(world.getTask('live').desiredState).toBe('shutdown')
+
+  world.advance(24 * HOUR_MS - 1)
+  expect(world.getTask('live').status?.state).toBe('running')
+  world.advance(1)
+
+  expect(world.getTask('live').status).toMatchObject({
+    state: 'orphaned',
+    error: 'the node has been down for 24 hours',
+  })
+})
+
+test('a node that comes back in time reports for itself', () => {
+  const world = withDead(0, 5)
+  world.setNode(node({ id: 'n1', status: { state: 'down' } }))
+  world.advance(23 * HOUR_MS)
+  world.setNode(node({ id: 'n1' }))
+
+  world.advance(48 * HOUR_MS)
+
+  expect(world.getTask('live').status?.state).toBe('running')
+})
+
+test('a new leader goes on counting the day', () => {
+  const world = withDead(0, 5)
+  world.setNode(node({ id: 'n1', status: { state: 'down' } }))
+  world.advance(23 * HOUR_MS)
+  world.changeLeader()
+  world.settle()
+
+  world.advance(HOUR_MS)
+
+  expect(world.getTask('live').status?.state).toBe('orphaned')
+})
+
+test('tasks of a removed node are orphaned at once', () => {
+  const world = withDead(0, 5)
+
+  world.write([{ kind: 'remove', table: 'nodes', id: 'n1' }])
+
+  expect(world.getTask('live').status).toMatchObject({
+    state: 'orphaned',
+    error: 'the node was removed',
+  })
+})
