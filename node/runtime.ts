@@ -1,0 +1,97 @@
+/**
+ * Opening the Runtime that the settings name, with the keeper behind it, and describing this node
+ * to the cluster. What a host can do was found out by the keeper; here it is only put together.
+ */
+import { availableParallelism, hostname, totalmem } from 'node:os'
+import { openContainerd } from '../agent/runtime/containerd/containerd.ts'
+import { openProcessRuntime } from '../agent/runtime/process.ts'
+import type { Runtime } from '../agent/runtime/runtime.ts'
+import type { Log } from '../lib/log.ts'
+import { emptyNodeDescription, type NodeDescription } from '../proto/gen/objects.ts'
+import { parseAddress } from './address.ts'
+import type { Config } from './config.ts'
+import { KeeperClient } from './keeper/client.ts'
+import { openKeeperHost } from './keeper/host.ts'
+import { type HostPaths, openHostPaths } from './keeper/host-paths.ts'
+import { VERSION } from './version.ts'
+
+/** The newest cluster_version that this daemon speaks (DESIGN section 5, versions). */
+export const CLUSTER_VERSION = 1
+
+export type OpenedRuntime = {
+  readonly runtime: Runtime
+  readonly keeper: KeeperClient
+  readonly paths: HostPaths
+}
+
+/** The keeper runs, and the runtime answers. */
+export async function openRuntime(config: Config, log: Log): Promise<OpenedRuntime> {
+  const paths = openHostPaths(config.stateDirectory)
+  const keeper = new KeeperClient({ paths, log: log.child({ component: 'keeper' }) })
+  if (config.runtime === 'process')
+    return { runtime: await openProcessRuntime({ keeper, paths, log }), keeper, paths }
+  const host = await openKeeperHost({
+    paths,
+    keeper,
+    refusedPorts: refusedPorts(config),
+    ...(config.containerd === undefined ? {} : { containerd: withScheme(config.containerd) }),
+  })
+  const runtime = await openContainerd({
+    host,
+    stateDirectory: paths.stateDirectory,
+    containerdDirectory: paths.containerdRoot,
+    log: log.child({ component: 'containerd' }),
+    mirrors: new Map(
+      config.registryMirrors.length === 0 ? [] : [['docker.io', config.registryMirrors]],
+    ),
+    insecureRegistries: config.insecureRegistries,
+    ...(config.imagesDirectory === undefined ? {} : { imagesDirectory: config.imagesDirectory }),
+  })
+  return { runtime, keeper, paths }
+}
+
+/** This node as its managers are told of it. */
+export async function describeNode(
+  runtime: Runtime,
+  config: Config,
+  trustRootPem: string,
+): Promise<NodeDescription> {
+  const described = await runtime.describe()
+  return {
+    ...emptyNodeDescription,
+    hostname: hostname(),
+    platform: described.platform,
+    resources: described.resources,
+    engineVersion: VERSION,
+    engineLabels: config.labels,
+    plugins: described.plugins,
+    runtime: runtime.name,
+    warnings: described.warnings,
+    trustRootPem,
+    version: CLUSTER_VERSION,
+  }
+}
+
+/** What this machine has, for `info` outside of a cluster. */
+export function machineResources(): { readonly nanoCpus: number; readonly memoryBytes: number } {
+  return { nanoCpus: availableParallelism() * 1e9, memoryBytes: totalmem() }
+}
+
+/** Ports a service may not take from the node itself (host.md 26). */
+function refusedPorts(config: Config): ReadonlyMap<string, string> {
+  const own: [string, string][] = [
+    ['22/tcp', 'ssh'],
+    [`${parseAddress(config.listen, 2377).port}/tcp`, 'the control listener of tsswarm'],
+    [`${parseAddress(config.raftListen, 7946).port}/tcp`, 'the Raft listener of tsswarm'],
+    ['4789/udp', 'VXLAN'],
+    ['4790/udp', 'encrypted VXLAN'],
+    ['51820/udp', 'WireGuard'],
+  ]
+  if (config.metrics !== undefined)
+    own.push([`${parseAddress(config.metrics).port}/tcp`, 'the metrics of tsswarm'])
+  return new Map(own)
+}
+
+function withScheme(address: string): string {
+  return address.startsWith('/') ? `unix://${address}` : address
+}
