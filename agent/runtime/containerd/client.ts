@@ -20,6 +20,8 @@ import type { CallOptions, Client } from '../../../proto/rpc.ts'
 export const NAMESPACE = 'tsswarm'
 
 const DEADLINE_MS = 30_000
+/** A list of some thousand containers, each with its spec. */
+const MESSAGE_BYTES_MAX: number = 64 * 1024 ** 2
 
 export type ContainerdClient = {
   readonly containers: Client<typeof containersService>
@@ -45,7 +47,10 @@ export type ContainerdCall = {
 
 /** Connects when first used, and again whenever it has to. */
 export function newContainerdClient(address: string): ContainerdClient {
-  const channel: Channel = newChannel(address, { credentials: { kind: 'insecure' } })
+  const channel: Channel = newChannel(address, {
+    credentials: { kind: 'insecure' },
+    messageBytesMax: MESSAGE_BYTES_MAX,
+  })
   return {
     containers: newClient(channel, containersService),
     content: newClient(channel, contentService),

@@ -141,7 +141,7 @@ export class ContainerdRuntime implements Runtime {
   }
 
   start(task: Task): Promise<Started> {
-    return refusing(`start task ${task.id}`, () => this.#processes.start(task))
+    return this.#processes.start(task)
   }
 
   stop(task: Task): Promise<void> {
@@ -208,12 +208,17 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
   return new ContainerdRuntime(options, client)
 }
 
-/** What the system says no to may work another time; a bug stays what it is. */
+/**
+ * What the system or a containerd that is away says no to may work another time; a bug stays what it
+ * is. A start is never repeated, whatever it failed of.
+ */
 async function refusing<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    if (!(cause instanceof Error && 'syscall' in cause)) throw cause
+    const isSystem = cause instanceof Error && 'syscall' in cause
+    const isAway = isCode(cause, 'unavailable') || isCode(cause, 'deadline-exceeded')
+    if (!(isSystem || isAway) || (cause instanceof SwarmError && cause.retriable)) throw cause
     const message = `cannot ${what}: ${cause.message}`
     throw new SwarmError('unavailable', message, { cause, retriable: true })
   }

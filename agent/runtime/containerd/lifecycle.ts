@@ -303,13 +303,28 @@ export class Lifecycle {
 
   /** The first look comes after the subscription, so that no exit falls between the two. */
   async #lookAgainAndAgain(signal: AbortSignal): Promise<void> {
+    await this.#try(() => this.list())
     while (!signal.aborted) {
-      await this.list().catch((error: unknown) => {
-        if (!isCode(error, 'unavailable')) {
-          this.#options.log.warn({ error }, 'containers could not be listed')
-        }
-      })
       await delay(LOOK_MS, undefined, { signal }).catch(() => undefined)
+      await this.#try(() => this.#lookAtRunning())
+    }
+  }
+
+  async #lookAtRunning(): Promise<void> {
+    if (this.#running.size === 0) return
+    const { tasks } = await this.#options.client.tasks.list({ filter: '' }, inNamespace())
+    const alive = new Set(tasks.filter(isAlive).map((process) => process.id))
+    const ended = [...this.#running.keys()].filter((taskId) => !alive.has(taskId))
+    await Promise.all(ended.map((taskId) => this.#settle(taskId)))
+  }
+
+  async #try(look: () => Promise<unknown>): Promise<void> {
+    try {
+      await look()
+    } catch (error) {
+      // A containerd that is away ends the events too, and is looked at again when it is back.
+      if (isCode(error, 'unavailable') || this.#closed.signal.aborted) return
+      this.#options.log.warn({ error }, 'containers could not be listed')
     }
   }
 }

@@ -18,6 +18,8 @@ export type VolumesOptions = {
   readonly isInUse: (name: string) => Promise<boolean>
 }
 
+const COPY_MS: number = 3_600_000
+
 type VolumeMount = Extract<PlannedMount, { readonly kind: 'volume' }>
 
 export class Volumes {
@@ -97,7 +99,7 @@ export class Volumes {
       const source = await findInRoot(root, target)
       if (source === undefined || !(await stat(source)).isDirectory()) return
       const { exitCode, stderr } = await this.#host.run(['cp', '-a', '-T', source, staged], {
-        timeoutMs: Infinity,
+        timeoutMs: COPY_MS,
       })
       if (exitCode !== 0) {
         throw new SwarmError('internal', `cannot fill the volume at ${target}: ${stderr.trim()}`)
