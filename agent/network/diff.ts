@@ -41,7 +41,6 @@ export type LinkChange = {
 
 export type RemovedLink = {
   readonly kind: 'remove-link'
-  /** Empty where only the namespace is there. */
   readonly link: string
   /** Empty where only the link is there. */
   readonly namespace: string

@@ -115,8 +115,8 @@ export class KeeperClient {
     return readProcessStatus(await this.#connection.call({ kind: 'start-process', ...request }))
   }
 
-  /** The signal (`SIGTERM`) went to the task's process group, if there is one still. */
-  async signalProcess(taskId: string, signal: string): Promise<void> {
+  /** The signal, by its number, went to the task's process group, if there is one still. */
+  async signalProcess(taskId: string, signal: number): Promise<void> {
     await this.#connection.call({ kind: 'signal-process', taskId, signal })
   }
 

@@ -4,8 +4,14 @@
  * nothing: the commands are `agent/network/commands.ts`'s.
  */
 import { readdir } from 'node:fs/promises'
-import { formatChange, type NetworkCommand } from '../../agent/network/commands.ts'
-import type { NetworkChange, RemovedLink } from '../../agent/network/diff.ts'
+import {
+  formatChange,
+  formatHostSides,
+  formatMarks,
+  formatTaskSide,
+  type NetworkCommand,
+} from '../../agent/network/commands.ts'
+import type { LinkChange, NetworkChange, RemovedLink } from '../../agent/network/diff.ts'
 import type { Kernel, KernelView } from '../../agent/network/kernel.ts'
 import { findTaskOfNamespace, linkPrefix, namespaceName } from '../../agent/network/names.ts'
 import type { TaskLink } from '../../agent/network/plan.ts'
@@ -23,9 +29,7 @@ export function newKernel(keeper: KeeperClient, hash: string): Kernel {
   return {
     read: () => readKernel(keeper, hash),
     apply: async (changes) => {
-      for (const group of groupByKind(changes)) {
-        await Promise.all(group.map((change) => applyChange(keeper, change)))
-      }
+      for (const group of groupByKind(changes)) await applyGroup(keeper, group)
     },
   }
 }
@@ -111,8 +115,44 @@ function groupByKind(changes: readonly NetworkChange[]): readonly (readonly Netw
   return groups
 }
 
-async function applyChange(keeper: KeeperClient, change: NetworkChange): Promise<void> {
-  for (const command of formatChange(change)) await applyCommand(keeper, command)
+async function applyGroup(keeper: KeeperClient, group: readonly NetworkChange[]): Promise<void> {
+  const links: LinkChange[] = []
+  const others: Promise<void>[] = []
+  for (const change of group) {
+    if (change.kind === 'add-link') links.push(change)
+    else others.push(applyCommands(keeper, formatChange(change)))
+  }
+  await Promise.all(others)
+  if (links.length > 0) await addLinks(keeper, links)
+}
+
+/** What fails for one link fails for that one only; the first failure is thrown at the end. */
+async function addLinks(keeper: KeeperClient, changes: readonly LinkChange[]): Promise<void> {
+  const host = await settled(applyCommand(keeper, formatHostSides(changes)))
+  const sides = await Promise.all(
+    changes.map((change) => settled(applyCommands(keeper, formatTaskSide(change)))),
+  )
+  const whole = changes.filter((_, i) => sides[i]?.kind === 'done')
+  const marks = await settled(applyCommand(keeper, formatMarks(whole)))
+  for (const result of [host, ...sides, marks]) if (result.kind === 'failed') throw result.error
+}
+
+type Settled = { readonly kind: 'done' } | { readonly kind: 'failed'; readonly error: unknown }
+
+async function settled(work: Promise<void>): Promise<Settled> {
+  try {
+    await work
+    return { kind: 'done' }
+  } catch (error) {
+    return { kind: 'failed', error }
+  }
+}
+
+async function applyCommands(
+  keeper: KeeperClient,
+  commands: readonly NetworkCommand[],
+): Promise<void> {
+  for (const command of commands) await applyCommand(keeper, command)
 }
 
 async function applyCommand(keeper: KeeperClient, command: NetworkCommand): Promise<void> {

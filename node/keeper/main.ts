@@ -46,9 +46,11 @@ async function keep(paths: HostPaths): Promise<void> {
     log,
   })
   const server = new KeeperServer(handle, log)
-  const processes = new ProcessTable(paths.processDirectory, (process) =>
-    server.send({ kind: 'process-exited', process }),
-  )
+  const processes = new ProcessTable(paths.processDirectory, (process) => {
+    // Before anybody is told, so that who is told finds every line.
+    collector.close(process.taskId)
+    server.send({ kind: 'process-exited', process })
+  })
   const ports = new PortHolder(join(paths.runDirectory, 'ports'), log)
   const commands = new CommandRunner()
   let probe: Promise<ProbeResult> | undefined

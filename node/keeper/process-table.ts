@@ -49,12 +49,14 @@ echo $? >"$folder/code.new" && mv "$folder/code.new" "$folder/code"
 kill -KILL 0
 `
 
+type ProcessRecord = ProcessIdentity & { readonly label: string }
+
 type Output = { readonly stdout: string; readonly stderr: string }
 
 export class ProcessTable {
   readonly #directory: string
   readonly #onExit: (status: ProcessStatus) => void
-  readonly #running: Map<string, ProcessIdentity> = new Map()
+  readonly #running: Map<string, ProcessRecord> = new Map()
   /** Tasks whose processes a predecessor started: their end is found by looking. */
   readonly #adopted: Set<string> = new Set()
   #timer: NodeJS.Timeout | undefined
@@ -66,7 +68,7 @@ export class ProcessTable {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     for (const taskId of readdirSync(directory)) {
       if (existsSync(this.#path(taskId, 'exit.json'))) continue
-      this.#running.set(taskId, this.#readIdentity(taskId))
+      this.#running.set(taskId, this.#readRecord(taskId))
       this.#adopted.add(taskId)
     }
     this.#lookAtAdopted()
@@ -78,9 +80,10 @@ export class ProcessTable {
     if (existsSync(this.#path(taskId))) return this.status(taskId)
     mkdirSync(this.#path(taskId), { mode: 0o700 })
     try {
-      const identity = identityOf(this.#spawn(request, output))
-      writeWhole(this.#path(taskId, 'process.json'), identity)
-      this.#running.set(taskId, identity)
+      const { label } = request
+      const record = { ...identityOf(this.#spawn(request, output)), label }
+      writeWhole(this.#path(taskId, 'process.json'), record)
+      this.#running.set(taskId, record)
     } catch (error) {
       rmSync(this.#path(taskId), { recursive: true, force: true })
       throw error
@@ -90,10 +93,10 @@ export class ProcessTable {
 
   /** Throws SwarmError 'not-found' where the task has no process. */
   status(taskId: string): ProcessStatus {
-    const identity = this.#running.get(taskId)
-    if (identity !== undefined) {
-      const { pid } = identity
-      return { taskId, pid, state: 'running', exitCode: 0, error: '', exitedAtMs: 0 }
+    const record = this.#running.get(taskId)
+    if (record !== undefined) {
+      const { pid, label } = record
+      return { taskId, label, pid, state: 'running', exitCode: 0, error: '', exitedAtMs: 0 }
     }
     if (!existsSync(this.#path(taskId, 'exit.json'))) {
       throw new SwarmError('not-found', `task "${taskId}" has no process`)
@@ -101,6 +104,7 @@ export class ProcessTable {
     const exit = new Fields(JSON.parse(readFileSync(this.#path(taskId, 'exit.json'), 'utf8')))
     return {
       taskId,
+      label: exit.text('label'),
       pid: exit.integer('pid'),
       state: 'exited',
       exitCode: exit.integer('exitCode'),
@@ -114,13 +118,11 @@ export class ProcessTable {
   }
 
   /** The signal went to the process and its whole group; nothing where it has ended. */
-  signal(taskId: string, signal: string): void {
-    const number = Object.entries(constants.signals).find(([name]) => name === signal)?.[1]
-    if (number === undefined) throw new SwarmError('invalid-argument', `unknown signal "${signal}"`)
+  signal(taskId: string, signal: number): void {
     const identity = this.#running.get(taskId)
     if (identity === undefined || !isAlive(identity)) return
-    if (signal === 'SIGKILL') writeFileSync(this.#path(taskId, 'killed'), '')
-    process.kill(-identity.pid, number)
+    if (signal === constants.signals.SIGKILL) writeFileSync(this.#path(taskId, 'killed'), '')
+    process.kill(-identity.pid, signal)
   }
 
   /** The task is forgotten. Throws SwarmError 'failed-precondition' while its process runs. */
@@ -138,7 +140,7 @@ export class ProcessTable {
 
   /** Every process was killed, and nothing is left to take over. */
   killAll(): void {
-    for (const taskId of this.#running.keys()) this.signal(taskId, 'SIGKILL')
+    for (const taskId of this.#running.keys()) this.signal(taskId, constants.signals.SIGKILL)
     this.end()
     rmSync(this.#directory, { recursive: true, force: true })
   }
@@ -190,11 +192,12 @@ export class ProcessTable {
 
   /** How the process ended stands in its file, and `onExit` has been told. */
   #noteExit(taskId: string, waiterCode: number | undefined): void {
-    const identity = this.#running.get(taskId)
-    if (identity === undefined) return
+    const record = this.#running.get(taskId)
+    if (record === undefined) return
     const exitCode = this.#exitCode(taskId, waiterCode)
     writeWhole(this.#path(taskId, 'exit.json'), {
-      pid: identity.pid,
+      label: record.label,
+      pid: record.pid,
       exitCode: exitCode ?? -1,
       error: exitCode === undefined ? 'exit code lost' : '',
       exitedAtMs: Date.now(),
@@ -211,14 +214,15 @@ export class ProcessTable {
   }
 
   /** A folder without an identity is of a keeper that died in `start`: no process is found for it. */
-  #readIdentity(taskId: string): ProcessIdentity {
+  #readRecord(taskId: string): ProcessRecord {
     const path = this.#path(taskId, 'process.json')
-    if (!existsSync(path)) return { pid: 0, startTime: '', bootId: 'none' }
+    if (!existsSync(path)) return { pid: 0, startTime: '', bootId: 'none', label: '' }
     const fields = new Fields(JSON.parse(readFileSync(path, 'utf8')))
     return {
       pid: fields.integer('pid'),
       startTime: fields.text('startTime'),
       bootId: fields.text('bootId'),
+      label: fields.text('label'),
     }
   }
 

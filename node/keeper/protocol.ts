@@ -40,7 +40,7 @@ export type KeeperRequest =
   | { readonly kind: 'close-ports'; readonly taskId: string }
   | { readonly kind: 'list-ports' }
   | StartProcessRequest
-  | { readonly kind: 'signal-process'; readonly taskId: string; readonly signal: string }
+  | { readonly kind: 'signal-process'; readonly taskId: string; readonly signal: number }
   | { readonly kind: 'remove-process'; readonly taskId: string }
   | { readonly kind: 'list-processes' }
   /**
@@ -74,10 +74,13 @@ export type StartProcessRequest = {
   /** K=V; the process gets nothing else. */
   readonly env: readonly string[]
   readonly directory: string
+  /** Comes back with the status: what the daemon wants to know again after a restart. */
+  readonly label: string
 }
 
 export type ProcessStatus = {
   readonly taskId: string
+  readonly label: string
   readonly pid: number
   readonly state: 'running' | 'exited'
   readonly exitCode: number
@@ -187,9 +190,10 @@ export function decodeRequest(fields: Fields): KeeperRequest {
         argv: fields.texts('argv'),
         env: fields.texts('env'),
         directory: fields.text('directory'),
+        label: fields.text('label'),
       }
     case 'signal-process':
-      return { kind, taskId: taskId(fields), signal: fields.text('signal') }
+      return { kind, taskId: taskId(fields), signal: fields.integer('signal') }
     case 'end':
       return { kind, forget: fields.flag('forget') }
     default:
@@ -216,6 +220,7 @@ export function readHostPort(fields: Fields): HostPort {
 export function readProcessStatus(fields: Fields): ProcessStatus {
   return {
     taskId: taskId(fields),
+    label: fields.text('label'),
     pid: fields.integer('pid'),
     state: fields.choice('state', ['running', 'exited']),
     exitCode: fields.integer('exitCode'),
