@@ -5,7 +5,8 @@
 import { expect, test } from 'vitest'
 import { SessionWorld } from '../test/session-world.ts'
 
-const SEEDS = Number(process.env.SEEDS ?? 12)
+const { SEEDS: seeds = '12' } = process.env
+const SEEDS = Number(seeds)
 
 test.each(Array.from({ length: SEEDS }, (_, seed) => seed))(
   'sessions over streams that cut come to rest (seed %i)',

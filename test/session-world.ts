@@ -64,6 +64,8 @@ type Faults = {
   readonly partition: number
   /** Of a crash: the agent's state is gone. */
   readonly stateLost: number
+  /** Of a container when its agent crashes: gone without a trace. */
+  readonly containerLost: number
   /** Of an operation, and each 10 ms of a running container. */
   readonly operationFailure: number
   readonly exit: number
@@ -81,6 +83,7 @@ const NO_FAULTS: Faults = {
   leaderChange: 0,
   partition: 0,
   stateLost: 0,
+  containerLost: 0,
   operationFailure: 0,
   exit: 0,
   readBroken: 0,
@@ -108,8 +111,10 @@ type AgentHost = {
   readonly containers: Map<string, Container>
   /** The highest mark that this disk has known. */
   mark: AssignmentMark
-  /** Whether it ever lost its state. */
-  isForgetful: boolean
+  /** What it ever lost. Of one that loses both nobody could tell what it had started. */
+  losses: 'none' | 'state' | 'containers'
+  /** Whether a full set was delivered in this life. */
+  isTold: boolean
 }
 
 type Stream = {
@@ -194,7 +199,8 @@ export class SessionWorld {
         disk: undefined,
         containers: new Map(),
         mark: ZERO_MARK,
-        isForgetful: false,
+        losses: 'none',
+        isTold: false,
       }
       this.#hosts.push(host)
       this.#startAgent(host)
@@ -238,7 +244,7 @@ export class SessionWorld {
   #drawFaults(isHostile: boolean): Faults {
     const upTo = (most: number): number => this.#random.integer(most + 1)
     return {
-      lost: isHostile ? upTo(100) : 0,
+      lost: isHostile ? upTo(300) : 0,
       repeated: isHostile ? upTo(200) : 0,
       reordered: isHostile ? upTo(200) : 0,
       cut: upTo(4),
@@ -247,6 +253,7 @@ export class SessionWorld {
       leaderChange: upTo(2),
       partition: upTo(4),
       stateLost: upTo(300),
+      containerLost: upTo(200),
       operationFailure: upTo(300),
       exit: upTo(2),
       readBroken: isHostile ? upTo(300) : 0,
@@ -357,7 +364,7 @@ export class SessionWorld {
     if (this.#chance(faults.partition)) {
       const manager = this.#pick(this.#managers)
       manager.isCut = !manager.isCut && manager !== this.#managers[this.#leader]
-      manager.lag = this.#pick([0, 0, 3, 50])
+      manager.lag = this.#pick([0, 0, 3, 50, 1_000])
       this.#tellLeader(manager)
     }
     for (const host of this.#hosts)
@@ -427,10 +434,16 @@ export class SessionWorld {
     for (const stream of this.#streams.filter((open) => open.host === host)) this.#cut(stream)
     host.agent = undefined
     host.life += 1
-    if (this.#chance(this.#faults.stateLost)) {
+    if (host.losses !== 'containers' && this.#chance(this.#faults.stateLost)) {
+      host.losses = 'state'
       host.disk = undefined
       host.mark = ZERO_MARK
-      host.isForgetful = true
+    }
+    for (const container of host.containers.values()) {
+      if (host.losses === 'state' || container.state === 'created') continue
+      if (!this.#chance(this.#faults.containerLost)) continue
+      host.losses = 'containers'
+      host.containers.delete(container.taskId)
     }
     this.#after(this.#pick([50, 1_000, 20_000]), () => {
       if (host.agent === undefined) this.#startAgent(host)
@@ -439,6 +452,7 @@ export class SessionWorld {
 
   #startAgent(host: AgentHost): void {
     host.life += 1
+    host.isTold = false
     const agent = new Agent({
       nodeId: host.nodeId,
       bootId: 'boot',
@@ -522,12 +536,13 @@ export class SessionWorld {
   ): void {
     const { operation, id } = output
     const { life } = host
+    assert(host.isTold, 'an operation before any set', { node: host.nodeId, kind: operation.kind })
     checkOperation(this.#truth.view(), operation)
     this.#after(this.#random.integer(400), () => {
       const isAlive = host.life === life && host.agent === agent
       // A runtime goes on, or never began, when its caller died. That it goes on although the
       // caller's state is lost cannot be known by anybody, and is left out.
-      if (!isAlive && (host.isForgetful || this.#chance(500))) return
+      if (!isAlive && (host.losses === 'state' || this.#chance(500))) return
       const result = this.#runOperation(host, operation)
       if (isAlive) agent.step({ kind: 'operation-done', id, result })
     })
@@ -621,6 +636,7 @@ export class SessionWorld {
     stream.downMs = this.#deliver(stream.downMs, () => {
       if (stream.host.life !== stream.hostLife) return
       const received = decodeSessionMessage(bytes)
+      if (received.body?.kind === 'assignments') stream.host.isTold = true
       stream.host.agent?.step({ kind: 'received', session: stream.session, message: received })
     })
   }
