@@ -166,8 +166,11 @@ class Chaos {
     if (message === undefined) return
     for (const entry of message.entries) {
       this.#record(entry)
+      const { index, type, confChange } = entry
+      if (type !== 'normal') node.confState = node.raw.applyConfChange(confChange, index)
+      // A snapshot may have overtaken what was waiting to be applied.
+      if (index <= node.applied) continue
       expect(entry.index).toBe(node.applied + 1)
-      if (entry.type !== 'normal') node.confState = node.raw.applyConfChange(entry.confChange)
       node.applied = entry.index
       node.appliedTerm = entry.term
     }
@@ -190,14 +193,16 @@ class Chaos {
     const count = 1 + this.#random.integer(3)
     const changes = Array.from({ length: count }, () => ({
       type: types[this.#random.integer(3)] ?? 'add-voter',
-      nodeId: 2 + this.#random.integer(4),
+      // 1 to 3 stay voters. Otherwise a leader that leaves may be the only one who knows that it
+      // has left, and its log too long for the others to win without it (docs/raft.md).
+      nodeId: 4 + this.#random.integer(2),
     }))
-    // Node 1 stays a voter, so that there is always one.
     node.raw.proposeConfChange({ transition: 'auto', changes, context: NO_BYTES })
   }
 
   compact(node: ChaosNode): void {
     const { applied: index, appliedTerm: term, confState, storage } = node
+    if (node.appends.some(({ snapshot }) => snapshot !== undefined)) return
     if (index > storage.lastIndex() || storage.term(index) !== term) return
     storage.setSnapshot({ index, term, confState, data: NO_BYTES })
     storage.compact(Math.max(0, index - this.#random.integer(5)))
@@ -234,18 +239,17 @@ describe('chaos', () => {
   test.each(Array.from({ length: 40 }, (_, i) => i))('seed %i', (seed) => {
     const chaos = new Chaos(seed)
     for (let i = 0; i < STEPS; i++) chaos.step()
-    const before = chaos.applied
 
     chaos.heal()
-    const [first] = chaos.nodes
-    const members = new Set([
-      ...(first?.confState.voters ?? []),
-      ...(first?.confState.learners ?? []),
-    ])
+    const before = chaos.applied
+    for (const node of chaos.nodes) chaos.propose(node)
+    chaos.heal()
 
+    const [first] = chaos.nodes
+    const { voters = [], learners = [] } = first?.confState ?? {}
     expect(chaos.applied).toBeGreaterThan(before)
     for (const { id, applied } of chaos.nodes) {
-      if (members.has(id)) expect([id, applied]).toEqual([id, chaos.applied])
+      if ([...voters, ...learners].includes(id)) expect([id, applied]).toEqual([id, chaos.applied])
     }
   })
 })

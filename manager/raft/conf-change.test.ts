@@ -218,7 +218,6 @@ test('a joint configuration is left after a transfer that was given up', () => {
   cluster.elect(1)
   cluster.node(1).raw.proposeConfChange(change('l3 u2', 'joint-implicit'))
   cluster.isolate(3)
-  cluster.node(1).work()
   cluster.node(1).raw.transferLeader(3)
   cluster.settle()
   expect(cluster.node(1).traced('joint-leave-dropped')).toHaveLength(1)

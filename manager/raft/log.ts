@@ -243,7 +243,9 @@ export class Log {
     })
     this.#applied = index
     this.#applying = Math.max(this.#applying, index)
-    this.#applyingBytes = Math.max(0, this.#applyingBytes - bytes)
+    // A snapshot may have overtaken what was given out, of which nobody reports then.
+    const isDone = this.#applied === this.#applying
+    this.#applyingBytes = isDone ? 0 : Math.max(0, this.#applyingBytes - bytes)
     this.#applyingPaused = this.#applyingBytes >= this.#applyingBytesMax
   }
 

@@ -108,9 +108,12 @@ export class RawNode {
 
   /**
    * To be called with the change of each membership entry that is applied (undefined leaves a joint
-   * configuration), unless the application voids it. The configuration that is in force then.
+   * configuration), unless the application voids it. The configuration that is in force then. With
+   * the entry's `index`, a change that a snapshot has overtaken on its way is known and left out:
+   * it is part of the snapshot's configuration.
    */
-  applyConfChange(change: ConfChangeV2 | undefined): ConfState {
+  applyConfChange(change: ConfChangeV2 | undefined, index?: number): ConfState {
+    if (index !== undefined && index < this.#raft.log.firstIndex()) return this.#raft.confState
     return applyConfChange(this.#raft, change ?? leaveJointChange)
   }
 
