@@ -10,6 +10,7 @@ import { accessSync, constants as fileConstants, rmSync, statSync } from 'node:f
 import { availableParallelism, constants, machine, totalmem, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { SwarmError } from '../../lib/errors.ts'
+import type { Log } from '../../lib/log.ts'
 import {
   decodeTaskStatus,
   emptyTaskStatus,
@@ -72,12 +73,18 @@ export type ProcessStatus = {
 export type ProcessRuntimeOptions = {
   readonly keeper: ProcessKeeper
   /** A folder of log files a task, which the keeper writes. */
-  readonly logDirectory: string
-  /** What every process gets of the daemon's own environment: its PATH and HOME. */
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly paths: { readonly logDirectory: string }
+  readonly log: Log
 }
 
-export class ProcessRuntime implements Runtime {
+/** The keeper answers, and the processes of an earlier daemon are known. */
+export async function openProcessRuntime(options: ProcessRuntimeOptions): Promise<Runtime> {
+  const runtime = new ProcessRuntime(options)
+  await runtime.list()
+  return runtime
+}
+
+class ProcessRuntime implements Runtime {
   readonly name = 'process'
   readonly #options: ProcessRuntimeOptions
   readonly #prepared: Set<string> = new Set()
@@ -154,7 +161,7 @@ export class ProcessRuntime implements Runtime {
   async remove(taskId: string): Promise<void> {
     this.#prepared.delete(taskId)
     await this.#options.keeper.removeProcess(taskId)
-    rmSync(join(this.#options.logDirectory, taskId), { recursive: true, force: true })
+    rmSync(join(this.#options.paths.logDirectory, taskId), { recursive: true, force: true })
   }
 
   watch(onExit: (exit: Exit) => void): void {
@@ -162,7 +169,7 @@ export class ProcessRuntime implements Runtime {
   }
 
   logs(taskId: string, options: LogOptions): AsyncIterable<ContainerLine> {
-    const folder = join(this.#options.logDirectory, taskId)
+    const folder = join(this.#options.paths.logDirectory, taskId)
     const isOver = async (): Promise<boolean> => !(await this.#isRunning(taskId))
     return readLogs({ folder, isOver }, options)
   }
@@ -182,8 +189,9 @@ export class ProcessRuntime implements Runtime {
       for (const process of await this.#options.keeper.listProcesses()) {
         if (process.state === 'exited') this.#noteExit(process)
       }
-    } catch {
+    } catch (error) {
       // It went away again; the next connection asks again.
+      this.#options.log.warn({ error }, 'processes could not be looked up')
     }
   }
 
@@ -212,7 +220,7 @@ export class ProcessRuntime implements Runtime {
   }
 
   #environment(spec: ContainerSpec): readonly string[] {
-    const { PATH = PATH_DEFAULT, HOME = '/' } = this.#options.environment
+    const { PATH = PATH_DEFAULT, HOME = '/' } = process.env
     const variables = new Map([
       ['PATH', PATH],
       ['HOME', HOME],
