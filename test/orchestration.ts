@@ -19,7 +19,7 @@ import { reconcileReplicated } from '../manager/orchestrator/replicated.ts'
 import { newRestartReconciler } from '../manager/orchestrator/restart.ts'
 import { newUpdateReconciler } from '../manager/orchestrator/update.ts'
 import type { Change } from '../manager/store/change.ts'
-import type { Outcome, Round } from '../manager/store/round.ts'
+import type { Changed, Outcome, Reconcile, Round } from '../manager/store/round.ts'
 import type { Store } from '../manager/store/store.ts'
 import type { View } from '../manager/store/view.ts'
 import { emptyTaskStatus, type Node, type Service, type Task } from '../proto/gen/objects.ts'
@@ -43,6 +43,28 @@ export function newLoops(): readonly Loop[] {
     { name: 'scheduler', reconcile: schedule },
     { name: 'reaper', reconcile: newReaper() },
   ]
+}
+
+const NO_IDS: ReadonlySet<string> = new Set()
+
+/** A round's list of changes that names only these tasks. */
+export function changedTasks(tasks: readonly string[]): Changed {
+  const ids = {
+    clusters: NO_IDS,
+    nodes: NO_IDS,
+    services: NO_IDS,
+    tasks: new Set(tasks),
+    secrets: NO_IDS,
+    configs: NO_IDS,
+  }
+  return { all: false, ids }
+}
+
+/** One round over everything, as a new leader's first one. */
+export function lookAtAll(reconcile: Reconcile, view: View, now = 1_000): Outcome {
+  const random = newSeededRandom('look')
+  const changed = { ...changedTasks([]), all: true }
+  return reconcile({ view, now, wallMs: WALL_MS, random, changed })
 }
 
 export class Orchestration {
@@ -106,17 +128,9 @@ export class Orchestration {
 
   /** What each loop would do if it looked at everything now, as a new leader's first round does. */
   lookAtAll(): ReadonlyMap<string, Outcome> {
-    const ids: Round['changed']['ids'] = {
-      clusters: new Set(),
-      nodes: new Set(),
-      services: new Set(),
-      tasks: new Set(),
-      secrets: new Set(),
-      configs: new Set(),
-    }
-    const random = newSeededRandom('look')
-    const round = { ...this.#roundOptions(), random, changed: { all: true, ids } }
-    return new Map(newLoops().map(({ name, reconcile }) => [name, reconcile(round)]))
+    return new Map(
+      newLoops().map(({ name, reconcile }) => [name, lookAtAll(reconcile, this.view, this.now)]),
+    )
   }
 
   /** The node's agent reports a state, with the container's fate as far as rules ask for it. */

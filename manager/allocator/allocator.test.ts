@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { newSeededRandom } from '../../lib/random.ts'
 import { storeWith, task } from '../../test/build.ts'
+import { changedTasks, WALL_MS } from '../../test/orchestration.ts'
 import { reconcileAllocator } from './allocator.ts'
 
 const tasks = [
@@ -11,22 +12,12 @@ const tasks = [
   task({ id: 't4', slot: 4, desiredState: 'ready' }),
 ]
 
-const round = (all: boolean, changed: readonly string[]) => ({
+const round = (all: boolean, ids: readonly string[]) => ({
   view: storeWith({ tasks }).view(),
   now: 5_000,
-  wallMs: 1_700_000_000_000,
+  wallMs: WALL_MS,
   random: newSeededRandom(1),
-  changed: {
-    all,
-    ids: {
-      clusters: new Set<string>(),
-      nodes: new Set<string>(),
-      services: new Set<string>(),
-      tasks: new Set(changed),
-      secrets: new Set<string>(),
-      configs: new Set<string>(),
-    },
-  },
+  changed: { ...changedTasks(ids), all },
 })
 
 test.each([

@@ -1,9 +1,9 @@
 /** One object that trips an assertion harms no other one. */
 import { expect, test } from 'vitest'
-import { newSeededRandom } from '../../lib/random.ts'
 import { node, service, storeWith, task } from '../../test/build.ts'
-import { newLoops } from '../../test/orchestration.ts'
+import { lookAtAll } from '../../test/orchestration.ts'
 import type { Change } from '../store/change.ts'
+import { reconcileGlobal } from './global.ts'
 import { isolated } from './isolate.ts'
 
 test('isolated() leaves out what threw and says why', () => {
@@ -35,23 +35,10 @@ test('a service with a constraint that cannot be read is set aside, others are s
       task({ id: 't1', serviceId: 'odd', slot: 0, nodeId: 'n1', status: { state: 'running' } }),
     ],
   }).view()
-  const ids = {
-    clusters: new Set<string>(),
-    nodes: new Set<string>(),
-    services: new Set<string>(),
-    tasks: new Set<string>(),
-    secrets: new Set<string>(),
-    configs: new Set<string>(),
-  }
-  const random = newSeededRandom(1)
-  const round = { view, now: 0, wallMs: 0, random, changed: { all: true, ids } }
+  const global = lookAtAll(reconcileGlobal, view)
 
-  const [global] = newLoops()
-    .filter(({ name }) => name === 'global')
-    .map(({ reconcile }) => reconcile(round))
-
-  expect(global?.problems).toMatchObject([{ table: 'services', id: 'odd' }])
-  expect(global?.changes).toMatchObject([
+  expect(global.problems).toMatchObject([{ table: 'services', id: 'odd' }])
+  expect(global.changes).toMatchObject([
     { kind: 'create', table: 'tasks', object: { serviceId: 'web', nodeId: 'n1' } },
   ])
 })

@@ -103,6 +103,34 @@ test('what an update made stays until the update is over', () => {
   expect(idsOf(world)).toEqual([made?.id])
 })
 
+test('the delay of an update is kept for a task that failed and would be forgotten', () => {
+  const world = new Orchestration({
+    clusters: [cluster({ spec: { taskHistoryLimit: 0 } })],
+    nodes: [node({ id: 'n1' })],
+    services: [
+      service({
+        id: 'web',
+        spec: {
+          mode: { kind: 'replicated', replicated: { replicas: 2 } },
+          update: { parallelism: 1, delayMs: 10_000, failureAction: 'continue' },
+        },
+      }),
+    ],
+  })
+  world.settle()
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate: 1 } })
+  const madeOf = (): readonly Task[] => world.tasksOf('web').filter((each) => each.madeByUpdate)
+
+  world.report(madeOf()[0]?.id ?? '', 'rejected')
+  world.advance(9_999)
+  expect(madeOf().map((each) => each.slot)).toEqual([1])
+  world.advance(1)
+
+  expect(madeOf().map((each) => each.slot)).toEqual([1, 2])
+})
+
 test('tasks of a removed service go once no node can run them', () => {
   const world = withDead(2, 5)
 

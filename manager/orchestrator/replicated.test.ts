@@ -120,3 +120,17 @@ test('replicated leaves a slot alone whose task ended for good', () => {
 
   expect(world.tasksOf('web').map((each) => each.desiredState)).toEqual(['shutdown'])
 })
+
+test('replicated fills a slot whose task was told to end by somebody else', () => {
+  const world = new Orchestration({ nodes: three, services: [service({ id: 'web' })] })
+  world.settle()
+  run(world)
+  const [first] = world.tasksOf('web')
+  if (first === undefined) throw new Error('web has a task')
+
+  world.write([{ kind: 'update', table: 'tasks', object: { ...first, desiredState: 'shutdown' } }])
+
+  expect(world.wantedOf('web').map((each) => [each.slot, each.desiredState])).toEqual([
+    [1, 'ready'],
+  ])
+})

@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import type { RestartPolicy, ServiceSpec } from '../../proto/gen/specs.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
-import { node, type Part, service } from '../../test/build.ts'
-import { Orchestration } from '../../test/orchestration.ts'
+import { node, type Part, service, storeWith, task } from '../../test/build.ts'
+import { lookAtAll, Orchestration } from '../../test/orchestration.ts'
+import { newRestartReconciler } from './restart.ts'
 
 const three = [node({ id: 'n1' }), node({ id: 'n2' }), node({ id: 'n3' })]
 
@@ -217,6 +218,44 @@ test('attempts are counted for each spec version', () => {
   const made = world.tasksOf('web').filter((task) => task.specVersion === specVersion)
   expect(made.map((task) => task.status?.state)).toEqual(['failed', 'failed', 'failed'])
   expect(world.wantedOf('web')).toEqual([])
+})
+
+test('a delay that runs is not cut short by the loss of a node', () => {
+  const world = running({ delayMs: 30_000 })
+  world.report(newest(world).id, 'failed')
+  const { startAfterMs, nodeId } = newest(world)
+  world.advance(10_000)
+
+  changeNode(world, nodeId, { status: { state: 'down' } })
+
+  expect(newest(world)).toMatchObject({ desiredState: 'ready', startAfterMs })
+  world.advance(20_000)
+  expect(newest(world).desiredState).toBe('running')
+})
+
+test('an old task that fails beside its start-first successor gets no other one', () => {
+  const world = running({}, { update: { order: 'start-first', parallelism: 1 } })
+  const old = newest(world)
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate: 1 } })
+
+  world.report(old.id, 'failed')
+
+  expect(world.tasksOf('web').length).toBe(2)
+  expect(world.wantedOf('web')).toMatchObject([{ replaces: old.id, madeByUpdate: true }])
+})
+
+test('a task of a global service on a lost node is left to the global orchestrator', () => {
+  const view = storeWith({
+    nodes: [node({ id: 'n1', status: { state: 'down' } })],
+    services: [service({ id: 'web', spec: { mode: { kind: 'global', global: {} } } })],
+    tasks: [
+      task({ id: 't1', serviceId: 'web', slot: 0, nodeId: 'n1', status: { state: 'running' } }),
+    ],
+  }).view()
+
+  expect(lookAtAll(newRestartReconciler(), view).changes).toEqual([])
 })
 
 test('a new leader goes on in the middle of a delay', () => {

@@ -13,7 +13,7 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
-import { getState, isDead, newTask, withDesired } from '../model/task.ts'
+import { getState, newTask, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Outcome, Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
@@ -160,8 +160,7 @@ function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
     isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
   const isBeside = (task: Task): boolean => isStartFirst && dirty(task) && !dirty(held)
   const others = tasks.filter(
-    (task) =>
-      task.id !== held.id && !isDead(task) && !(isWanted(task.desiredState) && isBeside(task)),
+    (task) => task.id !== held.id && !(isWanted(task.desiredState) && isBeside(task)),
   )
   const freeMs = getFreeMs(round.view, others)
   if (freeMs === undefined) return { changes: [], nextMs: undefined }
