@@ -30,6 +30,8 @@ export type Index<T> = {
   readonly unique: boolean
   /** The key of an object, or undefined where it has none. */
   readonly key: (object: T) => string | undefined
+  /** Whether both have the same key, for sure: for keys that take work to put together. */
+  readonly isSame?: (before: T, after: T) => boolean
 }
 
 export type TableSchema<K extends TableName> = {
@@ -75,7 +77,7 @@ export const SCHEMA: Schema = {
     indexes: [
       index('service', (task) => textOf(task.serviceId)),
       index('node', (task) => textOf(task.nodeId)),
-      index('slot', slotKey),
+      { name: 'slot', unique: false, key: slotKey, isSame: isSameSlot },
       index('desired', (task) => task.desiredState),
       index('state', (task) => task.status?.state ?? 'new'),
       index('replaces', (task) => textOf(task.replaces)),
@@ -123,6 +125,14 @@ export function slotKey(task: Pick<Task, 'serviceId' | 'slot' | 'nodeId'>): stri
   if (task.serviceId === '') return undefined
   if (task.slot > 0) return `${task.serviceId}/${task.slot}`
   return task.nodeId === '' ? undefined : `${task.serviceId}/${task.nodeId}`
+}
+
+function isSameSlot(before: Task, after: Task): boolean {
+  return (
+    before.serviceId === after.serviceId &&
+    before.slot === after.slot &&
+    before.nodeId === after.nodeId
+  )
 }
 
 function index<T>(name: string, key: Index<T>['key']): Index<T> {

@@ -9,23 +9,33 @@ import type { TableSchema } from './schema.ts'
 import {
   type Edit,
   findValue,
+  hashedKey,
+  insertKey,
   insertValue,
+  type Key,
   type Node,
   newEdit,
   newTree,
+  orderedKey,
   removeValue,
   replaceValue,
+  walkTexts,
   walkValues,
 } from './tree.ts'
 import type { TableName, Tables, TableView } from './view.ts'
 
 /** The ids that have one key of an index. Most have one: then it is that id itself. */
-type Ids = string | Node<string>
+type Ids = string | Node<never>
 
 export class Table<K extends TableName> implements TableView<Tables[K]> {
   readonly schema: TableSchema<K>
   #size = 0
   #rows: Node<Tables[K]> = newTree()
+  /**
+   * Rows by id as they are now, those written or read since the first write: a search of the tree
+   * costs some ten times as much. A table that nobody writes, as in a view, has none.
+   */
+  #recent: Map<string, Tables[K]> | undefined
   /** Key → ids, for each index of the schema, in its order. */
   readonly #indexes: Node<Ids>[]
   /** The right to change our nodes in place; a new one as soon as somebody else may see them. */
@@ -41,7 +51,11 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   }
 
   get(id: string): Tables[K] | undefined {
-    return findValue(this.#rows, id)
+    const recent = this.#recent?.get(id)
+    if (recent !== undefined) return recent
+    const object = findValue(this.#rows, orderedKey(id))
+    if (object !== undefined) this.#recent?.set(id, object)
+    return object
   }
 
   list(): Iterable<Tables[K]> {
@@ -53,11 +67,11 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   by(index: string, key: string): Iterable<Tables[K]> {
     const position = this.schema.indexes.findIndex((each) => each.name === index)
     assert(position >= 0, 'an index is in the schema', { table: this.schema.name, index })
-    const ids = findValue(this.#index(position), key)
+    const ids = findValue(this.#index(position), hashedKey(key))
     if (ids === undefined) return []
     this.#share()
     const rows = this.#rows
-    return { [Symbol.iterator]: () => walkRows(rows, ids) }
+    return { [Symbol.iterator]: () => this.#walk(rows, ids) }
   }
 
   /** An independent copy: changes of the one are not seen by the other. */
@@ -73,37 +87,46 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   /** Adds an object, whose id must be new. Where an assertion fails, nothing has changed. */
   create(object: Tables[K]): void {
     this.#assertUnique(object)
-    this.#rows = insertValue(this.#rows, object.id, object, this.#edit)
+    const id = orderedKey(object.id)
+    this.#rows = insertValue(this.#rows, id, object, this.#edit)
+    this.#recent ??= new Map()
+    this.#recent.set(object.id, object)
     this.#size += 1
     this.schema.indexes.forEach((index, i) => {
       const key = index.key(object)
-      if (key !== undefined) this.#link(i, key, object.id)
+      if (key !== undefined) this.#link(i, key, id)
     })
   }
 
   /** Replaces the object of that id, which must be there, and gives the one before. */
   update(object: Tables[K]): Tables[K] {
-    const before = defined(this.get(object.id), `an updated object is in ${this.schema.name}`)
+    const id = orderedKey(object.id)
+    const before = this.#getThere(object.id)
     this.#assertUnique(object)
-    this.#rows = replaceValue(this.#rows, object.id, object, this.#edit)
+    this.#rows = replaceValue(this.#rows, id, object, this.#edit)
+    this.#recent ??= new Map()
+    this.#recent.set(object.id, object)
     this.schema.indexes.forEach((index, i) => {
+      if (index.isSame?.(before, object)) return
       const oldKey = index.key(before)
       const newKey = index.key(object)
       if (oldKey === newKey) return
-      if (oldKey !== undefined) this.#unlink(i, oldKey, object.id)
-      if (newKey !== undefined) this.#link(i, newKey, object.id)
+      if (oldKey !== undefined) this.#unlink(i, oldKey, id)
+      if (newKey !== undefined) this.#link(i, newKey, id)
     })
     return before
   }
 
   /** Removes the object of that id, which must be there, and gives it. */
   remove(id: string): Tables[K] {
-    const before = defined(this.get(id), `a removed object is in ${this.schema.name}`)
-    this.#rows = removeValue(this.#rows, id, this.#edit)
+    const key = orderedKey(id)
+    const before = this.#getThere(id)
+    this.#rows = removeValue(this.#rows, key, this.#edit)
+    this.#recent?.delete(id)
     this.#size -= 1
     this.schema.indexes.forEach((index, i) => {
-      const key = index.key(before)
-      if (key !== undefined) this.#unlink(i, key, id)
+      const indexKey = index.key(before)
+      if (indexKey !== undefined) this.#unlink(i, indexKey, key)
     })
     return before
   }
@@ -119,7 +142,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   #assertUnique(object: Tables[K]): void {
     this.schema.indexes.forEach((index, i) => {
       const key = index.unique ? index.key(object) : undefined
-      const owner = key === undefined ? undefined : findValue(this.#index(i), key)
+      const owner = key === undefined ? undefined : findValue(this.#index(i), hashedKey(key))
       assert(owner === undefined || owner === object.id, 'a unique key is given once', {
         table: this.schema.name,
         index: index.name,
@@ -130,45 +153,50 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     })
   }
 
-  #link(position: number, key: string, id: string): void {
-    const tree = this.#index(position)
-    const ids = findValue(tree, key)
-    this.#indexes[position] =
-      ids === undefined
-        ? insertValue(tree, key, id, this.#edit)
-        : replaceValue(tree, key, withId(ids, id, this.#edit), this.#edit)
+  #getThere(id: string): Tables[K] {
+    const object = this.get(id)
+    assert(object !== undefined, 'a changed object is there', { table: this.schema.name, id })
+    return object
   }
 
-  #unlink(position: number, key: string, id: string): void {
+  /** The rows of these ids in the tree `rows`, which may be the one of before. */
+  *#walk(rows: Node<Tables[K]>, ids: Ids): Generator<Tables[K], undefined> {
+    for (const id of typeof ids === 'string' ? [ids] : walkTexts(ids)) {
+      const object = rows === this.#rows ? this.get(id) : findValue(rows, orderedKey(id))
+      yield defined(object, 'an index names only objects that are there')
+    }
+  }
+
+  #link(position: number, text: string, id: Key): void {
     const tree = this.#index(position)
-    const ids = withoutId(defined(findValue(tree, key), 'a key is in its index'), id, this.#edit)
-    this.#indexes[position] =
-      ids === undefined
-        ? removeValue(tree, key, this.#edit)
-        : replaceValue(tree, key, ids, this.#edit)
+    const key = hashedKey(text)
+    const ids = findValue(tree, key)
+    const after = ids === undefined ? id.text : withId(ids, id, this.#edit)
+    if (ids === undefined) this.#indexes[position] = insertValue(tree, key, after, this.#edit)
+    else if (ids !== after) this.#indexes[position] = replaceValue(tree, key, after, this.#edit)
+  }
+
+  #unlink(position: number, text: string, id: Key): void {
+    const tree = this.#index(position)
+    const key = hashedKey(text)
+    const ids = defined(findValue(tree, key), 'an indexed key is there')
+    const after = withoutId(ids, id, this.#edit)
+    if (after === undefined) this.#indexes[position] = removeValue(tree, key, this.#edit)
+    else if (ids !== after) this.#indexes[position] = replaceValue(tree, key, after, this.#edit)
   }
 }
 
-function withId(ids: Ids, id: string, edit: Edit): Ids {
-  const tree = typeof ids === 'string' ? insertValue(newTree<string>(), ids, ids, edit) : ids
-  return insertValue(tree, id, id, edit)
+function withId(ids: Ids, id: Key, edit: Edit): Ids {
+  const others = typeof ids === 'string' ? insertKey(newTree(), orderedKey(ids), edit) : ids
+  return insertKey(others, id, edit)
 }
 
 /** Undefined when that was the last one. */
-function withoutId(ids: Ids, id: string, edit: Edit): Ids | undefined {
+function withoutId(ids: Ids, id: Key, edit: Edit): Ids | undefined {
   if (typeof ids === 'string') {
-    assert(ids === id, 'an id is found by its key', { ids, id })
+    assert(ids === id.text, 'an id is found by its key', { ids, id: id.text })
     return undefined
   }
   const rest = removeValue(ids, id, edit)
-  return rest.children === undefined && rest.values.length === 1 ? rest.values[0] : rest
-}
-
-function* walkRows<T>(rows: Node<T>, ids: Ids): Generator<T, undefined> {
-  if (typeof ids === 'string') yield row(rows, ids)
-  else for (const id of walkValues(ids)) yield row(rows, id)
-}
-
-function row<T>(rows: Node<T>, id: string): T {
-  return defined(findValue(rows, id), 'an index names only objects that are there')
+  return rest.children === undefined && rest.texts.length === 1 ? rest.texts[0] : rest
 }

@@ -1,31 +1,59 @@
 /**
- * Tree: a persistent B+tree, an ordered map from string to V. A version of the map is its root, so
- * keeping one costs nothing and it never changes (docs/store.md has the figures that chose it).
+ * Tree: a persistent B+tree, an ordered map from a key to V, or a set of keys. A version of it is
+ * its root, so keeping one costs nothing and it never changes (docs/store.md has the figures).
  * Every operation that changes takes a root and an `Edit`, and gives a root: nodes made under the
  * same edit are changed in place, all others are copied first. Whoever keeps a root for later goes
  * on under a new edit. Counting is left to the caller, who knows whether a key was there.
  */
 import { assert, defined } from '../../lib/assert.ts'
 
+/**
+ * Keys are ordered by rank, then by text. Comparing texts alone would mean a cache miss each time,
+ * as strings lie all over the heap; ranks lie in a row.
+ */
+export type Key = { readonly rank: number; readonly text: string }
+
 /** The right to change nodes in place: only those made under this very object. */
 export type Edit = { readonly name: 'edit' }
 
 /**
- * Invariant: `keys` ascend. A leaf has a value for each key. A branch has a child for each key, and
- * child i holds the keys from keys[i] on and below keys[i + 1]; keys[0] is never read. No node but
- * the root is empty.
+ * Invariant: keys, each in `ranks` and `texts`, ascend. A leaf of a map has a value for each, of a
+ * set none. A branch has a child for each, and child i holds the keys from key i on and below key
+ * i + 1; key 0 is never read. Only a root is empty, and no branch has a single child.
  */
 export type Node<V> = {
   readonly edit: Edit
-  readonly keys: string[]
+  readonly ranks: number[]
+  readonly texts: string[]
   readonly values: V[]
   /** Undefined in a leaf; a branch has no values. */
   readonly children: Node<V>[] | undefined
 }
 
-/** The most keys in a node. Measured: 16 to 64 differ little, and 32 was the best of all writes. */
+/** The most keys in a node. */
 const WIDTH = 32
+/** A child with so few is joined with a neighbour before anything below it is removed. */
 const SMALL = WIDTH / 4
+/** Seven times seven bits are a safe integer. */
+const RANK_CHARACTERS = 7
+
+/**
+ * A key in the order of the text itself: the rank is its first seven characters, so that two ids
+ * differ by it, as good as always.
+ */
+export function orderedKey(text: string): Key {
+  let rank = 0
+  for (let i = 0; i < RANK_CHARACTERS; i++)
+    rank = rank * 128 + (i < text.length ? Math.min(text.charCodeAt(i), 127) : 0)
+  return { rank, text }
+}
+
+/** A key for where any order will do: texts that begin alike have ranks that differ. */
+export function hashedKey(text: string): Key {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return { rank: hash >>> 0, text }
+}
 
 export function newEdit(): Edit {
   return { name: 'edit' }
@@ -33,111 +61,149 @@ export function newEdit(): Edit {
 
 /** The root of an empty tree. */
 export function newTree<V>(): Node<V> {
-  return { edit: newEdit(), keys: [], values: [], children: undefined }
+  return { edit: newEdit(), ranks: [], texts: [], values: [], children: undefined }
 }
 
 /** The value of `key`, or undefined. */
-export function findValue<V>(root: Node<V>, key: string): V | undefined {
+export function findValue<V>(root: Node<V>, key: Key): V | undefined {
   let node = root
-  while (node.children !== undefined) node = childAt(node.children, childPosition(node.keys, key))
-  const position = lowerBound(node.keys, key)
-  return node.keys[position] === key ? node.values[position] : undefined
+  while (node.children !== undefined) node = childAt(node.children, childPosition(node, key))
+  const position = lowerBound(node, key)
+  return node.texts[position] === key.text ? node.values[position] : undefined
 }
 
-/** Afterwards `key` has `value`. It must be new. */
-export function insertValue<V>(root: Node<V>, key: string, value: V, edit: Edit): Node<V> {
-  let top = owned(root, edit)
-  if (top.keys.length === WIDTH) {
-    top = { edit, keys: [top.keys[0] ?? ''], values: [], children: [top] }
-    splitChild(top, 0, key)
-  }
-  let node = top
-  while (node.children !== undefined) {
-    let position = childPosition(node.keys, key)
-    if (childAt(node.children, position).keys.length === WIDTH) {
-      splitChild(node, position, key)
-      position = childPosition(node.keys, key)
-    }
-    node = ownedChild(node, node.children, position)
-  }
-  const position = lowerBound(node.keys, key)
-  assert(node.keys[position] !== key, 'an inserted key is new', { key })
-  node.keys.splice(position, 0, key)
-  node.values.splice(position, 0, value)
+/** Afterwards the map has `key`, which must be new, with `value`. */
+export function insertValue<V>(root: Node<V>, key: Key, value: V, edit: Edit): Node<V> {
+  const top = ownedWithRoom(root, key, edit)
+  const leaf = leafWithRoom(top, key)
+  insertAt(leaf.values, insertText(leaf, key), value)
+  return top
+}
+
+/** Afterwards the set has `key`, which must be new. */
+export function insertKey(root: Node<never>, key: Key, edit: Edit): Node<never> {
+  const top = ownedWithRoom(root, key, edit)
+  insertText(leafWithRoom(top, key), key)
   return top
 }
 
 /** Afterwards `key`, which must be there, has `value`. */
-export function replaceValue<V>(root: Node<V>, key: string, value: V, edit: Edit): Node<V> {
+export function replaceValue<V>(root: Node<V>, key: Key, value: V, edit: Edit): Node<V> {
   const top = owned(root, edit)
   let node = top
   while (node.children !== undefined)
-    node = ownedChild(node, node.children, childPosition(node.keys, key))
-  const position = lowerBound(node.keys, key)
-  assert(node.keys[position] === key, 'a replaced key is there', { key })
+    node = ownedChild(node, node.children, childPosition(node, key))
+  const position = lowerBound(node, key)
+  assert(node.texts[position] === key.text, 'a replaced key is there', { key: key.text })
   node.values[position] = value
   return top
 }
 
 /** Afterwards `key`, which must be there, is not. */
-export function removeValue<V>(root: Node<V>, key: string, edit: Edit): Node<V> {
+export function removeValue<V>(root: Node<V>, key: Key, edit: Edit): Node<V> {
   const top = owned(root, edit)
   let node = top
   while (node.children !== undefined) {
-    let position = childPosition(node.keys, key)
-    if (childAt(node.children, position).keys.length <= SMALL && node.children.length > 1) {
-      joinChild(node, node.children, position)
-      position = childPosition(node.keys, key)
+    let position = childPosition(node, key)
+    if (childAt(node.children, position).texts.length <= SMALL) {
+      joinChild(node, position)
+      position = childPosition(node, key)
     }
     node = ownedChild(node, node.children, position)
   }
-  const position = lowerBound(node.keys, key)
-  assert(node.keys[position] === key, 'a removed key is there', { key })
-  node.keys.splice(position, 1)
+  const position = lowerBound(node, key)
+  assert(node.texts[position] === key.text, 'a removed key is there', { key: key.text })
+  node.ranks.splice(position, 1)
+  node.texts.splice(position, 1)
   node.values.splice(position, 1)
-  return withoutSingleBranches(top)
+  return top.children?.length === 1 ? childAt(top.children, 0) : top
 }
 
 /** The values in ascending order of their keys. */
 export function* walkValues<V>(root: Node<V>): Generator<V, undefined> {
-  if (root.children === undefined) {
-    for (const value of root.values) yield value
-    return
-  }
-  const path: { readonly nodes: readonly Node<V>[]; next: number }[] = [
-    { nodes: root.children, next: 0 },
-  ]
+  for (const leaf of walkLeaves(root)) yield* leaf.values
+}
+
+/** The texts of the keys in ascending order of the keys. */
+export function* walkTexts(root: Node<unknown>): Generator<string, undefined> {
+  for (const leaf of walkLeaves(root)) yield* leaf.texts
+}
+
+function* walkLeaves<V>(root: Node<V>): Generator<Node<V>, undefined> {
+  const path: { readonly nodes: readonly Node<V>[]; next: number }[] = [{ nodes: [root], next: 0 }]
   for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
     const node = top.nodes[top.next]
     top.next += 1
     if (node === undefined) path.pop()
     else if (node.children !== undefined) path.push({ nodes: node.children, next: 0 })
-    else for (const value of node.values) yield value
+    else yield node
   }
 }
 
+/** The root as one that may be changed and is not full. */
+function ownedWithRoom<V>(root: Node<V>, key: Key, edit: Edit): Node<V> {
+  const top = owned(root, edit)
+  if (top.texts.length < WIDTH) return top
+  const above = { edit, ranks: [key.rank], texts: [key.text], values: [], children: [top] }
+  splitChild(above, 0, key)
+  return above
+}
+
+/** The leaf that is to have `key`, not full; the nodes down to it may be changed. */
+function leafWithRoom<V>(top: Node<V>, key: Key): Node<V> {
+  let node = top
+  while (node.children !== undefined) {
+    let position = childPosition(node, key)
+    if (childAt(node.children, position).texts.length === WIDTH) {
+      splitChild(node, position, key)
+      position = childPosition(node, key)
+    }
+    node = ownedChild(node, node.children, position)
+  }
+  return node
+}
+
+/** Puts a new key into a leaf, and gives its position. */
+function insertText<V>(leaf: Node<V>, key: Key): number {
+  const position = lowerBound(leaf, key)
+  assert(leaf.texts[position] !== key.text, 'an inserted key is new', { key: key.text })
+  insertAt(leaf.ranks, position, key.rank)
+  insertAt(leaf.texts, position, key.text)
+  return position
+}
+
 /** The first position whose key is not below `key`. */
-function lowerBound(keys: readonly string[], key: string): number {
+function lowerBound<V>(node: Node<V>, key: Key): number {
   let low = 0
-  let high = keys.length
+  let high = node.ranks.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if ((keys[middle] ?? '') < key) low = middle + 1
+    if (isBelow(node, middle, key)) low = middle + 1
     else high = middle
   }
   return low
 }
 
 /** The child of a branch that has or would have `key`. */
-function childPosition(keys: readonly string[], key: string): number {
+function childPosition<V>(node: Node<V>, key: Key): number {
   let low = 1
-  let high = keys.length
+  let high = node.ranks.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if ((keys[middle] ?? '') <= key) low = middle + 1
-    else high = middle
+    if (isAbove(node, middle, key)) high = middle
+    else low = middle + 1
   }
   return low - 1
+}
+
+function isBelow<V>(node: Node<V>, position: number, key: Key): boolean {
+  const rank = node.ranks[position] ?? 0
+  return rank < key.rank || (rank === key.rank && (node.texts[position] ?? '') < key.text)
+}
+
+function isAbove<V>(node: Node<V>, position: number, key: Key): boolean {
+  const rank = node.ranks[position] ?? 0
+  return rank > key.rank || (rank === key.rank && (node.texts[position] ?? '') > key.text)
 }
 
 function childAt<V>(children: readonly Node<V>[], position: number): Node<V> {
@@ -148,7 +214,8 @@ function owned<V>(node: Node<V>, edit: Edit): Node<V> {
   if (node.edit === edit) return node
   return {
     edit,
-    keys: node.keys.slice(),
+    ranks: node.ranks.slice(),
+    texts: node.texts.slice(),
     values: node.values.slice(),
     children: node.children?.slice(),
   }
@@ -161,46 +228,62 @@ function ownedChild<V>(parent: Node<V>, children: Node<V>[], position: number): 
   return child
 }
 
-/** Splits the child; `key` is the one about to be inserted. */
-function splitChild<V>(parent: Node<V>, position: number, key: string): void {
-  const children = defined(parent.children, 'only a branch has children')
-  const keys = childAt(children, position).keys
+/** Splits a full child of a branch that may be changed; `key` is about to be inserted. */
+function splitChild<V>(parent: Node<V>, position: number, key: Key): void {
+  const children = childrenOf(parent)
+  const child = childAt(children, position)
   // Keys that come in ascending order, as from a snapshot, would leave half-full nodes behind.
-  const ascends = position === children.length - 1 && (keys.at(-1) ?? '') < key
+  const ascends = position === children.length - 1 && isBelow(child, WIDTH - 1, key)
   splitAt(parent, position, ascends ? WIDTH - 1 : WIDTH / 2)
 }
 
 function splitAt<V>(parent: Node<V>, position: number, half: number): void {
-  const children = defined(parent.children, 'only a branch has children')
+  const children = childrenOf(parent)
   const left = ownedChild(parent, children, position)
   const right: Node<V> = {
     edit: parent.edit,
-    keys: left.keys.splice(half),
+    ranks: left.ranks.splice(half),
+    texts: left.texts.splice(half),
     values: left.values.splice(half),
     children: left.children?.splice(half),
   }
-  parent.keys.splice(position + 1, 0, defined(right.keys[0], 'both halves have keys'))
-  children.splice(position + 1, 0, right)
+  insertAt(parent.ranks, position + 1, defined(right.ranks[0], 'both halves have keys'))
+  insertAt(parent.texts, position + 1, defined(right.texts[0], 'both halves have keys'))
+  insertAt(children, position + 1, right)
 }
 
 /** Joins the child with a neighbour; where that is too much for one node, both get half. */
-function joinChild<V>(parent: Node<V>, children: Node<V>[], position: number): void {
+function joinChild<V>(parent: Node<V>, position: number): void {
+  const children = childrenOf(parent)
   const at = position === 0 ? 0 : position - 1
   const left = ownedChild(parent, children, at)
   const right = childAt(children, at + 1)
-  const bound = defined(parent.keys[at + 1], 'a branch has a key for each child')
-  // keys[0] of a branch is not kept true, so the parent's bound takes its place.
-  if (right.children !== undefined) left.keys.push(bound, ...right.keys.slice(1))
-  else left.keys.push(...right.keys)
+  const seam = left.texts.length
+  left.ranks.push(...right.ranks)
+  left.texts.push(...right.texts)
   left.values.push(...right.values)
-  left.children?.push(...(right.children ?? []))
-  parent.keys.splice(at + 1, 1)
+  left.children?.push(...childrenOf(right))
+  if (right.children !== undefined) {
+    // Key 0 of a branch is not kept true, and now it will be read.
+    left.ranks[seam] = defined(parent.ranks[at + 1], 'a branch has a key for each child')
+    left.texts[seam] = defined(parent.texts[at + 1], 'a branch has a key for each child')
+  }
+  parent.ranks.splice(at + 1, 1)
+  parent.texts.splice(at + 1, 1)
   children.splice(at + 1, 1)
-  if (left.keys.length > WIDTH) splitAt(parent, at, left.keys.length >>> 1)
+  if (left.texts.length > WIDTH) splitAt(parent, at, left.texts.length >>> 1)
 }
 
-function withoutSingleBranches<V>(root: Node<V>): Node<V> {
-  let top = root
-  while (top.children?.length === 1) top = childAt(top.children, 0)
-  return top
+function childrenOf<V>(branch: Node<V>): Node<V>[] {
+  return defined(branch.children, 'a branch has children')
+}
+
+/** As splice(), without the array it gives. */
+function insertAt<T>(list: T[], position: number, value: T): void {
+  list.push(value)
+  for (let i = list.length - 1; i > position; i--) {
+    const before = list[i - 1]
+    if (before !== undefined) list[i] = before
+  }
+  list[position] = value
 }
