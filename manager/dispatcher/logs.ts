@@ -1,8 +1,8 @@
 /**
  * Logs: whom the asked manager must ask for the lines of which tasks, and when they have all come.
- * A subscription names services, nodes or tasks; each node that runs some of them is given a command
- * (passed on by the holder of its session) and dials this manager with a stream of its own. New
- * tasks of a followed subscription are asked for as they get a node. The lines themselves never pass
+ * A subscription names services, nodes or tasks; each node that runs some of them is asked
+ * by a command (passed on by the holder of its session) and dials this manager with a stream of its
+ * own for each. New tasks of a followed subscription are asked for as they get a node. The lines themselves never pass
  * here: streams and their flow control are the shell's. Texts are SwarmKit's (swarm-mode.md 2.18).
  */
 import { Outbox } from '../../lib/outbox.ts'
@@ -36,27 +36,26 @@ export type LogRequest = {
 export type LogsInput =
   | {
       readonly kind: 'subscribe'
-      /** Drawn at random by the shell: it is what an agent's stream names. */
+      /** Drawn at random by the shell, without a slash. */
       readonly id: string
       readonly selector: LogSelector
       readonly request: LogRequest
     }
   /** The reader is gone: no `end` follows. */
   | { readonly kind: 'cancel'; readonly id: string }
-  /** The first message of an agent's stream. */
-  | { readonly kind: 'started'; readonly id: string; readonly nodeId: string }
+  /** The first message of an agent's stream, which names what it was asked by. */
+  | { readonly kind: 'started'; readonly ask: string }
   /** All lines of the task have come; `error` is why some are missing, empty when none are. */
   | {
       readonly kind: 'task-ended'
-      readonly id: string
-      readonly nodeId: string
+      readonly ask: string
       readonly taskId: string
       readonly error: string
     }
   /** An agent's stream ended, whatever it still owes. */
-  | { readonly kind: 'stream-ended'; readonly id: string; readonly nodeId: string }
+  | { readonly kind: 'stream-ended'; readonly ask: string }
   /** The command could not be passed on. */
-  | { readonly kind: 'command-failed'; readonly id: string; readonly nodeId: string }
+  | { readonly kind: 'command-failed'; readonly ask: string }
   | { readonly kind: 'applied'; readonly view: View; readonly changes: readonly Change[] }
   | { readonly kind: 'reset'; readonly view: View }
 
@@ -64,7 +63,7 @@ export type LogsOutput =
   /** To be passed on to the holder of the node's session. */
   | {
       readonly kind: 'command'
-      readonly id: string
+      readonly ask: string
       readonly nodeId: string
       readonly command: AgentCommand
     }
@@ -79,18 +78,32 @@ export type LogsOptions = {
   readonly nowMs: number
 }
 
+/** What one node was asked by one command. */
+type Ask = {
+  readonly nodeId: string
+  /** Tasks that have not ended. */
+  readonly open: Set<string>
+  /** Monotonic, ms: it dials by then; undefined when it has. */
+  dialMs: number | undefined
+}
+
 type Subscription = {
   readonly id: string
   readonly selector: LogSelector
   readonly request: LogRequest
-  /** Tasks that were asked for and have not ended, with their node. */
-  readonly open: Map<string, string>
-  /** Tasks that were looked at once, whatever came of it. */
+  /** By the id of the command, those of which something is still open. */
+  readonly asks: Map<string, Ask>
+  /** How many asks were made. */
+  askCount: number
+  /** Tasks that were asked for, or could not be. */
   readonly seen: Set<string>
-  /** Nodes that were asked and have not dialed, with the time by which they must (monotonic, ms). */
-  readonly dialing: Map<string, number>
   /** Why lines are missing, each reason once. */
   readonly reasons: Set<string>
+}
+
+/** The subscription that an agent's stream belongs to. */
+export function subscriptionOf(ask: string): string {
+  return ask.slice(0, ask.indexOf('/'))
 }
 
 export class Logs {
@@ -116,16 +129,16 @@ export class Logs {
         this.#cancel(input.id)
         break
       case 'started':
-        this.#subscriptions.get(input.id)?.dialing.delete(input.nodeId)
+        this.#start(input.ask)
         break
       case 'task-ended':
-        this.#endTask(input)
+        this.#endTask(input.ask, input.taskId, input.error)
         break
       case 'stream-ended':
-        this.#lose(input.id, input.nodeId, `node ${input.nodeId} disconnected unexpectedly`)
+        this.#lose(input.ask, 'disconnected unexpectedly')
         break
       case 'command-failed':
-        this.#lose(input.id, input.nodeId, `node ${input.nodeId} is not available`)
+        this.#lose(input.ask, 'is not available')
         break
       case 'applied':
         this.#view = input.view
@@ -144,9 +157,9 @@ export class Logs {
   /** `nowMs` is monotonic; to be called every second or so, and before the inputs of a round. */
   tick(nowMs: number): void {
     this.#nowMs = nowMs
-    for (const { id, dialing } of this.#subscriptions.values())
-      for (const [nodeId, untilMs] of dialing)
-        if (untilMs <= nowMs) this.#lose(id, nodeId, `node ${nodeId} is not available`)
+    for (const { asks } of this.#subscriptions.values())
+      for (const [ask, { dialMs }] of asks)
+        if (dialMs !== undefined && dialMs <= nowMs) this.#lose(ask, 'is not available')
   }
 
   ready(): readonly LogsOutput[] | undefined {
@@ -167,9 +180,9 @@ export class Logs {
       id,
       selector,
       request,
-      open: new Map(),
+      asks: new Map(),
+      askCount: 0,
       seen: new Set(),
-      dialing: new Map(),
       reasons: new Set(),
     }
     this.#subscriptions.set(id, subscription)
@@ -181,30 +194,33 @@ export class Logs {
     const subscription = this.#subscriptions.get(id)
     if (subscription === undefined) return
     this.#subscriptions.delete(id)
-    for (const nodeId of new Set(subscription.open.values())) {
-      const command: AgentCommand = { body: { kind: 'logCancel', logCancel: { id } } }
-      this.#outbox.push({ kind: 'command', id, nodeId, command })
+    for (const [ask, { nodeId }] of subscription.asks) {
+      const command: AgentCommand = { body: { kind: 'logCancel', logCancel: { id: ask } } }
+      this.#outbox.push({ kind: 'command', ask, nodeId, command })
     }
   }
 
-  #endTask({ id, nodeId, taskId, error }: Extract<LogsInput, { kind: 'task-ended' }>): void {
-    const subscription = this.#subscriptions.get(id)
-    if (subscription === undefined || subscription.open.get(taskId) !== nodeId) return
-    subscription.open.delete(taskId)
-    if (error !== '') subscription.reasons.add(`node ${nodeId}: ${error}`)
+  #start(ask: string): void {
+    const asked = this.#subscriptions.get(subscriptionOf(ask))?.asks.get(ask)
+    if (asked !== undefined) asked.dialMs = undefined
+  }
+
+  #endTask(ask: string, taskId: string, error: string): void {
+    const subscription = this.#subscriptions.get(subscriptionOf(ask))
+    const asked = subscription?.asks.get(ask)
+    if (subscription === undefined || asked === undefined || !asked.open.delete(taskId)) return
+    if (error !== '') subscription.reasons.add(`node ${asked.nodeId}: ${error}`)
+    if (asked.open.size === 0) subscription.asks.delete(ask)
     this.#endIfComplete(subscription)
   }
 
-  /** Nothing more comes from the node; that is only worth telling if it owes something. */
-  #lose(id: string, nodeId: string, reason: string): void {
-    const subscription = this.#subscriptions.get(id)
-    if (subscription === undefined) return
-    subscription.dialing.delete(nodeId)
-    for (const [taskId, owner] of subscription.open) {
-      if (owner !== nodeId) continue
-      subscription.open.delete(taskId)
-      subscription.reasons.add(reason)
-    }
+  /** Nothing more comes of what was asked, and something is owed. */
+  #lose(ask: string, what: string): void {
+    const subscription = this.#subscriptions.get(subscriptionOf(ask))
+    const asked = subscription?.asks.get(ask)
+    if (subscription === undefined || asked === undefined) return
+    subscription.asks.delete(ask)
+    subscription.reasons.add(`node ${asked.nodeId} ${what}`)
     this.#endIfComplete(subscription)
   }
 
@@ -255,16 +271,18 @@ export class Logs {
   }
 
   #askNode(subscription: Subscription, nodeId: string, taskIds: readonly string[]): void {
-    const { id, request } = subscription
-    for (const taskId of taskIds) subscription.open.set(taskId, nodeId)
-    subscription.dialing.set(nodeId, this.#nowMs + DIAL_TIMEOUT_MS)
-    const logs = { ...request, id, addr: this.#addr, taskIds }
-    this.#outbox.push({ kind: 'command', id, nodeId, command: { body: { kind: 'logs', logs } } })
+    subscription.askCount += 1
+    const id = `${subscription.id}/${subscription.askCount}`
+    const dialMs = this.#nowMs + DIAL_TIMEOUT_MS
+    subscription.asks.set(id, { nodeId, open: new Set(taskIds), dialMs })
+    const logs = { ...subscription.request, id, addr: this.#addr, taskIds }
+    const command: AgentCommand = { body: { kind: 'logs', logs } }
+    this.#outbox.push({ kind: 'command', ask: id, nodeId, command })
   }
 
   /** A followed one ends with its reader, unless it names nothing that could still grow. */
-  #endIfComplete({ id, open, request, selector, reasons, seen }: Subscription): void {
-    if (open.size > 0) return
+  #endIfComplete({ id, asks, request, selector, reasons, seen }: Subscription): void {
+    if (asks.size > 0) return
     const isOfTasks = selector.serviceIds.length === 0 && selector.nodeIds.length === 0
     const isWaiting = selector.taskIds.some((taskId) => !seen.has(taskId) && this.#exists(taskId))
     if (request.follow && (!isOfTasks || isWaiting)) return
