@@ -121,6 +121,7 @@ export class NodeStatus {
     const status = node.status ?? emptyNodeStatus
     heard.wasReady = status.state === 'ready'
     const down = (message: string): Node => {
+      heard.wasReady = false
       this.#log.info({ node: node.id, reason: message }, 'node turned down')
       return { ...node, status: { ...status, state: 'down', message }, returnUntilMs: 0 }
     }
