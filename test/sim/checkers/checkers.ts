@@ -1,0 +1,229 @@
+/**
+ * The checkers: they look at the run from outside, at every message, write and applied entry, and
+ * hold it against the invariants of peers.md 3.4. S1 to S8 are about Raft, log and store; T1 to T5
+ * about tasks, on a reference store that applies each committed entry once, by whoever committed it
+ * first; the rest about agents: nothing is started twice, marks never go back, overlaps of one slot
+ * are explained by a node that was not heard of.
+ */
+import type { OperationKind } from '../../../agent/task.ts'
+import type { MainEvent, Persist } from '../../../manager/consensus.ts'
+import { emptyHardState, type HardState, type Message } from '../../../manager/raft/message.ts'
+import { Store } from '../../../manager/store/store.ts'
+import type { OpenedWal } from '../../../manager/wal/wal.ts'
+import type { Task } from '../../../proto/gen/objects.ts'
+import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
+import type { SimNode } from '../sim-node.ts'
+import type { World } from '../world.ts'
+import { checkTasks } from './tasks.ts'
+
+type Committed = { readonly term: number; readonly data: string; readonly digest: string }
+
+/** What one node's disk is known to hold, and how far it was seen to be. */
+type Seen = { durable: HardState; lastIndex: number; applied: number; term: number }
+
+export class Checkers {
+  /** How much happened: the run must not have been empty. */
+  readonly counts = {
+    elections: 0,
+    committed: 0,
+    snapshotsInstalled: 0,
+    membershipChanges: 0,
+    operations: 0,
+    tornTails: 0,
+    acknowledged: 0,
+  }
+  #world: World
+  #leaderOf = new Map<number, string>()
+  #committed = new Map<number, Committed>()
+  #reference = new Store()
+  #seen = new Map<string, Seen>()
+  #marks = new Map<string, { epoch: number; index: number }>()
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** The state after every entry that is known to be committed. */
+  get reference(): Store {
+    return this.#reference
+  }
+
+  /** A node's log was opened: what it says now is what is durable. */
+  opened(node: SimNode, opened: OpenedWal): void {
+    const lastIndex = opened.entries.at(-1)?.index ?? opened.snapshot?.index ?? 0
+    const before = this.#seen.get(node.id)
+    if (opened.torn !== undefined) this.counts.tornTails++
+    if (before !== undefined && opened.hardState.term < before.durable.term)
+      this.#violation(
+        `S6: term of ${node.id} went back from ${before.durable.term} to ${opened.hardState.term}`,
+      )
+    if (
+      before !== undefined &&
+      opened.hardState.term === before.durable.term &&
+      before.durable.vote !== 0 &&
+      opened.hardState.vote !== before.durable.vote
+    )
+      this.#violation(`S7: the vote of ${node.id} in term ${before.durable.term} was forgotten`)
+    this.#seen.set(node.id, { durable: opened.hardState, lastIndex, applied: 0, term: 0 })
+  }
+
+  /** The effects are on the disk and synced. */
+  persisted(node: SimNode, effects: readonly Persist[]): void {
+    const seen = this.#seenOf(node)
+    for (const { hardState, entries, snapshot } of effects) {
+      if (hardState !== undefined) seen.durable = hardState
+      if (snapshot !== undefined) {
+        seen.lastIndex = snapshot.index
+        this.counts.snapshotsInstalled++
+      }
+      seen.lastIndex = entries.at(-1)?.index ?? seen.lastIndex
+    }
+  }
+
+  /** S7: a vote or an acknowledgement leaves a node only after it is durable. */
+  sent(node: SimNode, message: Message): void {
+    const { durable, lastIndex } = this.#seenOf(node)
+    if (message.type === 'vote-response' && !message.reject) {
+      if (durable.term !== message.term || durable.vote !== message.to)
+        this.#violation(`S7: ${node.id} grants a vote that is not durable (term ${message.term})`)
+    }
+    if (message.type === 'append-response' && !message.reject) {
+      if (durable.term < message.term || lastIndex < message.index)
+        this.#violation(
+          `S7: ${node.id} acknowledges index ${message.index} of term ${message.term}, durable are ${lastIndex} and ${durable.term}`,
+        )
+    }
+  }
+
+  /** What the consensus machine tells main. */
+  event(node: SimNode, event: MainEvent): void {
+    const seen = this.#seenOf(node)
+    switch (event.kind) {
+      case 'role':
+        this.#world.trace(`${node.id} ${event.role} term ${event.term} leader ${event.leader}`)
+        if (event.term < seen.term) this.#violation(`S6: term of ${node.id} went back`)
+        seen.term = event.term
+        if (event.role === 'leader') this.#elected(node, event.term)
+        break
+      case 'committed':
+        for (const entry of event.entries) this.#commit(node, seen, entry)
+        break
+      case 'install':
+        if (event.index < seen.applied) this.#violation(`S6: ${node.id} goes back by a snapshot`)
+        seen.applied = event.index
+        break
+      case 'members':
+        this.counts.membershipChanges++
+        break
+      default:
+        break
+    }
+  }
+
+  /** S8: equal applied index, equal digest. */
+  applied(node: SimNode): void {
+    const { manager } = node
+    if (manager === undefined) return
+    const { index } = manager.view()
+    const known = this.#committed.get(index)
+    if (known === undefined) return
+    const digest = hex(manager.digest())
+    if (digest !== known.digest)
+      this.#violation(`S8: ${node.id} has digest ${digest} at index ${index}, not ${known.digest}`)
+    const mark = node.agent?.status().mark
+    if (mark !== undefined) this.#checkMark(node, mark)
+  }
+
+  /** An agent is about to do this to a container. */
+  operation(node: SimNode, kind: OperationKind, task: Task): void {
+    this.counts.operations++
+    this.#world.trace(`${node.id} ${kind} ${task.id} ${task.serviceId}/${task.slot}`)
+    if (task.nodeId !== '' && task.nodeId !== node.id)
+      this.#violation(`T9: ${node.id} is about to ${kind} task ${task.id} of node ${task.nodeId}`)
+  }
+
+  /** The highest index at which a write was acknowledged to a client. */
+  acknowledgedIndex = 0
+
+  /** S5: a write was acknowledged at this index: its object is in every later state. */
+  acknowledged(index: number, holds: (store: Store) => boolean, what: string): void {
+    this.counts.acknowledged++
+    this.acknowledgedIndex = Math.max(this.acknowledgedIndex, index)
+    if (index > this.#reference.view().index)
+      this.#violation(`S5: ${what} was acknowledged at ${index} before anybody committed it`)
+    else if (!holds(this.#reference)) this.#violation(`S5: acknowledged ${what} is lost`)
+  }
+
+  #elected(node: SimNode, term: number): void {
+    const other = this.#leaderOf.get(term)
+    if (other !== undefined && other !== node.id)
+      this.#violation(`S1: ${node.id} and ${other} both lead term ${term}`)
+    if (other === undefined) this.counts.elections++
+    this.#leaderOf.set(term, node.id)
+  }
+
+  /** S2, S3: what one commits at an index, all commit there; the first one extends the reference. */
+  #commit(
+    node: SimNode,
+    seen: Seen,
+    entry: { readonly index: number; readonly term: number; readonly data: Uint8Array },
+  ): void {
+    const { index, term } = entry
+    if (index !== seen.applied + 1 && seen.applied !== 0)
+      this.#violation(`S6: ${node.id} applies ${index} after ${seen.applied}`)
+    seen.applied = index
+    const data = hashOf(entry.data)
+    const known = this.#committed.get(index)
+    if (known !== undefined) {
+      if (known.term !== term || known.data !== data)
+        this.#violation(
+          `S2: ${node.id} commits another entry at ${index} (term ${term}, not ${known.term})`,
+        )
+      return
+    }
+    this.counts.committed++
+    const before = this.#reference.view()
+    this.#reference.apply(
+      index,
+      entry.data.length === 0
+        ? { ...emptyStoreEntry, timeMs: before.timeMs }
+        : decodeStoreEntry(entry.data),
+    )
+    const digest = hex(this.#reference.digest())
+    this.#committed.set(index, { term, data, digest })
+    for (const problem of checkTasks(before, this.#reference.view(), entry.data))
+      this.#violation(`${problem} (index ${index})`)
+  }
+
+  #checkMark(node: SimNode, mark: { readonly epoch: number; readonly index: number }): void {
+    const before = this.#marks.get(node.id)
+    if (
+      before !== undefined &&
+      (mark.epoch < before.epoch || (mark.epoch === before.epoch && mark.index < before.index))
+    )
+      this.#violation(`T9: the agent of ${node.id} went back from ${before.index} to ${mark.index}`)
+    this.#marks.set(node.id, { epoch: mark.epoch, index: mark.index })
+  }
+
+  #seenOf(node: SimNode): Seen {
+    const known = this.#seen.get(node.id)
+    if (known !== undefined) return known
+    const seen: Seen = { durable: emptyHardState, lastIndex: 0, applied: 0, term: 0 }
+    this.#seen.set(node.id, seen)
+    return seen
+  }
+
+  #violation(message: string): void {
+    this.#world.violation(message)
+  }
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+function hashOf(bytes: Uint8Array): string {
+  let hash = 0x811c9dc5
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
+  return `${bytes.length}/${hash}`
+}

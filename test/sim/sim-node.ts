@@ -1,0 +1,652 @@
+/**
+ * SimNode: one host of the simulated world, with the production machines of its daemon: consensus
+ * with its log, manager, and agent. It is their shell: what the threads, gRPC and the runtime do in
+ * a real node happens here as events. A crash forgets everything but the disk and the containers; a
+ * power cut, the containers as well.
+ */
+import { Agent, type AgentOutput } from '../../agent/agent.ts'
+import { SwarmError } from '../../lib/errors.ts'
+import type { Log } from '../../lib/log.ts'
+import type { SeededRandom } from '../../lib/random.ts'
+import { Consensus, type ConsensusInput, type Persist, TICK_MS } from '../../manager/consensus.ts'
+import { handleWrite, newLoops } from '../../manager/handle.ts'
+import { Manager, type ManagerOutput } from '../../manager/manager.ts'
+import { loadSnapshot, persistAll } from '../../manager/persist.ts'
+import type { Message } from '../../manager/raft/message.ts'
+import { openWal, type Wal } from '../../manager/wal/wal.ts'
+import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
+import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
+import { emptyNodeDescription } from '../../proto/gen/objects.ts'
+import { SimDisk } from './disk.ts'
+import type { SimRuntime } from './runtime.ts'
+import type { World } from './world.ts'
+
+const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
+const CLUSTER_ID = 'simulated'
+const MAIN_DELAY_MS = 2
+const PEER_DEADLINE_MS = 2_000
+/** Small, so that snapshots are taken and installed in a short life. */
+const SNAPSHOT_INTERVAL = { entries: 200, bytes: 1 << 20, keepEntries: 20 }
+const SEGMENT_BYTES = 32 * 1024
+
+export type Caller<T> = (outcome: T | SwarmError) => void
+
+/** The daemon's process: gone with a crash. */
+type Daemon = {
+  readonly instance: number
+  readonly agent: Agent
+  consensus: Consensus | undefined
+  manager: Manager | undefined
+  wal: Wal | undefined
+}
+
+export class SimNode {
+  readonly id: string
+  readonly addr: string
+  readonly raftAddr: string
+  readonly disk: SimDisk
+  readonly runtime: SimRuntime
+  /** Of the data directory; 0 before the node is a manager. */
+  raftId = 0
+  /** What the certificate says. */
+  role: 'worker' | 'manager' = 'worker'
+  #world: World
+  #random: SeededRandom
+  #log: Log
+  #daemon: Daemon | undefined
+  #starts = 0
+  #sequence = 0
+  #writes = new Map<number, Caller<WriteReply>>()
+  #reads = new Map<number, Caller<number>>()
+  #relayCalls = new Map<number, Caller<RelayReply>>()
+  /** Sessions of agents by the number the manager knows: whom to answer. */
+  #held = new Map<number, { readonly node: SimNode; readonly session: number }>()
+  /** This agent's session: at which manager, and under which number there. */
+  #session: { readonly own: number; readonly at: SimNode; readonly held: number } | undefined
+  /** Pauses: while stopped, nothing of the process happens. */
+  pausedUntilMs = 0
+  clockDrift = 1
+
+  constructor(
+    world: World,
+    id: string,
+    options: { readonly random: SeededRandom; readonly log: Log; readonly runtime: SimRuntime },
+  ) {
+    this.#world = world
+    this.id = id
+    this.addr = `${id}:2377`
+    this.raftAddr = `${id}:7946`
+    this.#random = options.random
+    this.#log = options.log
+    this.runtime = options.runtime
+    this.disk = new SimDisk({ random: options.random.split('disk') })
+    this.disk.makeDirectory('agent')
+  }
+
+  get isUp(): boolean {
+    return this.#daemon !== undefined
+  }
+
+  get manager(): Manager | undefined {
+    return this.#daemon?.manager
+  }
+
+  get consensus(): Consensus | undefined {
+    return this.#daemon?.consensus
+  }
+
+  get agent(): Agent | undefined {
+    return this.#daemon?.agent
+  }
+
+  /** The daemon starts, with what the disk holds. */
+  boot(): void {
+    const instance = ++this.#starts
+    const agent = new Agent({
+      nodeId: this.id,
+      bootId: 'boot',
+      instance: `${this.id}-${instance}`,
+      random: this.#random.split(`agent-${instance}`),
+      log: this.#log,
+      state: this.#loadAgentState(),
+      now: this.#now(),
+    })
+    this.#daemon = { instance, agent, consensus: undefined, manager: undefined, wal: undefined }
+    if (this.role === 'manager' && this.raftId !== 0) this.startManager()
+    this.runtime.onExit = (exit) => {
+      agent.step({ kind: 'exited', exit })
+      this.#pump()
+    }
+    agent.step({ kind: 'managers', managers: this.#world.listManagerAddrs() })
+    agent.step({ kind: 'containers', list: this.runtime.list() })
+    agent.step({
+      kind: 'described',
+      description: {
+        ...emptyNodeDescription,
+        hostname: this.id,
+        platform: { architecture: 'x86_64', os: 'linux' },
+        resources: { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3 },
+        version: 1,
+      },
+    })
+    this.#pump()
+    this.#tickLater(instance)
+  }
+
+  /** Raft, log and store start beside the agent. */
+  startManager(): void {
+    const daemon = this.#daemon
+    if (daemon === undefined || daemon.consensus !== undefined) return
+    const opened = openWal(this.disk, 'raft', {
+      identity: { clusterId: CLUSTER_ID, raftId: this.raftId },
+      keys: KEYS,
+      random: this.#random.split(`wal-${daemon.instance}`),
+      segmentBytes: SEGMENT_BYTES,
+    })
+    daemon.wal = opened.wal
+    daemon.manager = new Manager({
+      raftId: this.raftId,
+      random: this.#random.split(`manager-${daemon.instance}`),
+      log: this.#log,
+      handle: handleWrite,
+      loops: newLoops,
+      now: { ...this.#managerNow() },
+    })
+    daemon.consensus = new Consensus({
+      raftId: this.raftId,
+      random: this.#random.split(`raft-${daemon.instance}`),
+      log: this.#log,
+      hardState: opened.hardState,
+      entries: opened.entries,
+      snapshot: loadSnapshot(opened),
+      snapshotInterval: SNAPSHOT_INTERVAL,
+    })
+    this.#world.checkers.opened(this, opened)
+    this.#pump()
+  }
+
+  /** SIGKILL: what was not synced may be lost or torn; containers go on. */
+  crash(keep: 'none' | 'some' | 'all'): void {
+    if (this.#daemon === undefined) return
+    const daemon = this.#daemon
+    this.#daemon = undefined
+    this.disk.crash(keep)
+    this.runtime.onExit = undefined
+    this.#writes = new Map()
+    this.#reads = new Map()
+    this.#relayCalls = new Map()
+    for (const [, { node, session }] of this.#held)
+      this.#world.schedule.after(1, () => node.sessionLost(session, this))
+    this.#held = new Map()
+    if (this.#session !== undefined) {
+      const { at, held } = this.#session
+      this.#world.schedule.after(1, () => at.heldLost(held))
+      this.#session = undefined
+    }
+    if (daemon.consensus !== undefined)
+      for (const peer of this.#world.nodes.values()) peer.peerClosed(this.raftId)
+  }
+
+  /** A manager's write, asked by a client or a joiner at this node. */
+  write(request: WriteRequest, isForwarded: boolean, caller: Caller<WriteReply>): void {
+    const { manager } = this.#daemon ?? {}
+    if (manager === undefined) {
+      caller(new SwarmError('unavailable', 'no manager here', { retriable: true }))
+      return
+    }
+    const id = ++this.#sequence
+    this.#writes.set(id, caller)
+    manager.step({ kind: 'write', id, request, isForwarded })
+    this.#pump()
+  }
+
+  /** A linearizable read at this node: the index its view has reached. */
+  read(caller: Caller<number>): void {
+    const { manager } = this.#daemon ?? {}
+    if (manager === undefined) {
+      caller(new SwarmError('unavailable', 'no manager here', { retriable: true }))
+      return
+    }
+    const id = ++this.#sequence
+    this.#reads.set(id, caller)
+    manager.step({ kind: 'read', id })
+    this.#pump()
+  }
+
+  receiveRaft(message: Message): void {
+    if (this.#daemon?.consensus === undefined || message.to !== this.raftId) return
+    this.#daemon.consensus.step({ kind: 'message', message })
+    this.#pump()
+  }
+
+  peerConnected(raftId: number): void {
+    this.#daemon?.consensus?.step({ kind: 'peer', raftId, state: 'connected' })
+    this.#pump()
+  }
+
+  peerClosed(raftId: number): void {
+    if (raftId === this.raftId) return
+    this.#daemon?.consensus?.step({ kind: 'peer', raftId, state: 'closed' })
+    this.#pump()
+  }
+
+  /** Gives the machines the time and carries out what is due, while the process lives. */
+  #tickLater(instance: number): void {
+    this.#world.schedule.after(TICK_MS * this.clockDrift, () => {
+      if (this.#daemon?.instance !== instance) return
+      if (this.#world.schedule.nowMs >= this.pausedUntilMs) this.#tick()
+      this.#tickLater(instance)
+    })
+  }
+
+  #tick(): void {
+    const daemon = this.#daemon
+    if (daemon === undefined) return
+    this.#guard(() => {
+      daemon.manager?.tick(this.#managerNow())
+      daemon.consensus?.step({
+        kind: 'main-progress',
+        counter: Math.floor(this.#world.schedule.nowMs),
+      })
+      daemon.consensus?.tick()
+      daemon.agent.tick(this.#now())
+    })
+    this.#pump()
+  }
+
+  #now(): { nowMs: number; wallMs: number } {
+    return { nowMs: this.#world.schedule.nowMs, wallMs: this.#world.wallMs() }
+  }
+
+  #managerNow(): { monotonicMs: number; wallMs: number; isOver: () => boolean } {
+    return {
+      monotonicMs: this.#world.schedule.nowMs,
+      wallMs: this.#world.wallMs(),
+      isOver: () => false,
+    }
+  }
+
+  /** Carries out everything that the machines have ready. */
+  #pump(): void {
+    this.#guard(() => {
+      for (let isBusy = true; isBusy; ) {
+        const consensus = this.#pumpConsensus()
+        const manager = this.#pumpManager()
+        const agent = this.#pumpAgent()
+        isBusy = consensus || manager || agent
+      }
+    })
+  }
+
+  /** A broken assertion of production code is a violation; a simulated disk fault, a crash. */
+  #guard(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (this.#world.isDiskFault(error)) {
+        this.#world.trace(`${this.id} ends: ${String(error)}`)
+        this.crash('some')
+        this.#world.restartLater(this)
+        return
+      }
+      this.#world.violation(
+        `${this.id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      )
+    }
+  }
+
+  #pumpConsensus(): boolean {
+    const daemon = this.#daemon
+    const ready = daemon?.consensus?.ready()
+    if (daemon === undefined || ready === undefined) return false
+    for (const message of ready.send) this.#sendRaft(message)
+    for (const event of ready.events) {
+      this.#world.checkers.event(this, event)
+      if (event.kind === 'members') this.#world.membersSeen(this, event.members)
+      this.#toMain(daemon, () => daemon.manager?.step({ kind: 'event', event }))
+    }
+    if (ready.persist.length > 0) this.#persist(daemon, ready.persist)
+    return true
+  }
+
+  /** Between the threads things take a moment, but keep their order. */
+  #toMain(daemon: Daemon, work: () => void): void {
+    this.#world.schedule.after(MAIN_DELAY_MS, () => {
+      if (this.#daemon !== daemon) return
+      this.#guard(work)
+      this.#pump()
+    })
+  }
+
+  #sendRaft(message: Message): void {
+    this.#world.checkers.sent(this, message)
+    const to = this.#world.findByRaftId(message.to)
+    if (to === undefined) return
+    this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
+    if (message.type === 'snapshot') {
+      const daemon = this.#daemon
+      this.#world.schedule.after(20, () => {
+        if (this.#daemon !== daemon) return
+        const outcome = this.#world.network.isCut(this.id, to.id) ? 'failed' : 'finished'
+        this.#daemon?.consensus?.step({ kind: 'snapshot-sent', raftId: message.to, outcome })
+        this.#pump()
+      })
+    }
+  }
+
+  /** The disk takes a while; what is written then is what the effects said now, in order. */
+  #persist(daemon: Daemon, effects: readonly Persist[]): void {
+    this.#world.schedule.after(this.#world.diskDelayMs(this), () => {
+      if (this.#daemon !== daemon || daemon.wal === undefined) return
+      const { wal } = daemon
+      this.#guard(() => {
+        const sequence = persistAll(wal, effects)
+        this.#world.checkers.persisted(this, effects)
+        daemon.consensus?.step({ kind: 'persisted', sequence })
+      })
+      this.#pump()
+    })
+  }
+
+  #pumpManager(): boolean {
+    const outputs = this.#daemon?.manager?.ready()
+    if (outputs === undefined) return false
+    for (const output of outputs) this.#carryOut(output)
+    return true
+  }
+
+  #carryOut(output: ManagerOutput): void {
+    switch (output.kind) {
+      case 'consensus':
+        this.#toConsensus(output.input)
+        break
+      case 'answer':
+        settle(this.#writes, output.id, output.outcome)
+        break
+      case 'read-answer':
+        settle(this.#reads, output.id, output.outcome)
+        break
+      case 'relay-answer':
+        this.#relayCalls.get(output.id)?.(output.outcome)
+        this.#relayCalls.delete(output.id)
+        break
+      case 'forward':
+        this.#callPeer<WriteReply>(
+          output.to.raftId,
+          (peer, reply) => peer.write(output.request, true, reply),
+          (outcome) =>
+            this.#daemon?.manager?.step({ kind: 'forward-done', id: output.id, outcome }),
+        )
+        break
+      case 'relay':
+        this.#callPeer<RelayReply>(
+          output.to.raftId,
+          (peer, reply) => peer.relay(output.request, reply),
+          (outcome) =>
+            this.#daemon?.manager?.step({
+              kind: 'relay-done',
+              id: output.id,
+              reply: outcome instanceof SwarmError ? undefined : outcome,
+            }),
+        )
+        break
+      case 'pass':
+      case 'command-answer':
+        break
+      case 'send':
+        this.#sendToAgent(output.session, output.message)
+        break
+      case 'close': {
+        const held = this.#held.get(output.session)
+        this.#held.delete(output.session)
+        if (held !== undefined)
+          this.#world.network.carry(
+            this.id,
+            held.node.id,
+            () => held.node.sessionLost(held.session, this),
+            () => undefined,
+          )
+        break
+      }
+      case 'applied':
+        this.#world.checkers.applied(this)
+        break
+      default:
+        output satisfies never
+    }
+  }
+
+  #toConsensus(input: ConsensusInput): void {
+    const daemon = this.#daemon
+    this.#world.schedule.after(MAIN_DELAY_MS, () => {
+      if (daemon === undefined || this.#daemon !== daemon) return
+      this.#guard(() => daemon.consensus?.step(input))
+      this.#pump()
+    })
+  }
+
+  /** Heartbeats of another manager. */
+  relay(
+    request: Extract<ManagerOutput, { readonly kind: 'relay' }>['request'],
+    reply: Caller<RelayReply>,
+  ): void {
+    const { manager } = this.#daemon ?? {}
+    if (manager === undefined) return
+    const id = ++this.#sequence
+    this.#relayCalls.set(id, reply)
+    manager.step({ kind: 'relay', id, request })
+    this.#pump()
+  }
+
+  /** A call to another manager: lost either way, it times out with an unknown outcome. */
+  #callPeer<T>(
+    raftId: number,
+    ask: (peer: SimNode, reply: Caller<T>) => void,
+    done: (outcome: T | SwarmError) => void,
+  ): void {
+    const daemon = this.#daemon
+    const peer = this.#world.findByRaftId(raftId)
+    let isDone = false
+    const finish = (outcome: T | SwarmError): void => {
+      if (isDone || this.#daemon !== daemon) return
+      isDone = true
+      this.#guard(() => done(outcome))
+      this.#pump()
+    }
+    this.#world.schedule.after(PEER_DEADLINE_MS, () =>
+      finish(new SwarmError('unavailable', 'no answer, outcome unknown')),
+    )
+    if (peer === undefined) return
+    this.#world.network.carry(
+      this.id,
+      peer.id,
+      () => {
+        if (!peer.isUp) {
+          finish(new SwarmError('unavailable', 'connection refused', { retriable: true }))
+          return
+        }
+        ask(peer, (outcome) =>
+          this.#world.network.carry(
+            peer.id,
+            this.id,
+            () => finish(outcome),
+            () => undefined,
+          ),
+        )
+      },
+      () => undefined,
+    )
+  }
+
+  // ── sessions ───────────────────────────────────────────────────────────────────────────────
+
+  #sendToAgent(session: number, message: SessionMessage): void {
+    const held = this.#held.get(session)
+    if (held === undefined) return
+    this.#world.ordered(`${this.id}/${session}/down`, this.id, held.node.id, () =>
+      held.node.sessionReceived(held.session, message),
+    )
+  }
+
+  sessionReceived(session: number, message: SessionMessage): void {
+    if (this.#session?.own !== session) return
+    this.#daemon?.agent.step({ kind: 'received', session, message })
+    this.#pump()
+  }
+
+  /** The stream of this agent broke at the other end. */
+  sessionLost(session: number, at: SimNode): void {
+    if (this.#session?.own !== session || this.#session.at !== at) return
+    this.#session = undefined
+    this.#daemon?.agent.step({
+      kind: 'disconnected',
+      session,
+      error: new SwarmError('unavailable', 'the session broke'),
+    })
+    this.#pump()
+  }
+
+  heldLost(session: number): void {
+    if (!this.#held.delete(session)) return
+    this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'closed', session } })
+    this.#pump()
+  }
+
+  heldReceived(session: number, message: AgentMessage): void {
+    if (!this.#held.has(session)) return
+    this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'received', session, message } })
+    this.#pump()
+  }
+
+  /** An agent dials this manager; the number of the session here, or undefined when refused. */
+  accept(node: SimNode, session: number): number | undefined {
+    const { manager } = this.#daemon ?? {}
+    if (manager === undefined) return undefined
+    const held = ++this.#sequence
+    this.#held.set(held, { node, session })
+    manager.step({
+      kind: 'session',
+      input: { kind: 'opened', session: held, nodeId: node.id, peerAddr: node.id },
+    })
+    this.#pump()
+    return held
+  }
+
+  #pumpAgent(): boolean {
+    const agent = this.#daemon?.agent
+    const outputs = agent?.ready()
+    if (agent === undefined || outputs === undefined) return false
+    for (const output of outputs) this.#carryOutAgent(output)
+    agent.advance(outputs)
+    return true
+  }
+
+  #carryOutAgent(output: AgentOutput): void {
+    switch (output.kind) {
+      case 'dial':
+        this.#dial(output.session, output.addr)
+        break
+      case 'send': {
+        const session = this.#session
+        if (session?.own !== output.session) break
+        this.#world.ordered(`${session.at.id}/${session.held}/up`, this.id, session.at.id, () =>
+          session.at.heldReceived(session.held, output.message),
+        )
+        break
+      }
+      case 'hangup': {
+        const session = this.#session
+        if (session?.own !== output.session) break
+        this.#session = undefined
+        this.#world.network.carry(
+          this.id,
+          session.at.id,
+          () => session.at.heldLost(session.held),
+          () => undefined,
+        )
+        break
+      }
+      case 'operation': {
+        const daemon = this.#daemon
+        const { kind, task } = output.operation
+        this.#world.checkers.operation(this, kind, task)
+        this.runtime.operate(kind, task, (result) => {
+          if (this.#daemon !== daemon) return
+          this.#daemon?.agent.step({ kind: 'operation-done', id: output.id, result })
+          this.#pump()
+        })
+        break
+      }
+      case 'persist':
+        this.#saveAgentState(output.state)
+        this.#daemon?.agent.step({ kind: 'persisted', version: output.version })
+        break
+      case 'cancel':
+      case 'command':
+      case 'managers-changed':
+      case 'done':
+        break
+      case 'node-changed':
+        this.#world.roleWanted(this, output.change)
+        break
+      default:
+        output satisfies never
+    }
+  }
+
+  #dial(session: number, addr: string): void {
+    const daemon = this.#daemon
+    const at = this.#world.findByAddr(addr)
+    const fail = (): void => {
+      if (this.#daemon !== daemon) return
+      this.#daemon?.agent.step({
+        kind: 'disconnected',
+        session,
+        error: new SwarmError('unavailable', 'connection refused'),
+      })
+      this.#pump()
+    }
+    if (at === undefined || !at.isUp) {
+      this.#world.schedule.after(5, fail)
+      return
+    }
+    // A cut way swallows the dial; the agent's own timeout ends it.
+    this.#world.network.carry(
+      this.id,
+      at.id,
+      () => {
+        if (this.#daemon !== daemon) return
+        const held = at.accept(this, session)
+        if (held === undefined) {
+          fail()
+          return
+        }
+        this.#session = { own: session, at, held }
+        this.#daemon?.agent.step({ kind: 'connected', session })
+        this.#pump()
+      },
+      () => undefined,
+    )
+  }
+
+  #saveAgentState(state: Uint8Array): void {
+    const temporary = 'agent/state.tmp'
+    if (this.disk.list('agent').includes('state.tmp')) this.disk.remove(temporary)
+    this.disk.create(temporary, 0)
+    this.disk.write(temporary, 0, state)
+    this.disk.sync(temporary)
+    this.disk.rename(temporary, 'agent/state')
+    this.disk.syncDirectory('agent')
+  }
+
+  #loadAgentState(): Uint8Array | undefined {
+    if (!this.disk.list('agent').includes('state')) return undefined
+    return this.disk.read('agent/state', 0, this.disk.size('agent/state'))
+  }
+}
+
+function settle<T>(waiting: Map<number, Caller<T>>, id: number, outcome: T | SwarmError): void {
+  const caller = waiting.get(id)
+  waiting.delete(id)
+  caller?.(outcome)
+}

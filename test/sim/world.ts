@@ -1,0 +1,393 @@
+/**
+ * World: a simulated cluster made from one seed: its hosts, network and clock, who joins whom, and
+ * the two phases of a run: safety under faults, then healed for ever, convergence (peers.md 3.2). All
+ * that is random is drawn here or from generators split here, so a seed replays a run exactly.
+ */
+import { SwarmError } from '../../lib/errors.ts'
+import type { Log } from '../../lib/log.ts'
+import { newSeededRandom, type SeededRandom } from '../../lib/random.ts'
+import { defaultClusterSpec, newCluster, newNode } from '../../manager/ca/ca.ts'
+import { newBootstrapSnapshot } from '../../manager/consensus.ts'
+import { localCaller } from '../../manager/manager.ts'
+import { newRaftId } from '../../manager/member-join.ts'
+import { persistAll } from '../../manager/persist.ts'
+import { openWal } from '../../manager/wal/wal.ts'
+import type { WriteReply, WriteRequest } from '../../proto/gen/control.ts'
+import type { ManagerAddress, NodeChange } from '../../proto/gen/dispatcher.ts'
+import type { Cluster } from '../../proto/gen/objects.ts'
+import type { Member } from '../../proto/gen/types.ts'
+import { Checkers } from './checkers/checkers.ts'
+import { SimulatedCrash } from './disk.ts'
+import { SimNetwork } from './network.ts'
+import { SimRuntime } from './runtime.ts'
+import { Schedule } from './schedule.ts'
+import { type Caller, SimNode } from './sim-node.ts'
+
+/** Drawn per seed, so that runs differ in kind (swarm testing). */
+export type Rates = {
+  readonly loss: number
+  readonly duplication: number
+  readonly delayMeanMs: number
+  readonly spike: number
+  readonly diskDelayMeanMs: number
+  readonly prepareFailure: number
+  readonly exitPerMinute: number
+  /** Mean time between two faults, ms. */
+  readonly faultEveryMs: number
+}
+
+export class World {
+  readonly seed: number
+  readonly schedule: Schedule = new Schedule()
+  readonly random: SeededRandom
+  readonly rates: Rates
+  readonly network: SimNetwork
+  readonly nodes: Map<string, SimNode> = new Map()
+  readonly checkers: Checkers
+  cluster: Cluster | undefined
+  #onTrace: ((line: string) => void) | undefined
+  #hash = 0x811c9dc5
+  #lines = 0
+  #recent: string[] = []
+  #violations: string[] = []
+  #lanes = new Map<string, number>()
+
+  constructor(seed: number, onTrace?: (line: string) => void) {
+    this.seed = seed
+    this.random = newSeededRandom(seed)
+    this.#onTrace = onTrace
+    this.rates = drawRates(this.random.split('rates'))
+    this.network = new SimNetwork(this.schedule, this.random.split('network'), this.rates)
+    this.checkers = new Checkers(this)
+    this.trace(`rates ${JSON.stringify(this.rates)}`)
+  }
+
+  /** Wall time of the world, ms: some day in the future, going on with the schedule. */
+  wallMs(): number {
+    return 1_900_000_000_000 + Math.floor(this.schedule.nowMs)
+  }
+
+  /** One line of the run's record: its hash is what two runs of a seed must share. */
+  trace(line: string): void {
+    const text = `${this.schedule.nowMs.toFixed(3)} ${line}`
+    for (let at = 0; at < text.length; at++)
+      this.#hash = Math.imul(this.#hash ^ text.charCodeAt(at), 0x01000193) >>> 0
+    this.#lines++
+    this.#recent.push(text)
+    if (this.#recent.length > 400) this.#recent.splice(0, 200)
+    this.#onTrace?.(text)
+  }
+
+  get hash(): string {
+    return `${this.#hash.toString(16).padStart(8, '0')}/${this.#lines}`
+  }
+
+  /** The run has failed; it ends at the next step. */
+  violation(message: string): void {
+    this.trace(`VIOLATION ${message}`)
+    this.#violations.push(message)
+  }
+
+  get violations(): readonly string[] {
+    return this.#violations
+  }
+
+  /** The last events before a violation. */
+  recent(count: number): readonly string[] {
+    return this.#recent.slice(-count)
+  }
+
+  isDiskFault(error: unknown): boolean {
+    return (
+      error instanceof SimulatedCrash ||
+      (error instanceof SwarmError && error.facts['kind'] !== undefined)
+    )
+  }
+
+  diskDelayMs(_node: SimNode): number {
+    return 0.1 - this.rates.diskDelayMeanMs * Math.log(1 - this.random.fraction())
+  }
+
+  /** In order over one lane, as TCP keeps it; lost for good when the way is cut. */
+  ordered(lane: string, from: string, to: string, deliver: () => void): void {
+    if (this.network.isCut(from, to)) return
+    const atMs = Math.max(
+      this.schedule.nowMs + this.network.delayMs(),
+      (this.#lanes.get(lane) ?? 0) + 0.001,
+    )
+    this.#lanes.set(lane, atMs)
+    this.schedule.after(atMs - this.schedule.nowMs, () => {
+      if (!this.network.isCut(from, to)) deliver()
+    })
+  }
+
+  findByRaftId(raftId: number): SimNode | undefined {
+    for (const node of this.nodes.values()) if (node.raftId === raftId) return node
+    return undefined
+  }
+
+  findByAddr(addr: string): SimNode | undefined {
+    for (const node of this.nodes.values()) if (node.addr === addr) return node
+    return undefined
+  }
+
+  listManagerAddrs(): readonly ManagerAddress[] {
+    return [...this.nodes.values()]
+      .filter((node) => node.raftId !== 0)
+      .map((node) => ({ nodeId: node.id, addr: node.addr }))
+  }
+
+  listManagers(): readonly SimNode[] {
+    return [...this.nodes.values()].filter((node) => node.isUp && node.manager !== undefined)
+  }
+
+  findLeader(): SimNode | undefined {
+    return this.listManagers().find((node) => node.manager?.isLeading === true)
+  }
+
+  addNode(id: string): SimNode {
+    const random = this.random.split(id)
+    const runtime = new SimRuntime({
+      nodeId: id,
+      schedule: this.schedule,
+      random: random.split('runtime'),
+      rates: {
+        prepareFailure: this.rates.prepareFailure,
+        startFailure: this.rates.prepareFailure / 2,
+        exitPerMinute: this.rates.exitPerMinute,
+      },
+      violation: (message) => this.violation(message),
+    })
+    const node = new SimNode(this, id, { random, log: this.#logOf(id), runtime })
+    this.nodes.set(id, node)
+    return node
+  }
+
+  /** The first manager: a log with one voter, then the cluster object, as `tsswarm init` does. */
+  init(id: string): SimNode {
+    const node = this.addNode(id)
+    const random = this.random.split('init')
+    node.raftId = newRaftId({ members: [], random })
+    node.role = 'manager'
+    const { wal } = openWal(node.disk, 'raft', {
+      identity: { clusterId: 'simulated', raftId: node.raftId },
+      keys: { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) },
+      random,
+      segmentBytes: 32 * 1024,
+    })
+    const member: Member = {
+      raftId: node.raftId,
+      nodeId: id,
+      raftAddr: node.raftAddr,
+      addr: node.addr,
+    }
+    persistAll(wal, [
+      {
+        sequence: 1,
+        hardState: { term: 1, vote: 0, commit: 1 },
+        entries: [],
+        snapshot: newBootstrapSnapshot(member),
+        compaction: undefined,
+        mustSync: true,
+      },
+    ])
+    const root = { certificatePem: 'root', keyPem: 'key', digest: 'd'.repeat(50) }
+    this.cluster = newCluster(root, defaultClusterSpec, random)
+    node.boot()
+    const created = newNode(id, 'manager', {
+      availability: 'active',
+      certificatePem: 'certificate',
+      expiresMs: this.wallMs() + 1e12,
+    })
+    this.retry(() => node, {
+      caller: localCaller,
+      body: { kind: 'clusterCreate', clusterCreate: { cluster: this.cluster, node: created } },
+    })
+    return node
+  }
+
+  /** A node joins by token at some manager, and if it is a manager joins the Raft group. */
+  join(id: string, role: 'worker' | 'manager'): SimNode {
+    const node = this.addNode(id)
+    node.role = role
+    const rootCa = this.cluster?.rootCa
+    this.retry(
+      () => this.anyManager(),
+      {
+        caller: { nodeId: '', role: 'worker' },
+        body: {
+          kind: 'certificateIssue',
+          certificateIssue: {
+            token: (role === 'manager' ? rootCa?.managerToken : rootCa?.workerToken) ?? '',
+            nodeId: id,
+            role,
+            certificatePem: 'certificate',
+            expiresMs: this.wallMs() + 1e12,
+            availability: 'active',
+          },
+        },
+      },
+      () => {
+        node.boot()
+        if (role === 'manager') this.joinGroup(node)
+      },
+    )
+    return node
+  }
+
+  joinGroup(node: SimNode): void {
+    this.retry(
+      () => this.anyManager(),
+      {
+        caller: { nodeId: node.id, role: 'manager' },
+        body: {
+          kind: 'memberJoin',
+          memberJoin: {
+            nodeId: node.id,
+            raftAddr: node.raftAddr,
+            addr: node.addr,
+            raftId: node.raftId,
+          },
+        },
+      },
+      (reply) => {
+        if (node.raftId !== 0) return
+        node.raftId = reply.member?.raftId ?? 0
+        this.trace(`${node.id} is member ${node.raftId}`)
+        node.startManager()
+      },
+    )
+  }
+
+  anyManager(): SimNode | undefined {
+    const managers = this.listManagers()
+    return managers[this.random.integer(Math.max(1, managers.length))]
+  }
+
+  /** Asks until it is done: what joiners and administrators do. */
+  retry(
+    at: () => SimNode | undefined,
+    request: WriteRequest,
+    done: (reply: WriteReply) => void = () => undefined,
+  ): void {
+    const again = (): void =>
+      this.schedule.after(200 + this.random.integer(300), () => this.retry(at, request, done))
+    const node = at()
+    if (node === undefined) {
+      again()
+      return
+    }
+    const answer: Caller<WriteReply> = (outcome) => {
+      if (!(outcome instanceof SwarmError)) done(outcome)
+      else if (outcome.code === 'already-exists')
+        done({ index: 0, id: '', warnings: [], member: undefined, members: [] })
+      else again()
+    }
+    node.write(request, false, answer)
+  }
+
+  /** Members find each other: streams between Raft members open and close with the network. */
+  membersSeen(node: SimNode, members: readonly Member[]): void {
+    for (const member of members) {
+      const peer = this.findByRaftId(member.raftId)
+      if (peer === undefined || peer === node || !peer.isUp) continue
+      if (this.network.isCut(node.id, peer.id) || this.network.isCut(peer.id, node.id)) continue
+      this.schedule.after(3, () => {
+        if (peer.isUp && node.isUp) node.peerConnected(member.raftId)
+      })
+    }
+  }
+
+  /** Peer streams as the network allows: asked for again and again, as a dialler does. */
+  refreshPeers(): void {
+    for (const node of this.listManagers())
+      for (const peer of this.listManagers())
+        if (node !== peer && peer.raftId !== 0) {
+          const isCut = this.network.isCut(node.id, peer.id) || this.network.isCut(peer.id, node.id)
+          if (isCut) node.peerClosed(peer.raftId)
+          else node.peerConnected(peer.raftId)
+        }
+  }
+
+  /** The cluster wants another role of this node, or a new certificate. */
+  roleWanted(node: SimNode, change: NodeChange): void {
+    if (!change.renewCertificate || node.role === change.role) return
+    this.schedule.after(200, () => {
+      if (!node.isUp) return
+      const answer: Caller<WriteReply> = (outcome) => {
+        if (outcome instanceof SwarmError) return
+        node.role = change.role
+        if (change.role === 'manager' && node.raftId === 0) this.joinGroup(node)
+      }
+      this.anyManager()?.write(
+        {
+          caller: { nodeId: node.id, role: node.role },
+          body: {
+            kind: 'certificateIssue',
+            certificateIssue: {
+              token: '',
+              nodeId: node.id,
+              role: change.role,
+              certificatePem: 'renewed',
+              expiresMs: this.wallMs() + 1e12,
+              availability: 'active',
+            },
+          },
+        },
+        false,
+        answer,
+      )
+    })
+  }
+
+  restartLater(node: SimNode): void {
+    this.schedule.after(500 + this.random.integer(4_000), () => {
+      if (!node.isUp) this.restart(node)
+    })
+  }
+
+  restart(node: SimNode): void {
+    this.trace(`${node.id} starts`)
+    node.boot()
+    this.refreshPeers()
+  }
+
+  /** Events happen until `untilMs`, or the run has failed. */
+  run(untilMs: number): void {
+    while (this.#violations.length === 0 && this.schedule.step(untilMs));
+  }
+
+  #logOf(id: string): Log {
+    const at =
+      (level: string) =>
+      (fields: Readonly<Record<string, unknown>>, message: string): void =>
+        this.trace(`${id} ${level} ${message} ${JSON.stringify(fields)}`)
+    const log: Log = {
+      error: (fields, message) => {
+        at('error')(fields, message)
+        if (message.includes('assertion') || message.includes('set aside'))
+          this.violation(`${id}: ${message} ${JSON.stringify(fields)}`)
+      },
+      warn: at('warn'),
+      info: at('info'),
+      debug: this.#onTrace === undefined ? () => undefined : at('debug'),
+      trace: () => undefined,
+      child: () => log,
+    }
+    return log
+  }
+}
+
+function drawRates(random: SeededRandom): Rates {
+  const pick = <T>(...choices: readonly T[]): T => choices[random.integer(choices.length)] as T
+  return {
+    loss: pick(0, 0, 0.01, 0.05, 0.2),
+    duplication: pick(0, 0, 0.05, 0.3),
+    delayMeanMs: pick(0.5, 2, 10, 30),
+    spike: pick(0, 0, 0.001, 0.01),
+    diskDelayMeanMs: pick(0.1, 1, 10),
+    prepareFailure: pick(0, 0.02, 0.2),
+    exitPerMinute: pick(0, 0.1, 0.5),
+    faultEveryMs: pick(3_000, 8_000, 20_000),
+  }
+}
