@@ -79,6 +79,7 @@ export class LogCollector {
   /** One buffer for all: a piece is dealt with before the next is read. */
   readonly #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   #resting: Socket[] = []
+  #hasEnded = false
 
   /** Goes on reading what a predecessor read, its last piece included. */
   constructor(options: LogCollectorOptions) {
@@ -124,8 +125,10 @@ export class LogCollector {
     rmSync(join(this.#options.pipeDirectory, taskId), { recursive: true, force: true })
   }
 
-  /** Nothing is read any more; FIFOs and what is in them stay for a successor. */
+  /** Nothing is read any more; FIFOs and what is in them stay for a successor. No effect twice. */
   end(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
     for (const task of this.#tasks.values()) {
       for (const pipe of task.pipes) pipe.socket.destroy()
       closeSync(task.file)

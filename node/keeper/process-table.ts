@@ -136,6 +136,8 @@ export class ProcessTable {
   /** Nothing is watched any more; processes go on. */
   end(): void {
     clearTimeout(this.#timer)
+    this.#running.clear()
+    this.#adopted.clear()
   }
 
   /** Every process was killed, and nothing is left to take over. */
