@@ -3,7 +3,6 @@
  * tools (swarm-mode.md 3.3), and our own, by which a later daemon finds out how far the container is.
  * They are the only memory of a container that the runtime has.
  */
-import { SwarmError } from '../../../lib/errors.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import type { PortConfig } from '../../../proto/gen/types.ts'
 import type { Exit } from '../runtime.ts'
@@ -21,6 +20,9 @@ export const VOLUMES_LABEL = 'io.tsswarm.volumes'
 /** Where nerdctl and ctr look for it too. */
 export const STOP_SIGNAL_LABEL = 'io.containerd.image.config.stop-signal'
 
+/** The extension of a container's record that holds all of its labels, as JSON. */
+export const LABELS_EXTENSION = 'io.tsswarm.labels'
+
 /** containerd's limit on key and value together. */
 const LABEL_BYTES_MAX = 4_096
 
@@ -30,9 +32,9 @@ export type PreparedFacts = {
   readonly volumes: readonly string[]
 }
 
-/** The labels of a prepared container. SwarmError 'invalid-argument' for one that does not fit. */
+/** Every label of a prepared container, the user's first. */
 export function newLabels(task: Task, facts: PreparedFacts): ReadonlyMap<string, string> {
-  const labels = new Map<string, string>([
+  return new Map<string, string>([
     ...(task.spec?.container?.labels ?? []),
     ['com.docker.swarm.task', ''],
     [TASK_ID_LABEL, task.id],
@@ -44,14 +46,16 @@ export function newLabels(task: Task, facts: PreparedFacts): ReadonlyMap<string,
     [ADDRESS_LABEL, facts.address ?? ''],
     [VOLUMES_LABEL, facts.volumes.join(' ')],
   ])
-  for (const [key, value] of labels) {
-    if (Buffer.byteLength(key) + Buffer.byteLength(value) <= LABEL_BYTES_MAX) continue
-    throw new SwarmError(
-      'invalid-argument',
-      `container label "${key.slice(0, 64)}" is longer than ${LABEL_BYTES_MAX} bytes, containerd’s limit`,
-    )
-  }
-  return labels
+}
+
+/** Those that containerd can hold as labels, for whoever looks there; an empty one it drops. */
+export function selectStorable(labels: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const length = (text: string): number => Buffer.byteLength(text)
+  return new Map(
+    [...labels].filter(
+      ([key, value]) => value !== '' && length(key) + length(value) <= LABEL_BYTES_MAX,
+    ),
+  )
 }
 
 export function formatPorts(ports: readonly PortConfig[]): string {

@@ -7,6 +7,7 @@ import { availableParallelism, machine, release, totalmem } from 'node:os'
 import type { Platform, Resources } from '../../../proto/gen/types.ts'
 import type { Cgroups } from './cgroup.ts'
 import type { ImagePlatform } from './image/manifest.ts'
+import { listRlimits, parseCeilings, type RlimitCeilings } from './spec/rlimits.ts'
 import type { SpecHost } from './spec/spec.ts'
 
 export type Machine = {
@@ -27,10 +28,17 @@ const IMAGE_ARCHITECTURES: Readonly<Record<string, string>> = {
 const NANO = 1_000_000_000
 /** CAP_AUDIT_READ, the last of kernel 3.16, where nobody says. */
 const CAPABILITY_LAST = 37
+const NO_SECCOMP =
+  'the kernel has no seccomp: containers may make every system call; use another kernel'
 
 export function readMachine(cgroups: Cgroups, apparmorProfile: string | undefined): Machine {
   const hasSwapLimit = cgroups.hasSwapLimit()
   const hasSeccomp = existsSync('/proc/sys/kernel/seccomp/actions_avail')
+  const rlimitCeilings = parseCeilings({
+    status: readText('/proc/self/status'),
+    limits: readText('/proc/self/limits'),
+    openFilesMax: readText('/proc/sys/fs/nr_open'),
+  })
   return {
     platform: { os: 'linux', architecture: machine() },
     imagePlatform: {
@@ -45,16 +53,27 @@ export function readMachine(cgroups: Cgroups, apparmorProfile: string | undefine
       capabilityLast: readNumber('/proc/sys/kernel/cap_last_cap') ?? CAPABILITY_LAST,
       hasSwapLimit,
       hasSeccomp,
+      rlimitCeilings,
       apparmorProfile,
     },
-    warnings: hasSeccomp
-      ? []
-      : ['the kernel has no seccomp: containers may make every system call; use another kernel'],
+    warnings: [
+      ...(hasSeccomp ? [] : [NO_SECCOMP]),
+      ...(rlimitCeilings.size > 1 ? [limitWarning(rlimitCeilings)] : []),
+    ],
   }
 }
 
+function limitWarning(ceilings: RlimitCeilings): string {
+  const openFiles = listRlimits(ceilings).find((limit) => limit.type === 'RLIMIT_NOFILE')?.hard
+  return `resource limits cannot be raised: containers get ${openFiles} open files; grant CAP_SYS_RESOURCE`
+}
+
 function readNumber(path: string): number | undefined {
-  if (!existsSync(path)) return undefined
-  const number = Number(readFileSync(path, 'utf8').trim())
+  const number = Number(readText(path).trim() || Number.NaN)
   return Number.isSafeInteger(number) ? number : undefined
+}
+
+/** Empty where there is no such file. */
+function readText(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8') : ''
 }

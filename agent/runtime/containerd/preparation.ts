@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { SwarmError } from '../../../lib/errors.ts'
 import { emptyContainer } from '../../../proto/gen/containerd/containers.ts'
 import { emptyOptions, encodeOptions } from '../../../proto/gen/containerd/runc.ts'
-import { emptyAny } from '../../../proto/gen/google/protobuf/any.ts'
+import { type Any, emptyAny } from '../../../proto/gen/google/protobuf/any.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import type { ContainerSpec, TaskSpec } from '../../../proto/gen/specs.ts'
 import type { Cgroups } from './cgroup.ts'
@@ -16,7 +16,7 @@ import type { Host, NetworkAttachment, NetworkOptions } from './host.ts'
 import { isCode } from './image/content.ts'
 import { throwIfAborted } from './image/flights.ts'
 import type { Image, Images } from './image/images.ts'
-import { newLabels } from './labels.ts'
+import { LABELS_EXTENSION, newLabels, selectStorable } from './labels.ts'
 import type { Rootfs } from './rootfs.ts'
 import { type PlannedMount, planMounts, rootPropagation } from './spec/mounts.ts'
 import { encodeSpec, type OciSpec } from './spec/oci.ts'
@@ -125,14 +125,16 @@ export class Preparation {
     const volumes = parts.mounts.flatMap((mount) =>
       mount.kind === 'volume' && mount.name !== undefined ? [mount.name] : [],
     )
+    const labels = newLabels(task, {
+      stopSignal: task.spec?.container?.stopSignal || parts.image.config.stopSignal,
+      address: parts.network.address,
+      volumes,
+    })
     const container = {
       ...emptyContainer,
       id: task.id,
-      labels: newLabels(task, {
-        stopSignal: task.spec?.container?.stopSignal || parts.image.config.stopSignal,
-        address: parts.network.address,
-        volumes,
-      }),
+      labels: selectStorable(labels),
+      extensions: new Map([[LABELS_EXTENSION, formatLabels(labels)]]),
       image: parts.image.name,
       runtime: {
         name: RUNTIME_NAME,
@@ -158,6 +160,11 @@ export class Preparation {
       return false
     }
   }
+}
+
+function formatLabels(labels: ReadonlyMap<string, string>): Any {
+  const value = new TextEncoder().encode(JSON.stringify(Object.fromEntries(labels)))
+  return { ...emptyAny, typeUrl: LABELS_EXTENSION, value }
 }
 
 function networkMode(spec: TaskSpec): NetworkOptions['mode'] {

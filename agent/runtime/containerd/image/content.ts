@@ -103,37 +103,47 @@ export class Content {
     }
   }
 
+  /** What an earlier attempt left may be damaged: then everything is fetched once more. */
   async #download(blob: BlobWrite): Promise<void> {
+    const outcome = await this.#attempt(blob)
+    if (outcome === 'stored') return
+    if (outcome === 'old-part-damaged' && (await this.#attempt(blob)) === 'stored') return
+    const { digest } = blob.descriptor
+    throw new SwarmError('data-loss', `blob ${digest} has other content than its digest says`, {
+      retriable: true,
+      facts: { digest },
+    })
+  }
+
+  async #attempt(blob: BlobWrite): Promise<'stored' | 'damaged' | 'old-part-damaged'> {
     const { descriptor } = blob
     using session = new WriteSession(this.#client, `blob-${descriptor.digest}`, blob)
     await session.begin(descriptor)
+    const begunAt = session.offset
+    await this.#fill(session, blob)
+    try {
+      await session.commit(descriptor, blob.labels)
+      return 'stored'
+    } catch (error) {
+      if (!isCode(error, 'failed-precondition')) throw error
+    }
+    // The next attempt must not go on with it.
+    await this.#client.content.abort({ ref: session.ref }, inNamespace()).catch(ignoreNotFound)
+    return begunAt > 0 ? 'old-part-damaged' : 'damaged'
+  }
+
+  async #fill(session: WriteSession, blob: BlobWrite): Promise<void> {
+    const { sizeBytes } = blob.descriptor
     let fruitless = 0
-    while (session.offset < descriptor.sizeBytes) {
+    while (session.offset < sizeBytes) {
       const before = session.offset
       try {
-        await session.pump(await blob.open(before), descriptor.sizeBytes)
+        await session.pump(await blob.open(before), sizeBytes)
       } catch (error) {
         fruitless = session.offset > before ? 0 : fruitless + 1
         if (!isRetriable(error) || blob.signal.aborted || fruitless === ATTEMPTS_MAX) throw error
         await delay(BACKOFF_MS * 2 ** fruitless, undefined, { signal: blob.signal })
       }
-    }
-    await this.#commit(session, blob)
-  }
-
-  async #commit(session: WriteSession, blob: BlobWrite): Promise<void> {
-    try {
-      await session.commit(blob.descriptor, blob.labels)
-    } catch (error) {
-      if (isCode(error, 'already-exists')) throw error
-      session[Symbol.dispose]()
-      // What is there is not the blob: the next attempt must not go on with it.
-      await this.#client.content.abort({ ref: session.ref }, inNamespace()).catch(ignoreNotFound)
-      const { digest } = blob.descriptor
-      throw new SwarmError('data-loss', `blob ${digest} has other content than its digest says`, {
-        cause: error,
-        retriable: true,
-      })
     }
   }
 

@@ -215,15 +215,23 @@ export class Images {
     throw new SwarmError('not-found', `${message} of ${name}`, { facts: { image: name } })
   }
 
-  /** Each a few at a time; one that fails cancels nothing that somebody else waits for. */
+  /** A few at a time. One that fails ends the others, unless another image waits for them too. */
   async #fetchBlobs(blobs: readonly Descriptor[], fetch: Fetch, leaseId: string): Promise<void> {
     const waiting = [...new Map(blobs.map((blob) => [blob.digest, blob])).values()]
+    const failed = new AbortController()
+    const signal = AbortSignal.any([fetch.signal, failed.signal])
     const workers = Array.from({ length: LAYERS_AT_ONCE }, async () => {
       for (let blob = waiting.shift(); blob !== undefined; blob = waiting.shift()) {
-        await this.#fetchBlob(blob, fetch, leaseId)
+        await this.#fetchBlob(blob, { ...fetch, signal }, leaseId)
       }
     })
-    await Promise.all(workers)
+    try {
+      await Promise.all(workers)
+    } catch (error) {
+      failed.abort()
+      await Promise.allSettled(workers)
+      throw error
+    }
   }
 
   async #fetchBlob(descriptor: Descriptor, fetch: Fetch, leaseId: string): Promise<void> {

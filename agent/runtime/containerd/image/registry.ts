@@ -37,6 +37,7 @@ export type BlobStream = {
 
 type Token = { readonly value: string; readonly untilMs: number }
 
+/** Of the registry itself; a mirror that fails is passed over at once. */
 const ATTEMPTS_MAX = 4
 const BACKOFF_MS = 500
 const RETRY_AFTER_MAX_MS = 20_000
@@ -132,7 +133,8 @@ export class Registry {
       const response = await this.#send(endpoint, fetch, question)
       if (response.status === 200 || response.status === 206) return question.read(response)
       const mayPass = response.status === 429 || response.status >= 500
-      if (!mayPass || attempt === ATTEMPTS_MAX) throw await refusal(response, fetch.reference)
+      const isLast = !endpoint.isOrigin || attempt === ATTEMPTS_MAX
+      if (!mayPass || isLast) throw await refusal(response, fetch.reference)
       response.body.destroy()
       await delay(pauseMs(response, attempt), undefined, { signal: fetch.signal })
     }

@@ -125,6 +125,9 @@ export class Unpacker {
         { diff: { ...emptyDescriptor, mediaType, digest, size }, mounts: work.mounts },
         inNamespace({ leaseId: work.leaseId, signal, deadlineMs: Infinity }),
       )
+      // It may all have come between two looks.
+      await refuse()
+      full.signal.throwIfAborted()
       if (applied?.digest !== step.diffId) {
         throw new SwarmError('data-loss', `a layer of ${step.image} is not what its config says`)
       }

@@ -33,6 +33,7 @@ function input(
       capabilityLast: 40,
       hasSwapLimit: true,
       hasSeccomp: true,
+      rlimitCeilings: new Map(),
       apparmorProfile: undefined,
     },
     user: { uid: 0, gid: 0, additionalGids: [] },

@@ -8,7 +8,8 @@ import { SwarmError } from '../../../../lib/errors.ts'
 import type { ContainerSpec, TaskSpec } from '../../../../proto/gen/specs.ts'
 import type { ImageConfig } from '../image/manifest.ts'
 import { listCapabilities, newCapabilitySets } from './capabilities.ts'
-import type { OciDeviceRule, OciMount, OciResources, OciRlimit, OciSpec } from './oci.ts'
+import type { OciDeviceRule, OciMount, OciResources, OciSpec } from './oci.ts'
+import { listRlimits, type RlimitCeilings } from './rlimits.ts'
 import { evaluateSeccomp } from './seccomp.ts'
 import type { ContainerUser } from './user.ts'
 
@@ -22,6 +23,7 @@ export type SpecHost = {
   /** Whether swap can be limited. */
   readonly hasSwapLimit: boolean
   readonly hasSeccomp: boolean
+  readonly rlimitCeilings: RlimitCeilings
   /** Undefined where AppArmor is off. */
   readonly apparmorProfile: string | undefined
 }
@@ -45,33 +47,11 @@ export type SpecInput = {
 
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const UMASK = 0o022
-const OPEN_FILES_MAX = 1_048_576
 const NANO = 1_000_000_000
 /** The scheduler's bounds on a quota and its period, in microseconds. */
 const CPU_PERIOD_US = 100_000
 const CPU_PERIOD_MAX_US = 1_000_000
 const CPU_QUOTA_MIN_US = 1_000
-const MIB = 1024 * 1024
-
-/** A kernel's own defaults, and Docker's number of open files: nothing is inherited. */
-const RLIMITS: readonly OciRlimit[] = [
-  { type: 'RLIMIT_AS', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_CORE', soft: 0, hard: Infinity },
-  { type: 'RLIMIT_CPU', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_DATA', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_FSIZE', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_LOCKS', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_MEMLOCK', soft: 8 * MIB, hard: 8 * MIB },
-  { type: 'RLIMIT_MSGQUEUE', soft: 819_200, hard: 819_200 },
-  { type: 'RLIMIT_NICE', soft: 0, hard: 0 },
-  { type: 'RLIMIT_NOFILE', soft: OPEN_FILES_MAX, hard: OPEN_FILES_MAX },
-  { type: 'RLIMIT_NPROC', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_RSS', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_RTPRIO', soft: 0, hard: 0 },
-  { type: 'RLIMIT_RTTIME', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_SIGPENDING', soft: Infinity, hard: Infinity },
-  { type: 'RLIMIT_STACK', soft: 8 * MIB, hard: Infinity },
-]
 
 /** Nothing of them can be read, listed or written: they show or steer the whole host. */
 const MASKED_PATHS: readonly string[] = [
@@ -81,7 +61,11 @@ const MASKED_PATHS: readonly string[] = [
   '/sys/devices/virtual/powercap',
 ]
 
-const READONLY_PATHS: readonly string[] = ['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'].map(inProc)
+const READONLY_PATHS: readonly string[] = [
+  ...['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'].map(inProc),
+  // With version 1 the hierarchies are read-only, but not the folder that they are in.
+  '/sys/fs/cgroup',
+]
 
 /** The rest is denied; a node may be made of any device, but only these can be opened. */
 const DEVICE_RULES: readonly OciDeviceRule[] = [
@@ -128,7 +112,7 @@ export function newSpec(input: SpecInput): OciSpec {
       env: listEnvironment(input),
       cwd: firstOf(container.dir, input.image.directory, '/'),
       capabilities: newCapabilitySets(capabilities, input.user.uid),
-      rlimits: RLIMITS,
+      rlimits: listRlimits(host.rlimitCeilings),
       noNewPrivileges: false,
       oomScoreAdj: 0,
       ...(host.apparmorProfile === undefined ? {} : { apparmorProfile: host.apparmorProfile }),
