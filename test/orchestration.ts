@@ -12,14 +12,14 @@ import { Leader, type Loop } from '../manager/leader.ts'
 import { matchesConstraints, parseConstraints } from '../manager/model/constraint.ts'
 import { isEqual } from '../manager/model/equal.ts'
 import { compareAge, getState, withManagerState, withStatus } from '../manager/model/task.ts'
-import { reconcileEnforcer } from '../manager/orchestrator/enforcer.ts'
-import { reconcileGlobal } from '../manager/orchestrator/global.ts'
+import { newEnforcer } from '../manager/orchestrator/enforcer.ts'
+import { newGlobalReconciler } from '../manager/orchestrator/global.ts'
 import { newReaper } from '../manager/orchestrator/reaper.ts'
-import { reconcileReplicated } from '../manager/orchestrator/replicated.ts'
+import { newReplicatedReconciler } from '../manager/orchestrator/replicated.ts'
 import { newRestartReconciler } from '../manager/orchestrator/restart.ts'
 import { newUpdateReconciler } from '../manager/orchestrator/update.ts'
 import type { Change } from '../manager/store/change.ts'
-import type { Changed, Outcome, Reconcile, Round } from '../manager/store/round.ts'
+import type { Changed, Outcome, Problem, Reconcile, Round } from '../manager/store/round.ts'
 import type { Store } from '../manager/store/store.ts'
 import type { View } from '../manager/store/view.ts'
 import { emptyTaskStatus, type Node, type Service, type Task } from '../proto/gen/objects.ts'
@@ -34,11 +34,11 @@ const ROUNDS_MAX = 2_000
 /** The loops in the leader's order; each call makes them without any memory. */
 export function newLoops(): readonly Loop[] {
   return [
-    { name: 'replicated', reconcile: reconcileReplicated },
-    { name: 'global', reconcile: reconcileGlobal },
+    { name: 'replicated', reconcile: newReplicatedReconciler() },
+    { name: 'global', reconcile: newGlobalReconciler() },
     { name: 'update', reconcile: newUpdateReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
-    { name: 'enforcer', reconcile: reconcileEnforcer },
+    { name: 'enforcer', reconcile: newEnforcer() },
     { name: 'allocator', reconcile: reconcileAllocator },
     { name: 'scheduler', reconcile: schedule },
     { name: 'reaper', reconcile: newReaper() },
@@ -60,11 +60,20 @@ export function changedTasks(tasks: readonly string[]): Changed {
   return { all: false, ids }
 }
 
-/** One round over everything, as a new leader's first one. */
+/** What a loop without memory does about everything: all its rounds at one time, on one view. */
 export function lookAtAll(reconcile: Reconcile, view: View, now = 1_000): Outcome {
   const random = newSeededRandom('look')
-  const changed = { ...changedTasks([]), all: true }
-  return reconcile({ view, now, wallMs: WALL_MS, random, changed })
+  const changes: Change[] = []
+  const problems: Problem[] = []
+  let changed: Changed = { ...changedTasks([]), all: true }
+  for (;;) {
+    const outcome = reconcile({ view, now, wallMs: WALL_MS, random, changed })
+    changes.push(...outcome.changes)
+    problems.push(...(outcome.problems ?? []))
+    if (outcome.nextMs === undefined || outcome.nextMs > now)
+      return { changes, problems, nextMs: outcome.nextMs }
+    changed = changedTasks([])
+  }
 }
 
 export class Orchestration {

@@ -13,27 +13,25 @@ import { isTaskDirty } from '../model/dirty.ts'
 import { fitsResources, getReservations, subtractResources } from '../model/resources.ts'
 import { compareAge, getState, withManagerState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
-import type { Outcome, Round } from '../store/round.ts'
+import type { Reconcile, Round } from '../store/round.ts'
 import type { View } from '../store/view.ts'
-import { isolated } from './isolate.ts'
+import { type Look, NOTHING, newReconciler } from './reconciler.ts'
 import { updateTask } from './slots.ts'
 
-/** Rejects what does not belong on nodes that changed. */
-export function reconcileEnforcer(round: Round): Outcome {
-  const { view, changed } = round
-  const nodes = changed.all
-    ? view.nodes.list()
-    : [...changed.ids.nodes].map((id) => view.nodes.get(id)).filter((node) => node !== undefined)
-  const outcome = isolated(
-    nodes,
-    (node) => ({ table: 'nodes', id: node.id }),
-    (node) => changesOf(round, node),
-  )
-  return { ...outcome, nextMs: undefined }
+/** The reconciler; its keys are nodes. */
+export function newEnforcer(): Reconcile {
+  return newReconciler({
+    listTouched: ({ view, changed }) =>
+      changed.all ? [...view.nodes.list()].map((node) => node.id) : changed.ids.nodes,
+    lookAt,
+    subjectOf: (id) => ({ table: 'nodes', id }),
+    keysPerRound: 10,
+  })
 }
 
-function changesOf(round: Round, node: Node): readonly Change[] {
-  if (node.spec?.availability !== 'active' || node.description === undefined) return []
+function lookAt(round: Round, nodeId: string): Look {
+  const node = round.view.nodes.get(nodeId)
+  if (node?.spec?.availability !== 'active' || node.description === undefined) return NOTHING
   let available = node.description.resources ?? emptyResources
   const rejected: Task[] = []
   for (const task of listHeld(round.view, node)) {
@@ -42,15 +40,17 @@ function changesOf(round: Round, node: Node): readonly Change[] {
     if (isAllowed) available = subtractResources(available, reserved)
     else rejected.push(task)
   }
-  return rejected.map((task) =>
-    updateTask(
-      withManagerState(task, 'rejected', {
-        now: round.now,
-        wallMs: round.wallMs,
-        message: 'task rejected by constraint enforcer',
-        error: 'assigned node no longer meets constraints',
-      }),
-    ),
+  return { changes: rejected.map((task) => reject(round, task)) }
+}
+
+function reject({ now, wallMs }: Round, task: Task): Change {
+  return updateTask(
+    withManagerState(task, 'rejected', {
+      now,
+      wallMs,
+      message: 'task rejected by constraint enforcer',
+      error: 'assigned node no longer meets constraints',
+    }),
   )
 }
 

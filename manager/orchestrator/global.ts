@@ -9,9 +9,10 @@ import type { Node, Service } from '../../proto/gen/objects.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { matchesPlacement } from '../model/dirty.ts'
 import { getState, newTask } from '../model/task.ts'
-import type { Change } from '../store/change.ts'
-import type { Outcome, Round } from '../store/round.ts'
-import { isolated } from './isolate.ts'
+import type { Reconcile, Round } from '../store/round.ts'
+import { slotKey } from '../store/schema.ts'
+import type { View } from '../store/view.ts'
+import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import {
   createTask,
   desiredInSlot,
@@ -21,65 +22,67 @@ import {
   listWanted,
 } from './slots.ts'
 
-type Pair = { readonly service: Service; readonly nodeId: string }
-
-/** Pairs of a global service and a node of which either, or a task of theirs, changed. */
-export function reconcileGlobal(round: Round): Outcome {
-  const outcome = isolated(
-    listTouched(round),
-    ({ service }) => ({ table: 'services', id: service.id }),
-    (pair) => changesOf(round, pair),
-  )
-  return { ...outcome, nextMs: undefined }
+/** The reconciler; its keys are services, and slots: pairs of a service and a node. */
+export function newGlobalReconciler(): Reconcile {
+  return newReconciler({
+    listTouched,
+    lookAt: (round, key) => (isSlotKey(key) ? lookAtSlot(round, key) : lookAtService(round, key)),
+    subjectOf: serviceOfKey,
+    keysPerRound: 500,
+  })
 }
 
-function listTouched({ view, changed }: Round): readonly Pair[] {
-  const touched = new Map<string, Pair>()
-  const touch = (service: Service, nodeId: string): void => {
-    touched.set(`${service.id}/${nodeId}`, { service, nodeId })
-  }
-  const services = changed.all ? view.services.list() : listChangedServices()
-  for (const service of services) {
-    if (!isGlobal(service)) continue
-    for (const node of view.nodes.list()) touch(service, node.id)
-    for (const task of view.tasks.by('service', service.id)) touch(service, task.nodeId)
-  }
-  if (changed.all) return [...touched.values()]
+/** Services that changed, and slots of which the node, or the task in a way that matters, did. */
+function listTouched({ view, changed }: Round): Iterable<string> {
+  const keys = new Set(changed.all ? listGlobalIds(view) : changed.ids.services)
   if (changed.ids.nodes.size > 0)
-    for (const service of view.services.list())
-      if (isGlobal(service)) for (const nodeId of changed.ids.nodes) touch(service, nodeId)
+    for (const serviceId of listGlobalIds(view))
+      for (const nodeId of changed.ids.nodes) keys.add(`${serviceId}/${nodeId}`)
   for (const id of changed.ids.tasks) {
     const task = view.tasks.get(id)
     if (task === undefined || task.slot !== 0) continue
-    if (isWanted(task.desiredState) && !isTerminal(getState(task))) continue
-    const service = view.services.get(task.serviceId)
-    if (service !== undefined && isGlobal(service)) touch(service, task.nodeId)
+    const key = slotKey(task)
+    const isWell = isWanted(task.desiredState) && !isTerminal(getState(task))
+    if (!isWell && key !== undefined) keys.add(key)
   }
-  return [...touched.values()]
+  return keys
+}
 
-  function listChangedServices(): readonly Service[] {
-    return [...changed.ids.services]
-      .map((id) => view.services.get(id))
-      .filter((service) => service !== undefined)
-  }
+function listGlobalIds(view: View): readonly string[] {
+  return [...view.services.list()].filter(isGlobal).map((service) => service.id)
 }
 
 function isGlobal(service: Service): boolean {
   return service.spec?.mode?.kind === 'global'
 }
 
-function changesOf(round: Round, { service, nodeId }: Pair): readonly Change[] {
+/** Every node concerns it, and those that are gone while it has tasks there. */
+function lookAtService({ view }: Round, serviceId: string): Look {
+  const service = view.services.get(serviceId)
+  if (service === undefined || !isGlobal(service)) return NOTHING
+  const more = new Set<string>()
+  for (const node of view.nodes.list()) more.add(`${serviceId}/${node.id}`)
+  for (const task of view.tasks.by('service', serviceId)) more.add(`${serviceId}/${task.nodeId}`)
+  return { changes: [], more }
+}
+
+function lookAtSlot(round: Round, key: string): Look {
+  const [serviceId = '', nodeId = ''] = key.split('/')
+  const service = round.view.services.get(serviceId)
+  if (service === undefined || !isGlobal(service)) return NOTHING
   const node = round.view.nodes.get(nodeId)
-  const tasks = listSlotTasks(round.view, `${service.id}/${nodeId}`)
+  const tasks = listSlotTasks(round.view, key)
   const wanted = listWanted(tasks)
-  if (node === undefined || !mayKeep(service, node)) return endTasks(wanted, 'shutdown', round.now)
+  if (node === undefined || !mayKeep(service, node))
+    return { changes: endTasks(wanted, 'shutdown', round.now) }
   if (node.spec?.availability === 'pause') {
     const ended = wanted.filter((task) => isTerminal(getState(task)))
-    return endTasks(ended, 'shutdown', round.now)
+    return { changes: endTasks(ended, 'shutdown', round.now) }
   }
-  if (isFilled(tasks, round.now)) return []
+  if (isFilled(tasks, round.now)) return NOTHING
   const desired = desiredInSlot(round.view, tasks, round.now)
-  return [createTask(newTask(service, { slot: 0, nodeId, desired, after: tasks.at(-1) }, round))]
+  const made = newTask(service, { slot: 0, nodeId, desired, after: tasks.at(-1) }, round)
+  return { changes: [createTask(made)] }
 }
 
 /** Whether tasks of the service may go on running on the node. */

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { node, service, storeWith, task } from '../../test/build.ts'
 import { lookAtAll } from '../../test/orchestration.ts'
 import type { Change } from '../store/change.ts'
-import { reconcileGlobal } from './global.ts'
+import { newGlobalReconciler } from './global.ts'
 import { isolated } from './isolate.ts'
 
 test('isolated() leaves out what threw and says why', () => {
@@ -35,7 +35,7 @@ test('a service with a constraint that cannot be read is set aside, others are s
       task({ id: 't1', serviceId: 'odd', slot: 0, nodeId: 'n1', status: { state: 'running' } }),
     ],
   }).view()
-  const global = lookAtAll(reconcileGlobal, view)
+  const global = lookAtAll(newGlobalReconciler(), view)
 
   expect(global.problems).toMatchObject([{ table: 'services', id: 'odd' }])
   expect(global.changes).toMatchObject([

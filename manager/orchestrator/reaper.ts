@@ -10,63 +10,42 @@ import type { Node, Service, Task } from '../../proto/gen/objects.ts'
 import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
 import { getState, isDead, withDesired, withManagerState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
-import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
-import { isolated } from './isolate.ts'
+import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { getMaxAttempts } from './restart-policy.ts'
 import { listSlotTasks, listWanted, updateTask } from './slots.ts'
-import { Timers } from './timers.ts'
 
 /** How long after it was told to end a task on a node that is down is waited for. */
 export const ORPHAN_MS: number = DAY_MS
 /** Swarm's default, for a cluster whose spec is not there yet. */
 const HISTORY_LIMIT = 5
 
-/** The reconciler with its index of times, which its first round fills. */
+/** The reconciler; its keys are tasks, and slots whose dead tasks may be too many. */
 export function newReaper(): Reconcile {
-  const timers = new Timers()
-  return (round: Round): Outcome => {
-    if (round.changed.all) timers.clear()
-    const slots = new Set<string>()
-    const fates = isolated(
-      listTouched(round, timers.take(round.now)),
-      (task) => ({ table: 'tasks', id: task.id }),
-      (task) => {
-        timers.set(task.id, getOrphanMs(round.view, task))
-        const changes = decideFate(round, task)
-        const key = slotKey(task)
-        if (changes.length === 0 && isDead(task) && key !== undefined) slots.add(key)
-        return changes
-      },
-    )
-    const trimmed = isolated(
-      slots,
-      (key) => ({ table: 'services', id: key.split('/')[0] ?? key }),
-      (key) => trimSlot(round.view, key),
-    )
-    return {
-      changes: [...fates.changes, ...trimmed.changes],
-      problems: [...fates.problems, ...trimmed.problems],
-      nextMs: timers.nextMs(),
-    }
-  }
+  return newReconciler({
+    listTouched,
+    lookAt: (round, key) => (isSlotKey(key) ? trimSlot(round, key) : lookAtTask(round, key)),
+    subjectOf: (key) => (isSlotKey(key) ? serviceOfKey(key) : { table: 'tasks', id: key }),
+    keysPerRound: 500,
+  })
 }
 
 /** Tasks that changed, or whose service, node or history limit did. */
-function listTouched({ view, changed }: Round, due: readonly string[]): Iterable<Task> {
-  if (changed.all || changed.ids.clusters.size > 0) return view.tasks.list()
-  const touched = new Map<string, Task>()
-  const touch = (task: Task | undefined): void => {
-    if (task !== undefined) touched.set(task.id, task)
-  }
-  for (const id of due) touch(view.tasks.get(id))
-  for (const id of changed.ids.tasks) touch(view.tasks.get(id))
-  for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
-  for (const id of changed.ids.services)
-    if (isRemovedOrUpdated(view.services.get(id)))
-      for (const task of view.tasks.by('service', id)) touch(task)
-  return touched.values()
+function listTouched({ view, changed }: Round): Iterable<string> {
+  if (changed.all || changed.ids.clusters.size > 0) return listIds(view.tasks.list())
+  const ids = new Set(changed.ids.tasks)
+  for (const nodeId of changed.ids.nodes)
+    for (const id of listIds(view.tasks.by('node', nodeId))) ids.add(id)
+  for (const serviceId of changed.ids.services)
+    if (isRemovedOrUpdated(view.services.get(serviceId)))
+      for (const id of listIds(view.tasks.by('service', serviceId))) ids.add(id)
+  return ids
+}
+
+function listIds(tasks: Iterable<Task>): readonly string[] {
+  return [...tasks].map((task) => task.id)
 }
 
 /** An update holds on to the tasks it made, and lets go of them when it is over. */
@@ -74,11 +53,22 @@ function isRemovedOrUpdated(service: Service | undefined): boolean {
   return service === undefined || service.updateStatus !== undefined
 }
 
+function lookAtTask(round: Round, taskId: string): Look {
+  const task = round.view.tasks.get(taskId)
+  if (task === undefined) return NOTHING
+  const changes = decideFate(round, task)
+  const key = changes.length === 0 && isDead(task) ? slotKey(task) : undefined
+  return {
+    changes,
+    nextMs: getOrphanMs(round.view, task),
+    more: key === undefined ? [] : [key],
+  }
+}
+
 function decideFate(round: Round, task: Task): readonly Change[] {
   const state = getState(task)
   const isOnNode = compareTaskState(state, 'assigned') >= 0 && !isTerminal(state)
-  if (task.desiredState === 'remove' && !isOnNode)
-    return [{ kind: 'remove', table: 'tasks', id: task.id }]
+  if (task.desiredState === 'remove' && !isOnNode) return [removeTask(task)]
   if (isOnNode && isOverdue(round, task)) return [orphan(round, task)]
   if (task.desiredState !== 'remove' && round.view.services.get(task.serviceId) === undefined)
     return [updateTask(withDesired(task, 'remove', round.now))]
@@ -109,18 +99,18 @@ function orphan(round: Round, task: Task): Change {
 }
 
 /** Removes the oldest dead tasks of a slot beyond the limit. */
-function trimSlot(view: View, key: string): readonly Change[] {
+function trimSlot({ view }: Round, key: string): Look {
   const tasks = listSlotTasks(view, key).filter((task) => task.desiredState !== 'remove')
   const dead = tasks.filter((task) => isDead(task) && !isWanted(task.desiredState))
   const limit = getHistoryLimit(view, dead)
-  if (limit < 0 || dead.length <= limit) return []
+  if (limit < 0 || dead.length <= limit) return NOTHING
   const service = view.services.get(tasks[0]?.serviceId ?? '')
   const isFree = listWanted(tasks).length === 0
-  return dead
+  const removed = dead
     .slice(0, dead.length - limit)
     .filter((task) => !isMadeByUpdateUnderWay(task, service))
     .filter((task) => !(isFree && task === tasks.at(-1)))
-    .map((task) => ({ kind: 'remove', table: 'tasks', id: task.id }))
+  return { changes: removed.map(removeTask) }
 }
 
 /** By these the update knows which slots it has been to, and when. */
@@ -134,4 +124,8 @@ function getHistoryLimit(view: View, dead: readonly Task[]): number {
   const limit = cluster?.spec?.taskHistoryLimit ?? HISTORY_LIMIT
   const attempts = Math.max(0, ...dead.map(getMaxAttempts))
   return limit < 0 || attempts === 0 ? limit : Math.max(limit, attempts + 1)
+}
+
+function removeTask(task: Task): Change {
+  return { kind: 'remove', table: 'tasks', id: task.id }
 }

@@ -5,14 +5,13 @@
  * loses its node is replaced by the restart reconciler, what is out of date by the update
  * reconciler, and tasks of removed services are the reaper's.
  */
-import { assert } from '../../lib/assert.ts'
 import type { Service } from '../../proto/gen/objects.ts'
 import { isWanted } from '../../proto/task-state.ts'
 import { getState, newTask } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
-import type { Outcome, Round } from '../store/round.ts'
+import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
-import { isolated } from './isolate.ts'
+import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import {
   createTask,
   desiredInSlot,
@@ -24,22 +23,22 @@ import {
   type Slot,
 } from './slots.ts'
 
-/** Slots without a wanted task, of services that changed and of those whose task was given up. */
-export function reconcileReplicated(round: Round): Outcome {
-  const touched = round.changed.all ? listAll(round) : listTouched(round)
-  const outcome = isolated(
-    touched,
-    (service) => ({ table: 'services', id: service.id }),
-    (service) => changesOf(round, service),
-  )
-  return { ...outcome, nextMs: undefined }
+/** Tasks that one look at a service makes; for a larger one there is a next look. */
+const CREATED_MAX = 1_000
+
+/** The reconciler; its keys are services. */
+export function newReplicatedReconciler(): Reconcile {
+  return newReconciler({
+    listTouched,
+    lookAt,
+    subjectOf: serviceOfKey,
+    keysPerRound: 20,
+  })
 }
 
-function listAll(round: Round): readonly Service[] {
-  return [...round.view.services.list()].filter(isReplicated)
-}
-
-function listTouched({ view, changed }: Round): readonly Service[] {
+/** Services that changed, and those with a slot that was given up. */
+function listTouched({ view, changed }: Round): Iterable<string> {
+  if (changed.all) return [...view.services.list()].map((service) => service.id)
   const ids = new Set(changed.ids.services)
   for (const taskId of changed.ids.tasks) {
     const task = view.tasks.get(taskId)
@@ -50,32 +49,27 @@ function listTouched({ view, changed }: Round): readonly Service[] {
     if (ids.has(task.serviceId) || key === undefined) continue
     if (listWanted(listSlotTasks(view, key)).length === 0) ids.add(task.serviceId)
   }
-  return [...ids]
-    .map((id) => view.services.get(id))
-    .filter((service) => service !== undefined)
-    .filter(isReplicated)
+  return ids
 }
 
-function isReplicated(service: Service): boolean {
-  return service.spec?.mode?.kind === 'replicated'
-}
-
-function changesOf(round: Round, service: Service): readonly Change[] {
-  const mode = service.spec?.mode
-  assert(mode?.kind === 'replicated', 'the service is replicated', { service: service.id })
+function lookAt(round: Round, serviceId: string): Look {
+  const service = round.view.services.get(serviceId)
+  const mode = service?.spec?.mode
+  if (service === undefined || mode?.kind !== 'replicated') return NOTHING
   const replicas = mode.replicated.replicas
   const slots = listSlots(round.view, service)
   const filled = slots.filter((slot) => isFilled(slot.tasks, round.now))
   const kept = filled.length > replicas ? keepSlots(filled, replicas) : filled
   const used = new Set(kept.map((slot) => slot.number))
   const created: Change[] = []
-  for (let number = 1; used.size < replicas; number++) {
+  for (let number = 1; used.size < replicas && created.length < CREATED_MAX; number++) {
     if (used.has(number)) continue
     used.add(number)
     created.push(createInSlot(round, service, number))
   }
   const given = slots.filter((slot) => !used.has(slot.number))
-  return [...given.flatMap((slot) => endTasks(slot.tasks, 'remove', round.now)), ...created]
+  const ended = given.flatMap((slot) => endTasks(slot.tasks, 'remove', round.now))
+  return { changes: [...ended, ...created], more: used.size < replicas ? [service.id] : [] }
 }
 
 /** A slot given up before may still hold a task that is ending: the new one waits for it. */

@@ -15,18 +15,16 @@ import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
-import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
-import { isolated } from './isolate.ts'
+import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { getRestartDelayMs, shouldRestart } from './restart-policy.ts'
 import { createTask, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
-import { earlier, Timers } from './timers.ts'
+import { earlier } from './timers.ts'
 
 /** Why a wanted task cannot go on. */
 type Loss = 'ended' | 'lost' | 'drained'
-
-type Look = { readonly changes: readonly Change[]; readonly nextMs: number | undefined }
 
 type SlotView = {
   readonly service: Service
@@ -34,35 +32,23 @@ type SlotView = {
   readonly tasks: readonly Task[]
 }
 
-/** The reconciler with its index of times, which its first round fills. */
+/** The reconciler; its keys are slots, and services for all slots of theirs. */
 export function newRestartReconciler(): Reconcile {
-  const timers = new Timers()
-  return (round: Round): Outcome => {
-    if (round.changed.all) timers.clear()
-    const outcome = isolated(
-      listTouched(round, timers.take(round.now)),
-      (key) => ({ table: 'services', id: key.split('/')[0] ?? key }),
-      (key) => {
-        const { changes, nextMs } = lookAt(round, key)
-        timers.set(key, nextMs)
-        return changes
-      },
-    )
-    return { ...outcome, nextMs: timers.nextMs() }
-  }
+  return newReconciler({
+    listTouched,
+    lookAt: (round, key) => (isSlotKey(key) ? lookAtSlot(round, key) : lookAtService(round, key)),
+    subjectOf: serviceOfKey,
+    keysPerRound: 200,
+  })
 }
 
-/** Keys of slots in which a task may have to be replaced or let go. */
-function listTouched({ view, changed }: Round, due: readonly string[]): Iterable<string> {
-  const keys = new Set(due)
+/** Slots in which a task may have to be replaced or let go. */
+function listTouched({ view, changed }: Round): Iterable<string> {
+  if (changed.all) return [...view.services.list()].map((service) => service.id)
+  const keys = new Set<string>()
   const touch = (task: Task | undefined): void => {
-    if (task === undefined || !concerns(view, task)) return
-    const key = slotKey(task)
+    const key = task && concerns(view, task) ? slotKey(task) : undefined
     if (key !== undefined) keys.add(key)
-  }
-  if (changed.all) {
-    for (const task of view.tasks.list()) touch(task)
-    return keys
   }
   for (const id of changed.ids.tasks) touch(view.tasks.get(id))
   for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
@@ -73,15 +59,24 @@ function listTouched({ view, changed }: Round, due: readonly string[]): Iterable
   return keys
 }
 
+function lookAtService({ view }: Round, serviceId: string): Look {
+  const more = new Set<string>()
+  for (const task of view.tasks.by('service', serviceId)) {
+    const key = concerns(view, task) ? slotKey(task) : undefined
+    if (key !== undefined) more.add(key)
+  }
+  return { changes: [], more }
+}
+
 /** Whether the slot must be looked at because of this task: not for one that is well and wanted. */
 function concerns(view: View, task: Task): boolean {
   return task.desiredState !== 'running' || findLoss(view, task) !== undefined
 }
 
-function lookAt(round: Round, key: string): Look {
+function lookAtSlot(round: Round, key: string): Look {
   const tasks = listSlotTasks(round.view, key)
   const service = round.view.services.get(tasks[0]?.serviceId ?? '')
-  if (service === undefined) return { changes: [], nextMs: undefined }
+  if (service === undefined) return NOTHING
   const slot = { service, tasks }
   let nextMs: number | undefined
   const changes: Change[] = []
@@ -154,7 +149,7 @@ function replace(
 /** The slot's newest held-back task is let go when its delay is over and the slot is free. */
 function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
   const held = tasks.findLast((task) => isHeld(task) && !isTerminal(getState(task)))
-  if (held === undefined) return { changes: [], nextMs: undefined }
+  if (held === undefined) return NOTHING
   const isStartFirst = service.spec?.update?.order === 'start-first'
   const dirty = (task: Task): boolean =>
     isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
@@ -163,8 +158,8 @@ function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
     (task) => task.id !== held.id && !(isWanted(task.desiredState) && isBeside(task)),
   )
   const freeMs = getFreeMs(round.view, others)
-  if (freeMs === undefined) return { changes: [], nextMs: undefined }
+  if (freeMs === undefined) return NOTHING
   const startMs = Math.max(freeMs, held.startAfterMs)
   if (round.now < startMs) return { changes: [], nextMs: startMs }
-  return { changes: [updateTask(withDesired(held, 'running', round.now))], nextMs: undefined }
+  return { changes: [updateTask(withDesired(held, 'running', round.now))] }
 }

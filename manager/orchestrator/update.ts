@@ -18,12 +18,12 @@ import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
 import { getState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
-import type { Outcome, Reconcile, Round } from '../store/round.ts'
+import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import { mayKeep } from './global.ts'
-import { isolated } from './isolate.ts'
+import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
-import { earlier, Timers } from './timers.ts'
+import { earlier } from './timers.ts'
 import { assessSlot, endSurplus, replaceInSlot, type SlotWork } from './update-slot.ts'
 
 /** What Swarm does where a service has no update config. */
@@ -36,31 +36,20 @@ export const DEFAULT_UPDATE: UpdateConfig = {
 /** How much longer than the delay an update is watched, where the delay is the longer time. */
 const MONITOR_MARGIN_MS = SECOND_MS
 
-type Look = { readonly changes: readonly Change[]; readonly nextMs: number | undefined }
-
-const NOTHING: Look = { changes: [], nextMs: undefined }
-
-/** The reconciler with its index of times, which its first round fills. */
+/** The reconciler; its keys are services. */
 export function newUpdateReconciler(): Reconcile {
-  const timers = new Timers()
-  return (round: Round): Outcome => {
-    if (round.changed.all) timers.clear()
-    const outcome = isolated(
-      listTouched(round, timers.take(round.now)),
-      (service) => ({ table: 'services', id: service.id }),
-      (service) => {
-        const { changes, nextMs } = lookAt(round, service)
-        timers.set(service.id, nextMs)
-        return changes
-      },
-    )
-    return { ...outcome, nextMs: timers.nextMs() }
-  }
+  return newReconciler({
+    listTouched,
+    lookAt,
+    subjectOf: serviceOfKey,
+    keysPerRound: 10,
+  })
 }
 
-function listTouched({ view, changed }: Round, due: readonly string[]): readonly Service[] {
-  if (changed.all) return [...view.services.list()]
-  const ids = new Set([...changed.ids.services, ...due])
+/** Services that changed, and those of tasks that changed, or whose node did, in a way that matters. */
+function listTouched({ view, changed }: Round): Iterable<string> {
+  if (changed.all) return [...view.services.list()].map((service) => service.id)
+  const ids = new Set(changed.ids.services)
   const touch = (task: Task | undefined): void => {
     if (task === undefined || ids.has(task.serviceId)) return
     const service = view.services.get(task.serviceId)
@@ -69,7 +58,7 @@ function listTouched({ view, changed }: Round, due: readonly string[]): readonly
   }
   for (const id of changed.ids.tasks) touch(view.tasks.get(id))
   for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
-  return [...ids].map((id) => view.services.get(id)).filter((service) => service !== undefined)
+  return ids
 
   /** One that is wanted, or the last of a slot where nothing is. */
   function isOutOfDate(task: Task, service: Service): boolean {
@@ -86,7 +75,9 @@ function isUnderWay(service: Service): boolean {
   return service.updateStatus?.state === 'updating'
 }
 
-function lookAt(round: Round, service: Service): Look {
+function lookAt(round: Round, serviceId: string): Look {
+  const service = round.view.services.get(serviceId)
+  if (service === undefined) return NOTHING
   const status = findCurrentStatus(service)
   if (status?.state === 'paused') return NOTHING
   const config = service.spec?.update ?? DEFAULT_UPDATE
@@ -108,7 +99,7 @@ function findCurrentStatus(service: Service): UpdateStatus | undefined {
 /** Nothing is out of date: the status of an update to a spec before this one says nothing more. */
 function forgetStale(service: Service): Look {
   if (service.updateStatus === undefined || findCurrentStatus(service)) return NOTHING
-  return { changes: [updateService(service, undefined)], nextMs: undefined }
+  return { changes: [updateService(service, undefined)] }
 }
 
 function beginStatus(round: Round, service: Service): UpdateStatus {
@@ -151,8 +142,7 @@ type Update = {
 function lookAtWork(round: Round, update: Update): Look {
   const { service, config, works } = update
   const status = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
-  if (status.state === 'paused')
-    return { changes: statusChanges(service, status), nextMs: undefined }
+  if (status.state === 'paused') return { changes: statusChanges(service, status) }
   const surplus = works.flatMap((work) => endSurplus(work, round))
   const chosen = chooseSlots(works, config, round.now)
   const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
@@ -194,7 +184,7 @@ function lookAtEnd(round: Round, update: Update): Look {
   const { service, config, works } = update
   const status = countFailures(update.status, update)
   if (status.state === 'paused' || works.some((work) => work.busyUntilMs === Infinity))
-    return { changes: statusChanges(service, notConverged(status)), nextMs: undefined }
+    return { changes: statusChanges(service, notConverged(status)) }
   const convergedClusterMs = status.convergedClusterMs || round.now
   const doneMs = convergedClusterMs + getMonitorMs(config)
   if (round.now < doneMs)
@@ -209,7 +199,7 @@ function lookAtEnd(round: Round, update: Update): Look {
     completedMs: round.wallMs,
     message: 'update completed',
   }
-  return { changes: statusChanges(service, completed), nextMs: undefined }
+  return { changes: statusChanges(service, completed) }
 }
 
 function notConverged(status: UpdateStatus): UpdateStatus {
