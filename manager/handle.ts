@@ -4,7 +4,7 @@
  */
 import { SwarmError } from '../lib/errors.ts'
 import type { WriteRequest } from '../proto/gen/control.ts'
-import { reconcileAllocation } from './allocator/allocator.ts'
+import { reconcileAllocator } from './allocator/allocator.ts'
 import { handleNodeRemove, handleNodeUpdate } from './api/nodes.ts'
 import {
   handleConfigCreate,
@@ -19,10 +19,10 @@ import { handleClusterCreate, handleClusterUpdate } from './api/swarm.ts'
 import { handleCertificateIssue } from './ca/ca.ts'
 import { handleNodeLeave, handleNodeRegister, handleStatusReport } from './dispatcher/handlers.ts'
 import type { Loop } from './leader.ts'
-import { reconcileEnforcer } from './orchestrator/enforcer.ts'
-import { reconcileGlobal } from './orchestrator/global.ts'
+import { newEnforcer } from './orchestrator/enforcer.ts'
+import { newGlobalReconciler } from './orchestrator/global.ts'
 import { newReaper } from './orchestrator/reaper.ts'
-import { reconcileReplicated } from './orchestrator/replicated.ts'
+import { newReplicatedReconciler } from './orchestrator/replicated.ts'
 import { newRestartReconciler } from './orchestrator/restart.ts'
 import { newUpdateReconciler } from './orchestrator/update.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
@@ -80,12 +80,12 @@ export function handleWrite(view: View, request: WriteRequest, context: HandlerC
 export function newLoops(): readonly Loop[] {
   const scheduler = new Scheduler()
   return [
-    { name: 'replicated', reconcile: reconcileReplicated },
-    { name: 'global', reconcile: reconcileGlobal },
+    { name: 'replicated', reconcile: newReplicatedReconciler() },
+    { name: 'global', reconcile: newGlobalReconciler() },
     { name: 'update', reconcile: newUpdateReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
-    { name: 'enforcer', reconcile: reconcileEnforcer },
-    { name: 'allocator', reconcile: reconcileAllocation },
+    { name: 'enforcer', reconcile: newEnforcer() },
+    { name: 'allocator', reconcile: reconcileAllocator },
     { name: 'scheduler', reconcile: (round) => scheduler.reconcile(round) },
     { name: 'reaper', reconcile: newReaper() },
   ]
