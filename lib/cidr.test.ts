@@ -1,4 +1,6 @@
-/** Addresses and subnets by table, and written groups of IPv6 read back. */
+/**
+ * Addresses and subnets by table, and written groups of IPv6 read back.
+ */
 import { isIP } from 'node:net'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'

@@ -1,4 +1,6 @@
-/** The allocator: new tasks wait for a node. */
+/**
+ * The allocator: new tasks wait for a node.
+ */
 import { expect, test } from 'vitest'
 import { newSeededRandom } from '../../lib/random.ts'
 import { storeWith, task } from '../../test/build.ts'

@@ -1,4 +1,6 @@
-/** Constraints: what parses, what is refused, and what a node matches; cases of SwarmKit's own. */
+/**
+ * Constraints: what parses, what is refused, and what a node matches; cases of SwarmKit's own.
+ */
 import { expect, test } from 'vitest'
 import { SwarmError } from '../../lib/errors.ts'
 import { node } from '../../test/build.ts'

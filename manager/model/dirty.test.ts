@@ -1,4 +1,6 @@
-/** What makes a task out of date; cases of SwarmKit's task and updater tests. */
+/**
+ * What makes a task out of date; cases of SwarmKit's task and updater tests.
+ */
 import { expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../proto/gen/specs.ts'

@@ -1,4 +1,6 @@
-/** Structural equality against encoding: equal objects have equal bytes, and the other way round. */
+/**
+ * Structural equality against encoding: equal objects have equal bytes, and the other way round.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {

@@ -1,4 +1,6 @@
-/** Names of services, secrets, configs and tasks. */
+/**
+ * Names of services, secrets, configs and tasks.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { task } from '../../test/build.ts'

@@ -1,4 +1,6 @@
-/** Sums of resources. */
+/**
+ * Sums of resources.
+ */
 import { expect, test } from 'vitest'
 import { emptyResources } from '../../proto/gen/types.ts'
 import { task } from '../../test/build.ts'

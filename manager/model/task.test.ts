@@ -1,4 +1,6 @@
-/** Tasks: how they are made, and that both their states only go up. */
+/**
+ * Tasks: how they are made, and that both their states only go up.
+ */
 import { expect, test } from 'vitest'
 import { newSeededRandom } from '../../lib/random.ts'
 import { emptyTaskStatus } from '../../proto/gen/objects.ts'

@@ -1,4 +1,6 @@
-/** The enforcer: what a changed node must give up. */
+/**
+ * The enforcer: what a changed node must give up.
+ */
 import { expect, test } from 'vitest'
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import { node, type Part, service, task } from '../../test/build.ts'

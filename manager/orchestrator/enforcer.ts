@@ -25,7 +25,7 @@ export function newEnforcer(): Reconcile {
       changed.all ? [...view.nodes.list()].map((node) => node.id) : changed.ids.nodes,
     lookAt,
     subjectOf: (id) => ({ table: 'nodes', id }),
-    keysPerRound: 10,
+    keysPerRound: 3,
   })
 }
 

@@ -1,4 +1,6 @@
-/** The global orchestrator: which nodes have a task; cases of SwarmKit's global tests. */
+/**
+ * The global orchestrator: which nodes have a task; cases of SwarmKit's global tests.
+ */
 import { expect, test } from 'vitest'
 import type { Node } from '../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../proto/gen/specs.ts'

@@ -1,4 +1,6 @@
-/** One object that trips an assertion harms no other one. */
+/**
+ * One object that trips an assertion harms no other one.
+ */
 import { expect, test } from 'vitest'
 import { node, service, storeWith, task } from '../../test/build.ts'
 import { lookAtAll } from '../../test/orchestration.ts'

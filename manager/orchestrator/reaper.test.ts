@@ -1,4 +1,6 @@
-/** The reaper: what is kept of the past, what is forgotten, and who is declared orphaned. */
+/**
+ * The reaper: what is kept of the past, what is forgotten, and who is declared orphaned.
+ */
 import { expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../proto/gen/specs.ts'

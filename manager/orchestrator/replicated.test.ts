@@ -1,4 +1,6 @@
-/** The replicated orchestrator: how many slots, which numbers, and which ones go. */
+/**
+ * The replicated orchestrator: how many slots, which numbers, and which ones go.
+ */
 import { expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
 import { node, service, task } from '../../test/build.ts'

@@ -1,4 +1,6 @@
-/** The restart policy of one task, whose answer does not change as time goes on. */
+/**
+ * The restart policy of one task, whose answer does not change as time goes on.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'

@@ -1,4 +1,6 @@
-/** Restarts: who gets a successor, when it may run, and how often that is done. */
+/**
+ * Restarts: who gets a successor, when it may run, and how often that is done.
+ */
 import { expect, test } from 'vitest'
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import type { RestartPolicy, ServiceSpec } from '../../proto/gen/specs.ts'

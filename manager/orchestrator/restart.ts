@@ -38,7 +38,7 @@ export function newRestartReconciler(): Reconcile {
     listTouched,
     lookAt: (round, key) => (isSlotKey(key) ? lookAtSlot(round, key) : lookAtService(round, key)),
     subjectOf: serviceOfKey,
-    keysPerRound: 200,
+    keysPerRound: 100,
   })
 }
 

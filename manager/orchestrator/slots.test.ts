@@ -1,4 +1,6 @@
-/** Slots: when another task may run in one, and whether one needs another. */
+/**
+ * Slots: when another task may run in one, and whether one needs another.
+ */
 import { expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
 import { node, type Part, storeWith, task } from '../../test/build.ts'

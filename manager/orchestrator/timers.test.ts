@@ -1,4 +1,6 @@
-/** Timers against a plain map. */
+/**
+ * Timers against a plain map.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { earlier, Timers } from './timers.ts'
