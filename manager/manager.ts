@@ -29,7 +29,7 @@ import { Leader, type Loop } from './leader.ts'
 import { planMemberJoin } from './member-join.ts'
 import { type Change, fromStoreChange } from './store/change.ts'
 import type { Handled, HandlerContext, ManagerReach } from './store/handler.ts'
-import { restoreStore, saveSnapshot } from './store/snapshot.ts'
+import { SnapshotReader, saveSnapshot } from './store/snapshot.ts'
 import { Store } from './store/store.ts'
 import type { View } from './store/view.ts'
 import { Writer, type WriterEffect } from './writer.ts'
@@ -146,7 +146,7 @@ type Read = Origin & { index: number | undefined }
 export class Manager {
   readonly #config: ManagerConfig
   #now: ManagerNow
-  #store: Store = new Store()
+  readonly #store: Store = new Store()
   #dispatcher: Dispatcher
   #outputs: ManagerOutput[] = []
   #sequence = 0
@@ -362,13 +362,15 @@ export class Manager {
     this.#answerReads()
   }
 
-  /** A new store is built beside the old one and takes its place. */
+  /** A new store is built beside the old one, which then takes its state over. */
   #install(index: number, bytes: Uint8Array): void {
     this.#stopLeading()
-    const store = bytes.length === 0 ? new Store() : restoreStore(bytes)
-    if (store.view().index < index)
-      store.apply(index, { ...emptyStoreEntry, timeMs: store.view().timeMs })
-    this.#store = store
+    const reader = new SnapshotReader()
+    reader.feed(bytes)
+    const restored = bytes.length === 0 ? new Store() : reader.finish()
+    if (restored.view().index < index)
+      restored.apply(index, { ...emptyStoreEntry, timeMs: restored.view().timeMs })
+    this.#store.replaceBy(restored)
     this.#snapshot = undefined
     this.#appliedChanges([], true)
   }
@@ -836,10 +838,9 @@ export class Manager {
   // ── snapshots ──────────────────────────────────────────────────────────────────────────────
 
   #beginSnapshot(): void {
-    const view = this.#store.view()
     this.#snapshot = {
-      index: view.index,
-      chunks: saveSnapshot(view)[Symbol.iterator](),
+      index: this.#store.view().index,
+      chunks: saveSnapshot(this.#store),
       bytes: [],
     }
   }

@@ -6,7 +6,7 @@
 import { assert } from '../../lib/assert.ts'
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import { emptyResources, type PortConfig, type Resources } from '../../proto/gen/types.ts'
-import { isActive } from '../../proto/task-state.ts'
+import { compareTaskState, isActive, isTerminal } from '../../proto/task-state.ts'
 import { addResources, getReservations, subtractResources } from '../model/resources.ts'
 
 /** A node that saw this many failures of one spec within FAILURE_WINDOW_MS is avoided. */
@@ -57,10 +57,11 @@ export function specKey(task: Task): string {
   return `${task.serviceId}/${task.specVersion}`
 }
 
-/** What the task takes of its node, or undefined when it takes nothing. */
+/** What the task takes of its node; undefined for one that is not placed, or has ended. */
 export function chargeOf(task: Task): Charge | undefined {
   const state = task.status?.state ?? 'new'
-  if (task.nodeId === '' || !isActive('running', state)) return undefined
+  if (task.nodeId === '' || compareTaskState(state, 'assigned') < 0 || isTerminal(state))
+    return undefined
   return {
     nodeId: task.nodeId,
     serviceId: task.serviceId,

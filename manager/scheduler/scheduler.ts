@@ -143,15 +143,13 @@ export class Scheduler {
   /** A task with a node: it may run there, or says why not. */
   #confirm(task: Task, filter: Filter, round: Round): Task | undefined {
     const info = this.#infos.get(task.nodeId)
-    if (info === undefined) return refused(task, 'no suitable node', round)
-    // What the task itself takes must not count against it.
-    const charge = this.#charges.get(task.id)
-    if (charge !== undefined) removeCharge(info, charge)
-    const reason = filter(info)
-    if (charge !== undefined) addCharge(info, charge)
-    return reason === undefined
-      ? withManagerState(task, 'assigned', { ...round, message: CONFIRMED })
-      : refused(task, explain(new Map([[reason, 1]])), round)
+    const reason = info === undefined ? undefined : filter(info)
+    if (info === undefined || reason !== undefined)
+      return refused(task, explain(new Map(reason === undefined ? [] : [[reason, 1]])), round)
+    const confirmed = withManagerState(task, 'assigned', { ...round, message: CONFIRMED })
+    this.#setCharge(task.id, chargeOf(confirmed))
+    this.#pending.delete(task.id)
+    return confirmed
   }
 
   #spread(tasks: readonly Task[], filter: Filter, round: Round): readonly Task[] {

@@ -56,6 +56,8 @@ export class SimNode {
   #daemon: Daemon | undefined
   #starts = 0
   #sequence = 0
+  /** When the disk has done what it was given. */
+  #diskFreeMs = 0
   #writes = new Map<number, Caller<WriteReply>>()
   #reads = new Map<number, Caller<number>>()
   #relayCalls = new Map<number, Caller<RelayReply>>()
@@ -81,6 +83,7 @@ export class SimNode {
     this.runtime = options.runtime
     this.disk = new SimDisk({ random: options.random.split('disk') })
     this.disk.makeDirectory('agent')
+    this.disk.syncDirectory('')
   }
 
   get isUp(): boolean {
@@ -336,7 +339,10 @@ export class SimNode {
 
   /** The disk takes a while; what is written then is what the effects said now, in order. */
   #persist(daemon: Daemon, effects: readonly Persist[]): void {
-    this.#world.schedule.after(this.#world.diskDelayMs(this), () => {
+    const { schedule } = this.#world
+    // One write after another, as the thread makes them.
+    this.#diskFreeMs = Math.max(schedule.nowMs, this.#diskFreeMs) + this.#world.diskDelayMs(this)
+    schedule.after(this.#diskFreeMs - schedule.nowMs, () => {
       if (this.#daemon !== daemon || daemon.wal === undefined) return
       const { wal } = daemon
       this.#guard(() => {

@@ -44,10 +44,15 @@ function checkTask(before: Task | undefined, task: Task, after: View): readonly 
       `T2: task ${task.id} was made for service ${task.serviceId}, which does not exist`,
     )
   }
-  const isPlaced = TaskStateNumber[state] >= TaskStateNumber.assigned && state !== 'rejected'
-  if (isPlaced && task.nodeId === '' && !isTerminal(state))
+  if (isPlaced(task) && task.nodeId === '')
     problems.push(`T3: task ${task.id} is ${state} without a node`)
   return problems
+}
+
+/** Holds its reservations: a global task has its node before it is placed there. */
+function isPlaced(task: Task): boolean {
+  const state = task.status?.state ?? 'new'
+  return TaskStateNumber[state] >= TaskStateNumber.assigned && !isTerminal(state)
 }
 
 /** Only what this entry placed is judged: a node may shrink below what runs on it. */
@@ -57,8 +62,7 @@ function checkNode(before: View, after: View, nodeId: string): readonly string[]
   const used = (view: View): number => {
     let sum = 0
     for (const task of view.tasks.by('node', nodeId))
-      if (!isTerminal(task.status?.state ?? 'new'))
-        sum += task.spec?.resources?.reservations?.nanoCpus ?? 0
+      if (isPlaced(task)) sum += task.spec?.resources?.reservations?.nanoCpus ?? 0
     return sum
   }
   const now = used(after)
