@@ -1,0 +1,68 @@
+/** Tables for whom an agent dials. */
+import { expect, test } from 'vitest'
+import { newSeededRandom } from '../lib/random.ts'
+import { Managers } from './managers.ts'
+
+const [a, b, c] = ['a', 'b', 'c'].map((addr) => ({ nodeId: addr, addr }))
+
+function share(managers: Managers, addr: string): number {
+  const random = newSeededRandom(7)
+  const chosen = Array.from({ length: 2_000 }, () => managers.choose(random)?.addr)
+  return chosen.filter((one) => one === addr).length / 2_000
+}
+
+function newManagers(): Managers {
+  const managers = new Managers()
+  managers.replace([a, b, c].flatMap((one) => one ?? []))
+  return managers
+}
+
+test('unknown managers are dialed alike', () => {
+  const managers = newManagers()
+
+  for (const addr of ['a', 'b', 'c']) expect(share(managers, addr)).toBeCloseTo(1 / 3, 1)
+  expect(new Managers().choose(newSeededRandom(1))).toBeUndefined()
+})
+
+test('the one that failed last is not dialed while there is another', () => {
+  const managers = newManagers()
+
+  managers.observe('a', 'bad')
+
+  expect(share(managers, 'a')).toBe(0)
+})
+
+test('the only one is dialed although it failed', () => {
+  const managers = new Managers()
+  managers.add([{ nodeId: 'a', addr: 'a' }])
+
+  managers.observe('a', 'bad')
+
+  expect(managers.choose(newSeededRandom(1))?.addr).toBe('a')
+})
+
+test('good ones are dialed more often, bad ones now and then', () => {
+  const managers = newManagers()
+
+  for (let i = 0; i < 10; i++) managers.observe('b', 'bad')
+  for (let i = 0; i < 10; i++) managers.observe('a', 'good')
+
+  expect(share(managers, 'a')).toBeGreaterThan(0.5)
+  expect(share(managers, 'b')).toBeGreaterThan(0)
+  expect(share(managers, 'b')).toBeLessThan(0.1)
+})
+
+test('replace() keeps the weights of those still known, and an empty list changes nothing', () => {
+  const managers = newManagers()
+  for (let i = 0; i < 10; i++) managers.observe('a', 'bad')
+  managers.observe('c', 'good')
+
+  managers.replace([
+    { nodeId: 'a', addr: 'a' },
+    { nodeId: 'd', addr: 'd' },
+  ])
+  managers.replace([])
+
+  expect(managers.list().map(({ addr }) => addr)).toEqual(['a', 'd'])
+  expect(share(managers, 'a')).toBeLessThan(0.1)
+})

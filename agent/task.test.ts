@@ -1,0 +1,325 @@
+/** Tables for a task's next step, its states and its texts. */
+import { expect, test } from 'vitest'
+import { SwarmError } from '../lib/errors.ts'
+import { emptyTaskStatus } from '../proto/gen/objects.ts'
+import type { TaskState } from '../proto/gen/types.ts'
+import { task } from '../test/build.ts'
+import type { Container, Exit } from './runtime/runtime.ts'
+import {
+  adopt,
+  begin,
+  cancel,
+  fail,
+  forget,
+  mustBeDurable,
+  newRecord,
+  observeExit,
+  planStep,
+  reassign,
+  restore,
+  succeed,
+  type TaskRecord,
+} from './task.ts'
+
+const STARTED = { containerId: 'c1', pid: 7, hostPorts: [] }
+const BROKEN = new SwarmError('internal', 'no such image')
+const BUSY = new SwarmError('unavailable', 'registry is down', { retriable: true })
+
+function container(state: Container['state'], exit?: Partial<Exit>): Container {
+  return {
+    taskId: 'task1',
+    containerId: 'c1',
+    state,
+    pid: 7,
+    exit: state === 'exited' ? anExit(exit) : undefined,
+    hostPorts: [],
+  }
+}
+
+function anExit(part: Partial<Exit> = {}): Exit {
+  return { taskId: 'task1', exitCode: 0, oomKilled: false, error: '', atMs: 5, ...part }
+}
+
+/** A task in a state that it came to here, without an operation under way. */
+function at(state: TaskState, desiredState: TaskState = 'running'): TaskRecord {
+  const record = newRecord(task({ desiredState }), undefined, 1)
+  const held = { none: 'none', made: 'created', up: 'running', over: 'exited' } as const
+  const has = { preparing: 'made', ready: 'made', starting: 'made', running: 'up' }[state as string]
+  return {
+    ...record,
+    status: { ...emptyTaskStatus, state, message: state },
+    container: held[(has ?? 'none') as keyof typeof held],
+  }
+}
+
+/** Takes steps until an operation is wanted or nothing is; the states on the way. */
+function walk(record: TaskRecord): {
+  readonly record: TaskRecord
+  readonly path: readonly string[]
+  readonly operation: string | undefined
+} {
+  const path: string[] = []
+  let current = record
+  for (;;) {
+    const step = planStep(current, 9)
+    if (step?.kind !== 'become') {
+      const operation = step?.kind === 'operate' ? step.operation : step?.kind
+      return { record: current, path, operation }
+    }
+    current = step.record
+    path.push(`${current.status.state}: ${current.status.message}`)
+  }
+}
+
+test('a task goes from accepted to complete with Swarm’s words', () => {
+  const texts: string[] = []
+  const note = (record: TaskRecord): TaskRecord => {
+    texts.push(`${record.status.state}: ${record.status.message}`)
+    return record
+  }
+
+  const accepted = note(newRecord(task(), undefined, 1))
+  const preparing = walk(accepted)
+  note(preparing.record)
+  const prepared = note(succeed(begin(preparing.record, 1, 'prepare'), undefined, 2))
+  const starting = walk(prepared)
+  note(starting.record)
+  const running = note(succeed(begin(starting.record, 2, 'start'), STARTED, 3))
+  const idle = walk(running)
+  const complete = note(observeExit(running, anExit(), 4))
+
+  expect([preparing.operation, starting.operation, idle.operation]).toEqual([
+    'prepare',
+    'start',
+    undefined,
+  ])
+  expect(texts).toEqual([
+    'accepted: accepted',
+    'preparing: preparing',
+    'ready: prepared',
+    'starting: starting',
+    'running: started',
+    'complete: finished',
+  ])
+  expect(complete.status.container).toMatchObject({ containerId: 'c1', pid: 7, exitCode: 0 })
+})
+
+test.each<[TaskState, TaskState, string, string | undefined]>([
+  ['accepted', 'ready', 'preparing', 'prepare'],
+  ['ready', 'ready', 'ready', undefined],
+  ['ready', 'running', 'starting', 'start'],
+  ['accepted', 'shutdown', 'shutdown', undefined],
+  ['ready', 'remove', 'shutdown', undefined],
+  ['starting', 'shutdown', 'starting', 'stop'],
+  ['running', 'shutdown', 'running', 'stop'],
+  ['running', 'remove', 'running', 'stop'],
+  ['failed', 'running', 'failed', undefined],
+  ['failed', 'shutdown', 'failed', undefined],
+])('a task %s, wanted %s, becomes %s and needs %s', (state, desired, becomes, operation) => {
+  const walked = walk(at(state, desired))
+
+  expect([walked.record.status.state, walked.operation]).toEqual([becomes, operation])
+})
+
+test.each<[string, Partial<Exit>, string, string, string]>([
+  ['exit 0', {}, 'complete', 'finished', ''],
+  ['exit 3', { exitCode: 3 }, 'failed', 'running', 'task: non-zero exit (3)'],
+  [
+    'out of memory',
+    { exitCode: 137, oomKilled: true },
+    'failed',
+    'running',
+    'task: non-zero exit (137): OOM killed',
+  ],
+  ['no exit code', { error: 'runtime lost' }, 'failed', 'running', 'task: runtime lost'],
+])('a running task that ends with %s', (_, exit, state, message, error) => {
+  const { status } = observeExit(at('running'), anExit(exit), 9)
+
+  expect(status).toMatchObject({ state, message, error, timestampMs: 9 })
+})
+
+test('a task that is stopped ends as shutdown, with its exit code', () => {
+  const stopping = begin(walk(at('running', 'shutdown')).record, 1, 'stop')
+
+  const ended = succeed(observeExit(stopping, anExit({ exitCode: 143 }), 8), undefined, 9)
+
+  expect(ended.status).toMatchObject({ state: 'shutdown', message: 'shutdown', error: '' })
+  expect(ended.status.container?.exitCode).toBe(143)
+  expect(walk(ended).operation).toBeUndefined()
+})
+
+test('a failed prepare rejects the task, unless it may succeed later', () => {
+  const preparing = begin(walk(at('accepted')).record, 1, 'prepare')
+
+  const rejected = fail(preparing, BROKEN, 9)
+  const waiting = fail(preparing, BUSY, 9)
+  const stillWaiting = fail(begin(waiting, 2, 'prepare'), BUSY, 10)
+
+  expect(rejected.status).toMatchObject({ state: 'rejected', error: 'no such image' })
+  expect(waiting.status).toMatchObject({ state: 'preparing', error: 'registry is down' })
+  expect([waiting.failures, stillWaiting.failures]).toEqual([1, 2])
+  expect(stillWaiting.status).toBe(waiting.status)
+  expect(walk(stillWaiting).operation).toBe('prepare')
+})
+
+test('a start that failed, retriable or not, is never repeated: it is stopped, then failed', () => {
+  const starting = begin(at('starting'), 1, 'start')
+
+  const failing = fail(starting, BUSY, 8)
+  const stopping = walk(failing)
+  const failed = succeed(begin(failing, 2, 'stop'), undefined, 9)
+
+  expect([failing.status.state, stopping.operation]).toEqual(['starting', 'stop'])
+  expect(failed.status).toMatchObject({
+    state: 'failed',
+    message: 'starting',
+    error: 'registry is down',
+  })
+  expect(walk(failed).operation).toBeUndefined()
+})
+
+test('an end that comes before the start is answered counts after it', () => {
+  const starting = begin(at('starting'), 1, 'start')
+
+  const ended = succeed(observeExit(starting, anExit({ exitCode: 1 }), 8), STARTED, 9)
+
+  expect(ended.status).toMatchObject({ state: 'failed', error: 'task: non-zero exit (1)' })
+  expect(ended.container).toBe('exited')
+})
+
+test('a failed stop or remove is tried again', () => {
+  const stopping = fail(begin(walk(at('running', 'shutdown')).record, 1, 'stop'), BUSY, 9)
+  const removing = fail(begin(forget(at('failed')), 1, 'remove'), BUSY, 9)
+
+  expect(walk(stopping).operation).toBe('stop')
+  expect([removing.failures, removing.isForgotten]).toEqual([1, true])
+})
+
+test('a prepare that is no longer wanted is cancelled once, and what it left is removed', () => {
+  const preparing = forget(begin(walk(at('accepted')).record, 1, 'prepare'))
+
+  const cancelled = cancel(preparing)
+  const after = walk(fail(cancelled, BROKEN, 9))
+  const removed = succeed(begin(after.record, 2, 'remove'), undefined, 9)
+
+  expect([walk(preparing).operation, walk(cancelled).operation]).toEqual(['cancel', undefined])
+  expect([after.record.status.state, after.operation]).toEqual(['shutdown', 'remove'])
+  expect(walk(removed).operation).toBe('forget')
+})
+
+test('a forgotten task is stopped, removed and gone', () => {
+  const stopping = walk(forget(at('running')))
+  const stopped = succeed(begin(stopping.record, 1, 'stop'), undefined, 9)
+  const removed = succeed(begin(stopped, 2, 'remove'), undefined, 9)
+
+  expect([stopping, walk(stopped), walk(removed)].map(({ operation }) => operation)).toEqual([
+    'stop',
+    'remove',
+    'forget',
+  ])
+})
+
+test.each<[TaskState, Container | undefined, TaskState, string, string | undefined]>([
+  // What an earlier process left, found as: becomes, with error, and needs.
+  ['preparing', undefined, 'preparing', '', 'prepare'],
+  ['preparing', container('created'), 'preparing', '', 'prepare'],
+  ['ready', container('created'), 'starting', '', 'start'],
+  ['ready', undefined, 'preparing', '', 'prepare'],
+  ['starting', container('running'), 'running', '', undefined],
+  ['starting', container('created'), 'starting', '', 'stop'],
+  ['starting', undefined, 'failed', 'task: its container is gone', undefined],
+  ['running', container('running'), 'running', '', undefined],
+  ['running', container('exited'), 'complete', '', undefined],
+  ['running', container('exited', { exitCode: 2 }), 'failed', 'task: non-zero exit (2)', undefined],
+  ['running', undefined, 'failed', 'task: its container is gone', undefined],
+  ['failed', container('exited'), 'failed', 'as it was', undefined],
+  ['rejected', container('running'), 'rejected', 'as it was', 'stop'],
+])('after a restart a task %s with %o is %s (%s) and needs %s', (state, found, ...expected) => {
+  const error = expected[1] === 'as it was' ? 'as it was' : ''
+  const status = { ...emptyTaskStatus, state, error }
+
+  const record = adoptRestored({ task: task(), status, forgotten: false }, found)
+  const walked = walk(record)
+
+  expect([walked.record.status.state, walked.record.status.error, walked.operation]).toEqual(
+    expected,
+  )
+})
+
+test('an interrupted start ends as failed once it was made sure', () => {
+  const status = { ...emptyTaskStatus, state: 'starting' as const }
+  const record = adoptRestored({ task: task(), status, forgotten: false }, container('created'))
+
+  const failed = succeed(begin(record, 1, 'stop'), undefined, 9)
+
+  expect(failed.status).toMatchObject({
+    state: 'failed',
+    error: 'task: its start was interrupted',
+  })
+})
+
+test.each<[TaskState, Container | undefined, TaskState, string | undefined]>([
+  // The agent lost its state: told by the managers, found as: becomes, and needs.
+  ['assigned', undefined, 'preparing', 'prepare'],
+  ['ready', undefined, 'preparing', 'prepare'],
+  ['assigned', container('running'), 'running', undefined],
+  ['assigned', container('exited', { exitCode: 1 }), 'failed', undefined],
+  ['running', container('running'), 'running', undefined],
+  ['starting', undefined, 'failed', undefined],
+  ['running', undefined, 'failed', undefined],
+  ['complete', undefined, 'complete', undefined],
+  ['orphaned', container('running'), 'orphaned', 'stop'],
+])('an unknown task told as %s with %o is %s and needs %s', (told, found, state, operation) => {
+  const walked = walk(newRecord(task({ status: { state: told } }), found, 1))
+
+  expect([walked.record.status.state, walked.operation]).toEqual([state, operation])
+})
+
+test('a task that managers gave up is theirs, and is stopped', () => {
+  const given = reassign(at('running'), task({ status: { state: 'rejected', error: 'moved' } }))
+
+  const stopped = succeed(begin(given, 1, 'stop'), undefined, 9)
+
+  expect(walk(given).operation).toBe('stop')
+  expect(stopped.status).toMatchObject({ state: 'rejected', error: 'moved' })
+})
+
+test('a task that was given up while it started does not run', () => {
+  const starting = begin(at('starting'), 1, 'start')
+  const given = reassign(starting, task({ status: { state: 'orphaned' } }))
+
+  const started = succeed(given, STARTED, 9)
+
+  expect([started.status.state, walk(started).operation]).toEqual(['orphaned', 'stop'])
+})
+
+test('a repeated assignment brings a forgotten task back, and a turned one starts anew', () => {
+  const failing = { ...at('preparing'), failures: 3 }
+
+  expect(reassign(forget(failing), failing.task).isForgotten).toBe(false)
+  expect(reassign(failing, failing.task).failures).toBe(3)
+  expect(reassign(failing, task({ desiredState: 'shutdown' })).failures).toBe(0)
+})
+
+test.each<[TaskState, TaskState, boolean]>([
+  ['accepted', 'preparing', false],
+  ['preparing', 'ready', false],
+  ['ready', 'starting', true],
+  ['starting', 'running', false],
+  ['running', 'failed', true],
+  ['preparing', 'rejected', true],
+])('the step from %s to %s must be durable: %s', (from, to, expected) => {
+  const before = at(from)
+  const after = { ...before, status: { ...before.status, state: to } }
+
+  expect(mustBeDurable(before, after)).toBe(expected)
+  expect(mustBeDurable(before, forget(before))).toBe(true)
+  expect(mustBeDurable(before, reassign(before, task()))).toBe(true)
+})
+
+function adoptRestored(
+  known: Parameters<typeof restore>[0],
+  found: Container | undefined,
+): TaskRecord {
+  return adopt(restore(known), found, 5)
+}
