@@ -1,0 +1,525 @@
+/** Stories of an agent: which sets it accepts, what it adopts, what it keeps, how it ends. */
+import { expect, test } from 'vitest'
+import { SwarmError } from '../lib/errors.ts'
+import { silentLog } from '../lib/log.ts'
+import { newSeededRandom } from '../lib/random.ts'
+import { decodeAgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
+import { type Assignments, emptyAssignments, type SessionMessage } from '../proto/gen/dispatcher.ts'
+import { emptyNodeDescription, emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
+import type { TaskState } from '../proto/gen/types.ts'
+import { task } from '../test/build.ts'
+import { Agent, type AgentInput, type AgentOutput } from './agent.ts'
+import type { Container } from './runtime/runtime.ts'
+
+function assigned(id: string, desiredState: TaskState = 'running'): Task {
+  return task({ id, nodeId: 'n1', desiredState, status: { state: 'assigned' } })
+}
+
+function full(index: number, updates: readonly Task[], epoch = 0): Assignments {
+  return { ...emptyAssignments, mark: { epoch, index }, full: true, updates }
+}
+
+function change(base: number, index: number, part: Partial<Assignments>): Assignments {
+  return {
+    ...emptyAssignments,
+    ...part,
+    mark: { epoch: 0, index },
+    base: { epoch: 0, index: base },
+  }
+}
+
+function container(taskId: string, state: Container['state']): Container {
+  return { taskId, containerId: `c-${taskId}`, state, pid: 1, exit: undefined, hostPorts: [] }
+}
+
+/** The state of an agent that knew these tasks. */
+function stateOf(index: number, tasks: Readonly<Record<string, TaskState>>): Uint8Array {
+  return encodeAgentState({
+    ...emptyAgentState,
+    mark: { epoch: 0, index },
+    tasks: Object.entries(tasks).map(([id, state]) => ({
+      task: assigned(id),
+      status: { ...emptyTaskStatus, state },
+      forgotten: false,
+    })),
+    managers: [{ nodeId: 'm1', addr: 'm1' }],
+  })
+}
+
+/** An agent whose operations and writes are done when the test says so. */
+class Host {
+  readonly agent: Agent
+  nowMs = 0
+  /** Operations under way: id by `kind task`. */
+  readonly operations = new Map<string, number>()
+  readonly cancelled: number[] = []
+  persists: Extract<AgentOutput, { kind: 'persist' }>[] = []
+  /** Everything else, in short form. */
+  log: string[] = []
+  readonly sent: Extract<AgentOutput, { kind: 'send' }>['message']['body'][] = []
+  /** Whether writes are done at once. */
+  isQuick = true
+  session = 0
+
+  constructor(options: { state?: Uint8Array; containers?: readonly Container[] } = {}) {
+    this.agent = new Agent({
+      nodeId: 'n1',
+      bootId: 'b',
+      instance: 'i',
+      random: newSeededRandom(5),
+      log: silentLog,
+      state: options.state,
+      now: { nowMs: 0, wallMs: 1_000 },
+    })
+    this.step({ kind: 'managers', managers: [{ nodeId: 'm1', addr: 'm1' }] })
+    this.step({ kind: 'described', description: emptyNodeDescription })
+    this.step({ kind: 'containers', list: options.containers ?? [] })
+  }
+
+  step(input: AgentInput): void {
+    this.agent.step(input)
+    this.#drain()
+  }
+
+  wait(durationMs: number): void {
+    for (let waited = 0; waited < durationMs; waited += 50) {
+      this.nowMs += 50
+      this.agent.tick({ nowMs: this.nowMs, wallMs: 1_000 + this.nowMs })
+      this.#drain()
+    }
+  }
+
+  receive(body: SessionMessage['body']): void {
+    this.step({ kind: 'received', session: this.session, message: { body } })
+  }
+
+  assign(assignments: Assignments): void {
+    this.receive({ kind: 'assignments', assignments })
+  }
+
+  /** Waits for a dial and lets the session begin. */
+  run(): void {
+    const before = this.session
+    while (this.session === before) this.wait(50)
+    this.step({ kind: 'connected', session: this.session })
+    this.receive({ kind: 'start', start: { heartbeatPeriodMs: 2_000 } })
+  }
+
+  done(operation: string): void {
+    const id = this.#take(operation)
+    const started = { containerId: 'c', pid: 1, hostPorts: [] }
+    const result = operation.startsWith('start')
+      ? ({ kind: 'started', started } as const)
+      : ({ kind: 'done' } as const)
+    this.step({ kind: 'operation-done', id, result })
+  }
+
+  fails(operation: string, retriable: boolean): void {
+    const error = new SwarmError('internal', 'broken', { retriable })
+    const result = { kind: 'failed', error } as const
+    this.step({ kind: 'operation-done', id: this.#take(operation), result })
+  }
+
+  persisted(): void {
+    const [persist] = this.persists.splice(0, 1)
+    if (persist === undefined) throw new Error('nothing to persist')
+    this.step({ kind: 'persisted', version: persist.version })
+  }
+
+  /** The operations under way. */
+  underway(): readonly string[] {
+    return [...this.operations.keys()].sort()
+  }
+
+  /** The last status that was sent of each task. */
+  reported(): Readonly<Record<string, string>> {
+    const last: Record<string, string> = {}
+    for (const body of this.sent)
+      if (body?.kind === 'statuses')
+        for (const { taskId, status } of body.statuses.updates) last[taskId] = `${status?.state}`
+    return last
+  }
+
+  #take(operation: string): number {
+    const id = this.operations.get(operation)
+    if (id === undefined) throw new Error(`no ${operation}, but ${this.underway().join(', ')}`)
+    this.operations.delete(operation)
+    return id
+  }
+
+  #drain(): void {
+    for (;;) {
+      const outputs = this.agent.ready()
+      if (outputs === undefined) return
+      for (const output of outputs) this.#note(output)
+      this.agent.advance(outputs)
+      while (this.isQuick && this.persists.length > 0) this.persisted()
+    }
+  }
+
+  #note(output: AgentOutput): void {
+    if (output.kind === 'operation') {
+      const { kind, task: subject } = output.operation
+      this.operations.set(`${kind} ${subject.id}`, output.id)
+    } else if (output.kind === 'persist') this.persists.push(output)
+    else if (output.kind === 'cancel') this.cancelled.push(output.id)
+    else if (output.kind === 'send') {
+      this.sent.push(output.message.body)
+      if (output.message.body?.kind === 'statuses') {
+        const { sequence } = output.message.body.statuses
+        this.agent.step({
+          kind: 'received',
+          session: this.session,
+          message: { body: { kind: 'statusAck', statusAck: { sequence } } },
+        })
+      }
+    } else {
+      if (output.kind === 'dial') this.session = output.session
+      this.log.push(output.kind)
+    }
+  }
+}
+
+test('a task is prepared, started and reported, each step in its turn', () => {
+  const host = new Host()
+  host.run()
+
+  host.assign(full(5, [assigned('t1')]))
+  const first = host.underway()
+  host.done('prepare t1')
+  const second = host.underway()
+  host.done('start t1')
+
+  expect([first, second, host.underway()]).toEqual([['prepare t1'], ['start t1'], []])
+  expect(host.reported()).toEqual({ t1: 'running' })
+})
+
+test('a held-back task starts when it is wanted', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [assigned('t1', 'ready')]))
+  host.done('prepare t1')
+
+  const held = host.underway()
+  host.assign(change(5, 6, { updates: [assigned('t1', 'running')] }))
+
+  expect([held, host.underway()]).toEqual([[], ['start t1']])
+})
+
+test('hello names the boot, the instance, the tasks and the highest mark', () => {
+  const host = new Host({ state: stateOf(9, { t1: 'running' }) })
+  host.run()
+
+  expect(host.sent[0]).toMatchObject({
+    kind: 'hello',
+    hello: { bootId: 'b', instance: 'i', taskIds: ['t1'], seen: { epoch: 0, index: 9 } },
+  })
+})
+
+test('no session is opened before the node is described and its containers are known', () => {
+  const agent = new Agent({
+    nodeId: 'n1',
+    bootId: 'b',
+    instance: 'i',
+    random: newSeededRandom(5),
+    log: silentLog,
+    state: stateOf(9, {}),
+    now: { nowMs: 0, wallMs: 0 },
+  })
+  const dials = (nowMs: number): boolean => {
+    agent.tick({ nowMs, wallMs: 0 })
+    const outputs = agent.ready()
+    if (outputs !== undefined) agent.advance(outputs)
+    return outputs?.some((output) => output.kind === 'dial') ?? false
+  }
+
+  const before = dials(1_000)
+  agent.step({ kind: 'described', description: emptyNodeDescription })
+  const between = dials(2_000)
+  agent.step({ kind: 'containers', list: [] })
+
+  expect([before, between, dials(3_000)]).toEqual([false, false, true])
+})
+
+test('a set older than one accepted before is refused, and its manager left', () => {
+  const host = new Host({ state: stateOf(9, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+
+  host.assign(full(8, []))
+  host.wait(5_000)
+
+  expect(host.underway()).toEqual([])
+  expect(host.agent.status()).toMatchObject({ setsRefused: 1, mark: { epoch: 0, index: 9 } })
+  expect(host.log.slice(0, 2)).toEqual(['dial', 'hangup'])
+})
+
+test('a set of a later epoch counts whatever its index, and none of an earlier one', () => {
+  const host = new Host({ state: stateOf(9, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+
+  host.assign(full(2, [], 1))
+  const stopping = host.underway()
+  host.assign(full(99, [assigned('t2')], 0))
+
+  expect(stopping).toEqual(['stop t1'])
+  expect(host.agent.status()).toMatchObject({ setsRefused: 1, mark: { epoch: 1, index: 2 } })
+})
+
+test('a set of the same mark is accepted again', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+  host.step({ kind: 'disconnected', session: host.session, error: undefined })
+  host.run()
+
+  host.assign(full(5, [assigned('t1')]))
+
+  expect([host.agent.status().session, host.underway()]).toEqual(['running', ['prepare t1']])
+})
+
+test.each<[string, Assignments]>([
+  ['does not follow on the one before', change(4, 7, {})],
+  ['comes before any full set of its session', change(5, 7, {})],
+])('a difference that %s opens a new session', (what, assignments) => {
+  const host = new Host({ state: stateOf(5, {}) })
+  host.run()
+  if (what.startsWith('does')) host.assign(full(5, []))
+
+  host.assign(assignments)
+
+  expect(host.log.at(-1)).toBe('hangup')
+  expect(host.agent.status().mark.index).toBe(5)
+})
+
+test('a difference that comes twice is taken once', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, []))
+  const twice = change(5, 6, { updates: [assigned('t1')] })
+
+  host.assign(twice)
+  host.assign(change(6, 7, { updates: [assigned('t1', 'shutdown')] }))
+  host.assign(twice)
+
+  expect(host.agent.status()).toMatchObject({ session: 'running', mark: { index: 7 } })
+  expect(host.reported()).toEqual({ t1: 'preparing' })
+})
+
+test('an acknowledged mark that is not held opens a new session', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, []))
+
+  const ack = (index: number): void =>
+    host.receive({
+      kind: 'heartbeatAck',
+      heartbeatAck: { sequence: 1, mark: { epoch: 0, index } },
+    })
+  ack(5)
+  const before = host.agent.status().session
+  ack(6)
+
+  expect([before, host.agent.status().session]).toEqual(['running', 'idle'])
+})
+
+test('absence from a full set, or being named, removes a task and its container', () => {
+  const host = new Host({
+    state: stateOf(5, { t1: 'running', t2: 'running' }),
+    containers: [live('t1'), live('t2')],
+  })
+  host.run()
+
+  host.assign(full(6, [assigned('t2')]))
+  const first = host.underway()
+  host.done('stop t1')
+  host.done('remove t1')
+  host.assign(change(6, 7, { removedIds: ['t2'] }))
+
+  expect([first, host.underway()]).toEqual([['stop t1'], ['stop t2']])
+  expect(host.agent.status().tasks).toBe(1)
+})
+
+test('after a restart live containers are adopted and dead ones reported, and nothing is touched', () => {
+  const host = new Host({
+    state: stateOf(9, { t1: 'running', t2: 'running', t3: 'ready', t4: 'running' }),
+    containers: [live('t1'), container('t2', 'exited'), container('t3', 'created'), live('t9')],
+  })
+
+  host.run()
+  host.wait(3_000)
+
+  expect(host.underway()).toEqual([])
+  expect(host.reported()).toEqual({ t1: 'running', t2: 'failed', t3: 'ready', t4: 'failed' })
+})
+
+test('containers without a task are removed after a full set, not before', () => {
+  const host = new Host({ containers: [live('t8'), container('t9', 'exited')] })
+  host.run()
+
+  const before = host.underway()
+  host.assign(full(1, [{ ...assigned('t8'), status: { ...emptyTaskStatus, state: 'running' } }]))
+
+  expect([before, host.underway()]).toEqual([[], ['remove t9']])
+  expect(host.reported()).toEqual({ t8: 'running' })
+})
+
+test('nothing that a crash must not forget is done or told before it is on disk', () => {
+  const host = new Host()
+  host.isQuick = false
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+
+  const beforeSet = host.underway()
+  host.persisted()
+  host.done('prepare t1')
+  const beforeStart = host.underway()
+  const intent = decodeAgentState(host.persists[0]?.state ?? new Uint8Array(0))
+  host.persisted()
+  host.done('start t1')
+  const exit = { taskId: 't1', exitCode: 1, oomKilled: false, error: '', atMs: 0 }
+  host.step({ kind: 'exited', exit })
+  const beforeEnd = host.reported()['t1']
+  host.persisted()
+
+  expect([beforeSet, beforeStart, beforeEnd]).toEqual([[], [], 'running'])
+  expect(intent.mark).toEqual({ epoch: 0, index: 5 })
+  expect(intent.tasks[0]?.status?.state).toBe('starting')
+  expect(host.reported()).toEqual({ t1: 'failed' })
+})
+
+test('one write is under way at a time', () => {
+  const host = new Host()
+  host.isQuick = false
+  host.run()
+
+  host.assign(full(5, [assigned('t1')]))
+  host.assign(change(5, 6, { updates: [assigned('t2')] }))
+
+  expect(host.persists).toHaveLength(1)
+  host.persisted()
+  expect(host.persists).toHaveLength(1)
+})
+
+test('a crash between the intent to start and the start ends as failed, never as started again', () => {
+  const host = new Host({
+    state: stateOf(5, { t1: 'starting' }),
+    containers: [container('t1', 'created')],
+  })
+  host.run()
+
+  host.assign(full(5, [assigned('t1')]))
+  const first = host.underway()
+  host.done('stop t1')
+
+  expect([first, host.underway()]).toEqual([['stop t1'], []])
+  expect(host.reported()).toEqual({ t1: 'failed' })
+})
+
+test('a retriable failure is tried again after a second, a final one never', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [assigned('t1'), assigned('t2')]))
+
+  host.fails('prepare t1', true)
+  host.fails('prepare t2', false)
+  host.wait(450)
+  const early = host.underway()
+  host.wait(600)
+
+  expect([early, host.underway()]).toEqual([[], ['prepare t1']])
+  expect(host.reported()).toEqual({ t1: 'preparing', t2: 'rejected' })
+})
+
+test('a prepare that is no longer wanted is cancelled', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+
+  host.assign(change(5, 6, { updates: [assigned('t1', 'shutdown')] }))
+  const { length } = host.cancelled
+  host.fails('prepare t1', false)
+
+  expect(length).toBe(1)
+  expect(host.reported()).toEqual({ t1: 'shutdown' })
+})
+
+test('sixteen images are fetched at once, and stops do not wait for them', () => {
+  const ids = Array.from({ length: 20 }, (_, at) => `p${at}`)
+  const host = new Host({ state: stateOf(4, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+
+  host.assign(full(5, [...ids.map((id) => assigned(id)), assigned('t1', 'shutdown')]))
+
+  expect(host.underway().filter((operation) => operation.startsWith('prepare'))).toHaveLength(16)
+  expect(host.underway()).toContain('stop t1')
+})
+
+test('what managers do not know is reported again with the next full set', () => {
+  const host = new Host({ state: stateOf(4, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+  host.assign(full(5, [{ ...assigned('t1'), status: { ...emptyTaskStatus, state: 'running' } }]))
+  host.sent.length = 0
+
+  host.step({ kind: 'disconnected', session: host.session, error: undefined })
+  host.run()
+  host.assign(full(2, [assigned('t1')], 1))
+
+  expect(host.reported()).toEqual({ t1: 'running' })
+})
+
+test('managers, node changes and commands are passed on, and managers are kept', () => {
+  const host = new Host()
+  host.run()
+  host.log = []
+  const managers = [{ nodeId: 'm2', addr: 'm2' }]
+
+  host.isQuick = false
+  host.receive({ kind: 'managers', managers: { managers } })
+  host.receive({ kind: 'command', command: { body: undefined } })
+
+  expect(host.log).toEqual(['managers-changed', 'command'])
+  expect(decodeAgentState(host.persists[0]?.state ?? new Uint8Array(0)).managers).toEqual(managers)
+})
+
+test('an agent that stops says when it is back, and leaves its tasks alone', () => {
+  const host = new Host({ state: stateOf(4, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+  host.assign(full(5, [assigned('t1', 'shutdown'), assigned('t2')]))
+  const before = host.underway()
+
+  host.step({ kind: 'stop', returnMs: 60_000 })
+  host.assign(full(6, []))
+  host.step({ kind: 'disconnected', session: host.session, error: undefined })
+  host.wait(10_000)
+
+  expect(host.sent.at(-1)).toEqual({ kind: 'goodbye', goodbye: { returnMs: 60_000 } })
+  expect(host.underway()).toEqual(before)
+  expect(host.log.at(-1)).toBe('done')
+})
+
+test('an agent that leaves says so, then stops and removes everything it has', () => {
+  const host = new Host({
+    state: stateOf(4, { t1: 'running' }),
+    containers: [live('t1'), live('t9')],
+  })
+  host.run()
+
+  host.step({ kind: 'leave' })
+  const before = host.underway()
+  host.step({ kind: 'disconnected', session: host.session, error: undefined })
+  const stopping = host.underway()
+  for (const id of ['t1', 't9']) host.done(`stop ${id}`)
+  for (const id of ['t1', 't9']) host.done(`remove ${id}`)
+
+  expect(host.sent.at(-1)).toEqual({ kind: 'goodbye', goodbye: { returnMs: 0 } })
+  expect([before, stopping]).toEqual([[], ['stop t1', 'stop t9']])
+  expect(host.log.at(-1)).toBe('done')
+})
+
+test('state that no agent wrote is refused', () => {
+  expect(() => new Host({ state: new Uint8Array([255, 255, 255]) })).toThrow(SwarmError)
+})
+
+function live(taskId: string): Container {
+  return container(taskId, 'running')
+}
