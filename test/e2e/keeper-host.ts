@@ -3,7 +3,7 @@
  * the runtime's port Host on top of the keeper's calls. The network of a task is a namespace without a
  * way out, which is enough to be confined in; the routed link has tests of its own.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Host } from '../../agent/runtime/containerd/host.ts'
@@ -77,9 +77,30 @@ export async function openTestHost(log: Log = silentLog): Promise<TestHost> {
       await keeper.ensureContainerd()
     },
     close: async () => {
+      const pid = await keeper.pid()
       await keeper.end(true)
+      while (existsSync(`/proc/${pid}/exe`)) await delay(20)
+      for (const name of [paths.hash, `keeper-${paths.hash}`, `containerd-${paths.hash}`]) {
+        await removeCgroups(name)
+      }
       rmSync(folder, { recursive: true, force: true })
       rmSync(paths.runDirectory, { recursive: true, force: true })
     },
+  }
+}
+
+/** The cgroups that the host made, in every hierarchy. What ended a moment ago may still be in one. */
+async function removeCgroups(name: string): Promise<void> {
+  const root = '/sys/fs/cgroup'
+  const isUnified = existsSync(`${root}/cgroup.controllers`)
+  const roots = isUnified ? [root] : readdirSync(root).map((hierarchy) => `${root}/${hierarchy}`)
+  for (const path of roots.map((each) => `${each}/tsswarm/${name}`)) {
+    for (let attempt = 0; existsSync(path) && attempt < 100; attempt++) {
+      try {
+        rmdirSync(path)
+      } catch {
+        await delay(20)
+      }
+    }
   }
 }

@@ -17,6 +17,7 @@ import type {
   RuntimeDescription,
   Started,
 } from '../runtime.ts'
+import { type AppArmor, loadAppArmor } from './apparmor.ts'
 import { Cgroups } from './cgroup.ts'
 import { type ContainerdClient, inNamespace, NAMESPACE, newContainerdClient } from './client.ts'
 import type { Host } from './host.ts'
@@ -64,18 +65,19 @@ export class ContainerdRuntime implements Runtime {
   readonly #options: ContainerdOptions
   readonly #client: ContainerdClient
   readonly #machine: Machine
+  readonly #apparmor: AppArmor
   readonly #preparation: Preparation
   readonly #processes: Processes
   readonly #lifecycle: Lifecycle
   readonly #airgap: AirgapFolder | undefined
 
   /** Use `openContainerd`, which makes what this expects. */
-  constructor(options: ContainerdOptions, client: ContainerdClient) {
+  constructor(options: ContainerdOptions, client: ContainerdClient, apparmor: AppArmor) {
     const { host, stateDirectory, log } = options
     const { snapshotter, cgroupDriver: driver, cgroupParent: parent } = host.facts
     const root = options.cgroupRoot ?? '/sys/fs/cgroup'
     const cgroups = new Cgroups({ root, driver, parent })
-    const machine = readMachine(cgroups, undefined)
+    const machine = readMachine(cgroups, apparmor.profile)
     const unpacker = new Unpacker(client, {
       snapshotter,
       directory: options.containerdDirectory,
@@ -97,6 +99,7 @@ export class ContainerdRuntime implements Runtime {
     const taskDirectory = join(stateDirectory, 'tasks')
     const lifecycle = new Lifecycle({ client, host, cgroups, log })
     this.#options = options
+    this.#apparmor = apparmor
     this.#client = client
     this.#machine = machine
     this.#lifecycle = lifecycle
@@ -124,7 +127,7 @@ export class ContainerdRuntime implements Runtime {
         { type: 'Network', name: 'host' },
         { type: 'Volume', name: 'local' },
       ],
-      warnings: [...this.#options.host.facts.warnings, ...warnings],
+      warnings: [...this.#options.host.facts.warnings, ...this.#apparmor.warnings, ...warnings],
     }
   }
 
@@ -205,7 +208,8 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
       throw error
     }
   }
-  return new ContainerdRuntime(options, client)
+  const apparmor = await loadAppArmor(options.host, stateDirectory)
+  return new ContainerdRuntime(options, client, apparmor)
 }
 
 /**

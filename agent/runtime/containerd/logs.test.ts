@@ -1,4 +1,6 @@
-/** Reading a container's log files: all, the last lines, rotated ones, and while they grow. */
+/**
+ * Reading a container's log files: all, the last lines, rotated ones, and while they grow.
+ */
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

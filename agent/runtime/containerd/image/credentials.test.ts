@@ -1,4 +1,6 @@
-/** Credentials as clients send them, and challenges as registries word them. */
+/**
+ * Credentials as clients send them, and challenges as registries word them.
+ */
 import { expect, test } from 'vitest'
 import { basicAuthorization, parseChallenge, parseRegistryAuth } from './credentials.ts'
 

@@ -1,4 +1,6 @@
-/** Where the content of a registry is asked for, and in which order. */
+/**
+ * Where the content of a registry is asked for, and in which order.
+ */
 import { expect, test } from 'vitest'
 import { listEndpoints, type RegistryOptions } from './endpoint.ts'
 

@@ -1,4 +1,6 @@
-/** Shared work: one run, everybody's result, cancelled when nobody is left. */
+/**
+ * Shared work: one run, everybody's result, cancelled when nobody is left.
+ */
 import { expect, test } from 'vitest'
 import { Flights } from './flights.ts'
 

@@ -1,4 +1,6 @@
-/** Manifests, indexes and configs of images: what is read, and which platform is chosen. */
+/**
+ * Manifests, indexes and configs of images: what is read, and which platform is chosen.
+ */
 import { expect, test } from 'vitest'
 import {
   findManifest,

@@ -1,4 +1,6 @@
-/** Image references in every form that Docker takes, and what it refuses. */
+/**
+ * Image references in every form that Docker takes, and what it refuses.
+ */
 import { expect, test } from 'vitest'
 import { formatReference, parseReference, referenceTarget } from './reference.ts'
 

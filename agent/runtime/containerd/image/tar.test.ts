@@ -1,4 +1,6 @@
-/** Reading tar archives: those of our own writer and of the system's tar, and damaged ones. */
+/**
+ * Reading tar archives: those of our own writer and of the system's tar, and damaged ones.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

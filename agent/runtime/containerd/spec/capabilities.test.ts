@@ -1,4 +1,6 @@
-/** Docker's default capabilities and its rules for adding and dropping. */
+/**
+ * Docker's default capabilities and its rules for adding and dropping.
+ */
 import { expect, test } from 'vitest'
 import { type CapabilityChoice, listCapabilities, newCapabilitySets } from './capabilities.ts'
 

@@ -1,4 +1,6 @@
-/** Which mounts a service's and an image's declarations come to, and which are refused. */
+/**
+ * Which mounts a service's and an image's declarations come to, and which are refused.
+ */
 import { expect, test } from 'vitest'
 import { emptyMount, type Mount } from '../../../../proto/gen/specs.ts'
 import { newOciMount, planMounts, rootPropagation } from './mounts.ts'

@@ -1,4 +1,6 @@
-/** Resource limits: the defaults, and their ceilings where the host cannot raise them. */
+/**
+ * Resource limits: the defaults, and their ceilings where the host cannot raise them.
+ */
 import { expect, test } from 'vitest'
 import { listRlimits, parseCeilings } from './rlimits.ts'
 

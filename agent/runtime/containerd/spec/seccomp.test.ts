@@ -1,4 +1,6 @@
-/** The default seccomp profile: its conditions one by one, and what nobody may call. */
+/**
+ * The default seccomp profile: its conditions one by one, and what nobody may call.
+ */
 import { expect, test } from 'vitest'
 import { listCapabilities } from './capabilities.ts'
 import type { OciSyscall } from './oci.ts'

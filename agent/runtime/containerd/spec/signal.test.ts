@@ -1,4 +1,6 @@
-/** Stop signals in every spelling. */
+/**
+ * Stop signals in every spelling.
+ */
 import { expect, test } from 'vitest'
 import { parseSignal } from './signal.ts'
 

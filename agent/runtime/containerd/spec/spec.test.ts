@@ -1,4 +1,6 @@
-/** The OCI spec: Docker's defaults, what a service changes, and nothing inherited. */
+/**
+ * The OCI spec: Docker's defaults, what a service changes, and nothing inherited.
+ */
 import { expect, test } from 'vitest'
 import {
   type ContainerSpec,

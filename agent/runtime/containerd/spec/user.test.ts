@@ -1,4 +1,6 @@
-/** Users and groups, by name and number, against an image's files. */
+/**
+ * Users and groups, by name and number, against an image's files.
+ */
 import { expect, test } from 'vitest'
 import { resolveUser } from './user.ts'
 
