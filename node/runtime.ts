@@ -39,7 +39,6 @@ export async function openRuntime(config: Config, log: Log): Promise<OpenedRunti
   const runtime = await openContainerd({
     host,
     stateDirectory: paths.stateDirectory,
-    containerdDirectory: paths.containerdRoot,
     log: log.child({ component: 'containerd' }),
     mirrors: new Map(
       config.registryMirrors.length === 0 ? [] : [['docker.io', config.registryMirrors]],

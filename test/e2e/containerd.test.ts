@@ -86,7 +86,6 @@ async function openRuntime(): Promise<ContainerdRuntime> {
   const opened = await openContainerd({
     host: world.host,
     stateDirectory: world.paths.stateDirectory,
-    containerdDirectory: world.paths.containerdRoot,
     imagesDirectory: images,
     log: silentLog,
   })

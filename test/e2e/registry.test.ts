@@ -153,7 +153,6 @@ async function withRuntime<T>(
   const runtime = await openContainerd({
     host: world.host,
     stateDirectory: world.paths.stateDirectory,
-    containerdDirectory: world.paths.containerdRoot,
     log: silentLog,
     ...options,
   })

@@ -39,8 +39,6 @@ export type ContainerdOptions = {
   readonly host: Host
   /** Of this node: volumes and the tasks' files are kept below it. */
   readonly stateDirectory: string
-  /** Where containerd keeps its snapshots: the file system whose space is watched. */
-  readonly containerdDirectory: string
   readonly log: Log
   /** Registry as in references (`docker.io`) → base addresses of its mirrors, tried in order. */
   readonly mirrors?: ReadonlyMap<string, readonly string[]>
@@ -59,6 +57,7 @@ export type ContainerdOptions = {
 const FREE_BYTES_MIN: number = 512 * 1024 ** 2
 const UNPACKED_BYTES_MAX: number = 64 * 1024 ** 3
 const READY_MS = 30_000
+const TASK_ID = /^[A-Za-z0-9]{1,64}$/
 
 export class ContainerdRuntime implements Runtime {
   readonly name = 'containerd'
@@ -80,7 +79,6 @@ export class ContainerdRuntime implements Runtime {
     const machine = readMachine(cgroups, apparmor.profile)
     const unpacker = new Unpacker(client, {
       snapshotter,
-      directory: options.containerdDirectory,
       freeBytesMin: options.freeBytesMin ?? FREE_BYTES_MIN,
       unpackedBytesMax: options.unpackedBytesMax ?? UNPACKED_BYTES_MAX,
     })
@@ -137,6 +135,7 @@ export class ContainerdRuntime implements Runtime {
 
   prepare(task: Task, signal: AbortSignal): Promise<void> {
     return refusing(`prepare task ${task.id}`, async () => {
+      requireTaskId(task.id)
       // Its images come first: what is in the folder at the start needs no registry.
       await this.#airgap?.imported(signal)
       await this.#preparation.prepare(task, signal)
@@ -152,7 +151,10 @@ export class ContainerdRuntime implements Runtime {
   }
 
   remove(taskId: string): Promise<void> {
-    return refusing(`remove task ${taskId}`, () => this.#processes.remove(taskId))
+    return refusing(`remove task ${taskId}`, async () => {
+      requireTaskId(taskId)
+      await this.#processes.remove(taskId)
+    })
   }
 
   watch(onExit: (exit: Exit) => void): void {
@@ -210,6 +212,12 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
   }
   const apparmor = await loadAppArmor(options.host, stateDirectory)
   return new ContainerdRuntime(options, client, apparmor)
+}
+
+/** Folders are named by it, and removed by it. */
+function requireTaskId(taskId: string): void {
+  if (TASK_ID.test(taskId)) return
+  throw new SwarmError('invalid-argument', `invalid task id "${taskId}"`)
 }
 
 /**

@@ -82,9 +82,15 @@ export class Images {
     const key = hash('sha256', JSON.stringify([formatReference(reference), credentials]))
     return this.#ensures.join(key, signal, async (shared) => {
       const leaseId = await this.openLease(key)
-      const found = await this.#pullOrFind({ ...fetch, signal: shared }, leaseId)
-      await this.closeLease(leaseId)
-      return found
+      try {
+        const found = await this.#pullOrFind({ ...fetch, signal: shared }, leaseId)
+        await this.closeLease(leaseId)
+        return found
+      } catch (error) {
+        // What there is no room for does not stay for another attempt.
+        if (isCode(error, 'resource-exhausted')) await this.closeLease(leaseId)
+        throw error
+      }
     })
   }
 
@@ -235,12 +241,22 @@ export class Images {
   }
 
   async #fetchBlob(descriptor: Descriptor, fetch: Fetch, leaseId: string): Promise<void> {
-    await this.#blobs.join(descriptor.digest, fetch.signal, (signal) =>
-      this.#content.write({
-        ...{ descriptor, leaseId, signal, labels: NO_LABELS },
-        open: (offset) => this.#registry.openBlob({ ...fetch, signal }, descriptor.digest, offset),
-      }),
-    )
+    for (let isOurs = false; ; ) {
+      try {
+        await this.#blobs.join(descriptor.digest, fetch.signal, (signal) => {
+          isOurs = true
+          return this.#content.write({
+            ...{ descriptor, leaseId, signal, labels: NO_LABELS },
+            open: (offset) =>
+              this.#registry.openBlob({ ...fetch, signal }, descriptor.digest, offset),
+          })
+        })
+        break
+      } catch (error) {
+        // Somebody else's attempt, perhaps with credentials that were refused.
+        if (isOurs || fetch.signal.aborted) throw error
+      }
+    }
     // It may have been written under another image's lease.
     const resource = { id: descriptor.digest, type: 'content' }
     await this.#client.leases.addResource({ id: leaseId, resource }, inNamespace())

@@ -13,8 +13,6 @@ import type { Descriptor, ImageConfig } from './manifest.ts'
 
 export type UnpackerOptions = {
   readonly snapshotter: string
-  /** Where containerd keeps its snapshots. */
-  readonly directory: string
   /** Left free for everybody else. */
   readonly freeBytesMin: number
   /** Of one image, all layers together. */
@@ -33,6 +31,15 @@ type Step = {
   readonly diffId: string
   readonly chainId: string
   readonly parent: string
+}
+
+/** The snapshot that a layer is unpacked into, and what came out of those below it. */
+type Work = {
+  readonly key: string
+  readonly mounts: readonly Mount[]
+  readonly unpackedBytes: number
+  readonly leaseId: string
+  readonly signal: AbortSignal
 }
 
 const WATCH_MS = 500
@@ -100,21 +107,12 @@ export class Unpacker {
     }
   }
 
-  async #apply(
-    step: Step,
-    work: {
-      readonly key: string
-      readonly mounts: readonly Mount[]
-      readonly unpackedBytes: number
-      readonly leaseId: string
-      readonly signal: AbortSignal
-    },
-  ): Promise<void> {
+  async #apply(step: Step, work: Work): Promise<void> {
     const { mediaType, digest, sizeBytes: size } = step.layer
     const full = new AbortController()
     const signal = AbortSignal.any([work.signal, full.signal])
     const refuse = async (): Promise<void> => {
-      const reason = await this.#refusal(step.image, work.key, work.unpackedBytes)
+      const reason = await this.#refusal(step.image, work)
       if (reason !== undefined) full.abort(reason)
     }
     await refuse()
@@ -139,19 +137,17 @@ export class Unpacker {
   }
 
   /** Why unpacking must not go on; undefined while it may. */
-  async #refusal(
-    image: string,
-    key: string,
-    unpackedBytes: number,
-  ): Promise<SwarmError | undefined> {
-    const { directory, freeBytesMin, unpackedBytesMax } = this.#options
-    const { bavail, bsize } = await statfs(directory)
-    const facts = { image, freeBytes: bavail * bsize }
-    if (bavail * bsize < freeBytesMin) {
-      const message = `no space left to unpack ${image}: ${bavail * bsize} bytes are free in ${directory}`
+  async #refusal(image: string, work: Work): Promise<SwarmError | undefined> {
+    const { freeBytesMin, unpackedBytesMax } = this.#options
+    const folder = folderOf(work.mounts)
+    const { bavail, bsize } = await statfs(folder)
+    const freeBytes = bavail * bsize
+    const facts = { image, freeBytes }
+    if (freeBytes < freeBytesMin) {
+      const message = `no space left to unpack ${image}: ${freeBytes} bytes are free in ${folder}`
       return new SwarmError('resource-exhausted', message, { facts, retriable: true })
     }
-    const bytes = unpackedBytes + (await this.#usageBytes(key))
+    const bytes = work.unpackedBytes + (await this.#usageBytes(work.key))
     if (bytes <= unpackedBytesMax) return undefined
     const message = `image ${image} is larger than ${unpackedBytesMax} bytes when unpacked`
     return new SwarmError('resource-exhausted', message, { facts })
@@ -170,4 +166,11 @@ export class Unpacker {
     const { size } = await this.#client.snapshots.usage({ snapshotter, key }, inNamespace())
     return size
   }
+}
+
+/** A folder of the snapshot itself, on whatever disk containerd keeps it. */
+function folderOf(mounts: readonly Mount[]): string {
+  const [mount] = mounts
+  const upper = mount?.options.find((option) => option.startsWith('upperdir='))
+  return upper === undefined ? (mount?.source ?? '/') : upper.slice('upperdir='.length)
 }
