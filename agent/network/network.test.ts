@@ -1,4 +1,6 @@
-/** From tasks and ports to a plan, to changes, to the words the kernel is told in. */
+/**
+ * From tasks and ports to a plan, to changes, to the words the kernel is told in.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatChange, formatHostSides, formatMarks, formatTaskSide } from './commands.ts'

@@ -1,4 +1,6 @@
-/** Which /20 a host takes, and which address a task gets. */
+/**
+ * Which /20 a host takes, and which address a task gets.
+ */
 import { expect, test } from 'vitest'
 import {
   addressDigits,

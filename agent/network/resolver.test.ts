@@ -1,4 +1,6 @@
-/** Which name servers a task is given, from the host's files. */
+/**
+ * Which name servers a task is given, from the host's files.
+ */
 import { expect, test } from 'vitest'
 import { planResolvConf } from './resolver.ts'
 

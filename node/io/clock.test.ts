@@ -1,4 +1,6 @@
-/** The real clocks, as far as they can be told from broken ones without waiting. */
+/**
+ * The real clocks, as far as they can be told from broken ones without waiting.
+ */
 import { expect, test } from 'vitest'
 import { newFineWallClock, systemClock } from './clock.ts'
 

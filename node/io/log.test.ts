@@ -1,4 +1,6 @@
-/** What the log writes, and above all what it does not. */
+/**
+ * What the log writes, and above all what it does not.
+ */
 import { expect, test } from 'vitest'
 import { newLog } from './log.ts'
 

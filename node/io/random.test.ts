@@ -1,4 +1,6 @@
-/** The kernel's randomness through the port. */
+/**
+ * The kernel's randomness through the port.
+ */
 import { expect, test } from 'vitest'
 import { systemRandom } from './random.ts'
 

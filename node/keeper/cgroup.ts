@@ -38,7 +38,12 @@ export function enterCgroup(name: string, pid: number): boolean {
   }
 }
 
-/** The group and its parents are gone where nothing is in them. */
+/** The process is in no group of ours any more. */
+export function leaveCgroup(pid: number): void {
+  enterCgroup('', pid)
+}
+
+/** The groups are gone, and their parents where nothing else is in them. */
 export function removeCgroup(name: string): void {
   for (const root of listHierarchies()) {
     for (let path = name; path !== '.'; path = dirname(path)) {

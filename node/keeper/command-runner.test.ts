@@ -1,4 +1,6 @@
-/** Real commands: results, order within a key, limits. */
+/**
+ * Real commands: results, order within a key, limits.
+ */
 import { expect, test } from 'vitest'
 import { CommandRunner } from './command-runner.ts'
 

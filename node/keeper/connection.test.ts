@@ -1,4 +1,6 @@
-/** Daemon and keeper over a real socket: answers, a keeper that dies, one of another version. */
+/**
+ * Daemon and keeper over a real socket: answers, a keeper that dies, one of another version.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,6 @@
-/** A node's links and ports over the simulated kernel: adoption, failure, and removal. */
+/**
+ * A node's links and ports over the simulated kernel: adoption, failure, and removal.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

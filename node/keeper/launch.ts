@@ -67,6 +67,7 @@ export function launchKeeper(paths: HostPaths): void {
       paths.stateDirectory,
       '--run-dir',
       paths.runDirectory,
+      '--supervised',
     ],
     {
       // The root directory: a daemon's working directory may be unmounted.

@@ -1,4 +1,6 @@
-/** Real FIFOs into real log files: lines, half lines, rotation, and a successor's start. */
+/**
+ * Real FIFOs into real log files: lines, half lines, rotation, and a successor's start.
+ */
 import {
   closeSync,
   existsSync,
@@ -155,8 +157,8 @@ test('a journal that was being written is passed over', () => {
   const place = { taskId: 't1', stream: 'stdout', fileIndex: 1, offset: 0, timestampMs: 1 } as const
   mkdirSync(join(folder, 'logs', 't1'), { recursive: true })
   closeSync(openSync(join(folder, 'logs', 't1', '00000001.log'), 'w'))
-  const journal = new LogJournal(join(folder, 'journal'), 5)
-  journal.put(place, Buffer.from('whole\n'))
+  const journal = new LogJournal(join(folder, 'journal'), { bufferBytes: 64, wallMs: 5 })
+  journal.put(place, journal.buffer.write('whole\n'))
   journal.close()
   truncateSync(join(folder, 'journal'), readFileSync(join(folder, 'journal')).length - 3)
 

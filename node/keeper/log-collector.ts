@@ -76,8 +76,6 @@ export class LogCollector {
   readonly #options: LogCollectorOptions
   readonly #tasks: Map<string, TaskLog> = new Map()
   readonly #journal: LogJournal
-  /** One buffer for all: a piece is dealt with before the next is read. */
-  readonly #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   #resting: Socket[] = []
   #hasEnded = false
 
@@ -86,7 +84,10 @@ export class LogCollector {
     this.#options = options
     mkdirSync(options.pipeDirectory, { recursive: true, mode: 0o700 })
     this.#writeJournaledPiece()
-    this.#journal = new LogJournal(options.journalPath, options.now())
+    this.#journal = new LogJournal(options.journalPath, {
+      bufferBytes: READ_BYTES,
+      wallMs: options.now(),
+    })
     for (const taskId of readdirSync(options.pipeDirectory)) {
       const isWhole = STREAMS.every((stream) => existsSync(this.#fifo(taskId, stream)))
       // Half made by a predecessor: its caller got no answer and asks again.
@@ -161,9 +162,10 @@ export class LogCollector {
       readable: true,
       writable: false,
       onread: {
-        buffer: this.#buffer,
+        // One buffer for all: a piece is dealt with before the next is read.
+        buffer: this.#journal.buffer,
         callback: (sizeBytes) => {
-          this.#write(task, stream, this.#buffer.subarray(0, sizeBytes))
+          this.#write(task, stream, sizeBytes)
           if (sizeBytes === READ_BYTES) return true
           this.#rest(socket)
           return false
@@ -188,24 +190,25 @@ export class LogCollector {
 
   #drain(task: TaskLog, pipe: Pipe): void {
     for (;;) {
-      const sizeBytes = readAvailable(pipe.file, this.#buffer)
+      const sizeBytes = readAvailable(pipe.file, this.#journal.buffer)
       if (sizeBytes === 0) return
-      this.#write(task, pipe.stream, this.#buffer.subarray(0, sizeBytes))
+      this.#write(task, pipe.stream, sizeBytes)
     }
   }
 
-  /** The piece stands in the journal first, then in the log file. */
-  #write(task: TaskLog, stream: LogStream, data: Buffer): void {
+  /** What was read into the buffer stands in the journal first, then in the log file. */
+  #write(task: TaskLog, stream: LogStream, sizeBytes: number): void {
+    const { taskId, fileIndex, offset } = task
+    const place = { taskId, stream, fileIndex, offset, timestampMs: this.#options.now() }
     try {
-      if (task.offset >= LOG_FILE_BYTES) this.#rotate(task)
-      const { taskId, fileIndex, offset } = task
-      const place = { taskId, stream, fileIndex, offset, timestampMs: this.#options.now() }
-      this.#journal.put(place, data)
-      task.offset += writeRecords(task.file, place, data)
+      this.#journal.put(place, sizeBytes)
+      task.offset += writeRecords(task.file, place, this.#journal.buffer.subarray(0, sizeBytes))
       task.isFailing = false
+      // Only now, so that nothing is between reading a pipe and the journal.
+      if (task.offset >= LOG_FILE_BYTES) this.#rotate(task)
     } catch (error) {
       // A container must not stop because the disk is full: its lines are given up, and said so.
-      if (!task.isFailing) this.#options.log.error({ task: task.taskId, error }, 'log lines lost')
+      if (!task.isFailing) this.#options.log.error({ task: taskId, error }, 'log lines lost')
       task.isFailing = true
     }
   }

@@ -4,11 +4,11 @@
  * the process runtime, and runs host commands for the daemon. What it has to go on with after its
  * own death stands in files (`docs/keeper.md`). Started by `launch.ts`, or by systemd.
  */
-import { writeFileSync } from 'node:fs'
+import { rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { newFineWallClock } from '../io/clock.ts'
-import { enterCgroup, removeCgroup } from './cgroup.ts'
+import { enterCgroup, leaveCgroup, removeCgroup } from './cgroup.ts'
 import { CommandRunner } from './command-runner.ts'
 import { Containerd } from './containerd.ts'
 import { type HostPaths, openHostPaths } from './host-paths.ts'
@@ -27,8 +27,16 @@ const OOM_SCORE_ADJ = -500
 const LOCKED_STATUS = 75
 
 const { values } = parseArgs({
-  options: { 'state-dir': { type: 'string' }, 'run-dir': { type: 'string' } },
+  options: {
+    'state-dir': { type: 'string' },
+    'run-dir': { type: 'string' },
+    // The parent is the shell of `launch.ts`, which belongs where the keeper is.
+    supervised: { type: 'boolean', default: false },
+  },
 })
+const ownPids: readonly number[] =
+  values.supervised && process.ppid > 1 ? [process.pid, process.ppid] : [process.pid]
+
 const stateDirectory = values['state-dir']
 if (stateDirectory === undefined) throw new Error('option --state-dir is missing')
 await keep(openHostPaths(stateDirectory, values['run-dir']))
@@ -114,7 +122,9 @@ async function keep(paths: HostPaths): Promise<void> {
     if (forget) {
       processes.killAll()
       await containerd.stop()
-      removeCgroup(`tsswarm/containerd-${paths.hash}`)
+      removeRunFiles(paths)
+      for (const pid of ownPids) leaveCgroup(pid)
+      for (const name of ['containerd', 'keeper']) removeCgroup(`tsswarm/${name}-${paths.hash}`)
     } else {
       processes.end()
       containerd.end()
@@ -133,10 +143,23 @@ async function endWhereAnotherLives(paths: HostPaths): Promise<void> {
 /** What ends the daemon's control group, or a lack of memory, takes others first. */
 function setApart(paths: HostPaths): void {
   if (process.getuid?.() !== 0) return
-  enterCgroup(`tsswarm/keeper-${paths.hash}`, process.pid)
+  for (const pid of ownPids) enterCgroup(`tsswarm/keeper-${paths.hash}`, pid)
   try {
     writeFileSync('/proc/self/oom_score_adj', String(OOM_SCORE_ADJ))
   } catch {
     // In a container without the capability it stays as it is.
+  }
+}
+
+/** One by one: below the run directory there may be mounts of others, with their users' files. */
+function removeRunFiles(paths: HostPaths): void {
+  const names = ['keeper.sock', 'keeper.lock', 'log-journal', 'ports', 'pipes', 'containerd.toml']
+  for (const name of names) {
+    rmSync(join(paths.runDirectory, name), { recursive: true, force: true })
+  }
+  try {
+    rmdirSync(paths.runDirectory)
+  } catch {
+    // Something else is in it.
   }
 }

@@ -1,4 +1,6 @@
-/** Real ports on loopback: reserved, passed on, freed, and opened again by a successor. */
+/**
+ * Real ports on loopback: reserved, passed on, freed, and opened again by a successor.
+ */
 import { createSocket } from 'node:dgram'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'

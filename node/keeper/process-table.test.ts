@@ -1,4 +1,6 @@
-/** Real processes: started once, their exit codes kept, also by a successor of their keeper. */
+/**
+ * Real processes: started once, their exit codes kept, also by a successor of their keeper.
+ */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,6 @@
-/** Frames, requests and errors between daemon and keeper. */
+/**
+ * Frames, requests and errors between daemon and keeper.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { SwarmError } from '../../lib/errors.ts'
