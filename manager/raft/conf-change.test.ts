@@ -213,6 +213,19 @@ describe('several changes', () => {
   })
 })
 
+test('a joint configuration is left once, however many entries are applied meanwhile', () => {
+  const cluster = new TestCluster(3, { committedBytesMax: 1 })
+  cluster.elect(1)
+  cluster.node(1).raw.proposeConfChange(change('l3 u2', 'joint-implicit'))
+  for (const text of ['a', 'b', 'c']) cluster.node(1).raw.propose(encode(text))
+
+  cluster.settle()
+
+  expect(cluster.node(1).applied).toEqual(['a', 'b', 'c'])
+  expect(cluster.node(1).traced('joint-leave-started')).toHaveLength(1)
+  expect(members(cluster.node(1))).toBe('1 2 learners 3')
+})
+
 test('a joint configuration is left after a transfer that was given up', () => {
   const cluster = new TestCluster(3)
   cluster.elect(1)

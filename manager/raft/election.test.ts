@@ -199,6 +199,33 @@ describe('pre-vote', () => {
   })
 })
 
+describe('votes', () => {
+  test('are not given to another while a leader of the term is known', () => {
+    const node = new TestNode()
+    node.step({ type: 'heartbeat', from: 2, term: 1 })
+    const [answer] = node.step({ type: 'vote', from: 3, term: 1 })
+    expect(answer).toMatchObject({ type: 'vote-response', reject: true })
+  })
+
+  test('start the timer of the voter anew', () => {
+    const node = new TestNode({ hardState: { term: 1, vote: 2 } })
+    node.raw.setElectionTimeout(ELECTION_TICKS)
+    node.tick(ELECTION_TICKS - 1)
+    node.step({ type: 'vote', from: 2, term: 1 })
+    node.tick(ELECTION_TICKS - 1)
+    expect(node.raw.basicStatus().role).toBe('follower')
+  })
+
+  test('count once for each voter, the first answer', () => {
+    const node = new TestNode()
+    node.raw.campaign()
+    node.work()
+    node.step({ type: 'vote-response', from: 2, term: 1, reject: true })
+    node.step({ type: 'vote-response', from: 2, term: 1 })
+    expect(node.raw.basicStatus().role).toBe('candidate')
+  })
+})
+
 describe('answers that come late', () => {
   /** The answer of a node to itself that waits for its disk. */
   function ownResponse(node: TestNode): Message {
@@ -380,6 +407,31 @@ describe('forgetting the leader', () => {
     cluster.tick(ELECTION_TICKS - 1, 3)
 
     expect(cluster.roles()).toBe('leader@1 follower@1 follower@1')
+  })
+
+  test('by false alarm noticed in time makes the timer long again at once', () => {
+    const node = new TestNode()
+    node.step({ type: 'heartbeat', from: 2, term: 1 })
+    node.raw.forgetLeader({ electionTicks: 2 })
+    node.step({ type: 'heartbeat', from: 2, term: 1 })
+    node.tick(ELECTION_TICKS - 1)
+    expect(node.raw.basicStatus()).toMatchObject({ role: 'follower', leader: 2 })
+  })
+
+  test('counts its short timer from now', () => {
+    const nodes = Array.from(
+      { length: 30 },
+      (_, i) => new TestNode({ id: i + 1, voters: [i + 1, 99] }),
+    )
+    for (const node of nodes) {
+      node.step({ type: 'heartbeat', from: 99, term: 1 })
+      node.tick(ELECTION_TICKS - 1)
+      node.raw.forgetLeader({ electionTicks: 3 })
+      node.tick()
+    }
+    const first = nodes.filter(({ raw }) => raw.basicStatus().role === 'candidate').length
+    expect(first).toBeGreaterThan(0)
+    expect(first).toBeLessThan(20)
   })
 
   test('does nothing on a leader, and is refused with lease-based reads', () => {

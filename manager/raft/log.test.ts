@@ -133,6 +133,24 @@ describe('log', () => {
     expect([log.applied, log.applying, log.committed]).toEqual([7, 7, 7])
   })
 
+  test('what a snapshot has overtaken does not count against the limit any more', () => {
+    const storage = new MemoryStorage()
+    storage.append([entry(1, 1, 'x'), entry(1, 2, 'y')])
+    const log = new Log(storage, 20, undefined)
+    log.commitTo(2)
+    log.acceptApplying(2, 22, false)
+    const snapshot = { ...emptySnapshot, index: 7, term: 2 }
+    log.restore(snapshot)
+    storage.applySnapshot(snapshot)
+    log.unstable.stableSnapshotTo(7)
+    log.appliedTo(7, 0)
+
+    log.append([entry(2, 8, 'z')])
+    log.commitTo(8)
+
+    expect(log.nextCommittedEntries(true).map(({ index }) => index)).toEqual([8])
+  })
+
   test('applied does not pass committed, nor go back', () => {
     const log = newLog([1, 1, 1])
     log.commitTo(2)

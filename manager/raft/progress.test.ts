@@ -80,6 +80,18 @@ describe('progress', () => {
     expect(canRaiseCommit(peer, 6)).toBe(false)
     peer.sentCommit = 7
     expect(canRaiseCommit(peer, 9)).toBe(false)
+    decrease(peer, 7, 5)
+    expect(canRaiseCommit(peer, 9)).toBe(false)
+    peer.next = 8
+    expect(canRaiseCommit(peer, 9)).toBe(true)
+  })
+
+  test('a commit index that may be lost with its append is worth sending again', () => {
+    const peer = progress({ state: 'replicate', match: 4, next: 8, sentCommit: 7 })
+    becomeProbe(peer)
+    becomeReplicate(peer)
+    sentEntries(peer, 3, 1)
+    expect(canRaiseCommit(peer, 7)).toBe(true)
   })
 })
 

@@ -88,6 +88,12 @@ describe('Ready', () => {
     ])
   })
 
+  test('must be synced for a vote alone', () => {
+    const node = new TestNode({ hardState: { term: 1 } })
+    node.step({ type: 'vote', from: 2, term: 1 })
+    expect(node.readies).toMatchObject([{ mustSync: true, hardState: { term: 1, vote: 2 } }])
+  })
+
   test('must be advanced before the next, and only itself', () => {
     const node = new TestNode()
     node.raw.campaign()

@@ -63,6 +63,17 @@ describe('safe reads', () => {
     expect(reads(node)).toEqual(['r@1'])
   })
 
+  test('that wait for the first commit end with the leadership', () => {
+    const node = new TestNode()
+    node.lead()
+    node.raw.readIndex(encode('r'))
+    node.step({ type: 'append', from: 2, term: 2 })
+    node.lead()
+    const { term } = node.raw.basicStatus()
+    const messages = node.step({ type: 'append-response', from: 2, term, index: 2 })
+    expect(messages.filter(({ type }) => type === 'heartbeat')).toEqual([])
+  })
+
   test('of a single voter need nobody else', () => {
     const cluster = new TestCluster(1)
     cluster.elect(1)

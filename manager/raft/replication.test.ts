@@ -112,6 +112,12 @@ describe('log replication', () => {
     expect(answer).toMatchObject({ index: 2, reject: false })
   })
 
+  test('a commit index counts only as far as the log is known to equal what the leader has', () => {
+    const node = new TestNode({ terms: [1, 1, 1], hardState: { term: 2 } })
+    node.step({ type: 'append', from: 2, term: 2, entries: [entry(1, 1)], commit: 3 })
+    expect(node.raw.basicStatus().commit).toBe(1)
+  })
+
   test('a heartbeat commits, and does not take back', () => {
     const node = new TestNode({ terms: [1, 1, 1], hardState: { term: 1, commit: 1 } })
     node.step({ type: 'heartbeat', from: 2, term: 1, commit: 3 })
@@ -319,6 +325,12 @@ describe('uncommitted proposals', () => {
     const node = leader({ uncommittedBytesMax: 10 })
     expect(node.raw.propose(encode('x'.repeat(100)))).toBe('ok')
     expect(node.raw.propose(encode('y'))).toBe('proposal-dropped')
+  })
+
+  test('an empty one passes even beyond the limit', () => {
+    const node = leader({ uncommittedBytesMax: 10 })
+    node.raw.propose(encode('x'.repeat(100)))
+    expect(node.raw.propose(encode(''))).toBe('ok')
   })
 
   test('the log of a leader without a quorum stays bounded', () => {

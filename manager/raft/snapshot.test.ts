@@ -82,6 +82,24 @@ describe('a follower', () => {
     expect(node.log()).toEqual(['1', '1', '1'])
   })
 
+  test('ignores one from before its own', () => {
+    const node = new TestNode({ storage: storageAt(11, 1, { voters: [1, 2, 3] }) })
+    const old = snapshot(5, 1, { voters: [1, 2, 3] })
+    const [answer] = node.step({ type: 'snapshot', from: 2, term: 1, snapshot: old })
+    expect(answer).toMatchObject({ type: 'append-response', index: 11 })
+  })
+
+  test('leaves out a membership change that the snapshot has overtaken', () => {
+    const node = new TestNode({ asyncStorageWrites: true })
+    const state = { voters: [1, 2, 3, 4] }
+    node.raw.step(message({ type: 'snapshot', from: 2, term: 1, snapshot: snapshot(9, 1, state) }))
+    const removed = { type: 'remove-node', nodeId: 4 } as const
+    const change = { transition: 'auto', changes: [removed], context: encode('') } as const
+
+    expect(node.raw.applyConfChange(change, 9).voters).toEqual([1, 2, 3, 4])
+    expect(node.raw.applyConfChange(change, 10).voters).toEqual([1, 2, 3])
+  })
+
   test('is not promotable, and applies nothing, before the snapshot is on disk', () => {
     const node = new TestNode({ asyncStorageWrites: true })
     const state = { voters: [1, 2, 3] }
@@ -131,15 +149,28 @@ describe('a leader', () => {
     expect(node.work()).toEqual([])
   })
 
-  test('does not send one to a peer it has not heard of', () => {
-    const node = new TestNode({ storage: storageAt(11, 1, { voters: [1, 2, 3] }) })
+  test('does not send one to a peer it has not heard of lately', () => {
+    const storage = storageAt(11, 1, { voters: [1, 2, 3] })
+    const node = new TestNode({ storage, checkQuorum: true })
     node.lead()
-    node.storage.compact(12)
+    for (const from of [2, 3]) node.step({ type: 'append-response', from, term: 2, index: 11 })
+    node.step({ type: 'append-response', from: 2, term: 2, index: 12 })
+    node.tick(10)
+    node.raw.reportUnreachable(3)
+    storage.compact(12)
 
     node.raw.propose(encode('x'))
     const messages = node.work()
 
     expect(messages.filter(({ type }) => type === 'snapshot')).toEqual([])
+    expect(node.traced('snapshot-not-sent')).toMatchObject([{ reason: 'inactive', to: 3 }])
+  })
+
+  test('goes on waiting when the peer acknowledges a place that is compacted', () => {
+    const node = leaderAt11()
+    node.step({ type: 'append-response', from: 2, term: 2, index: 5 })
+    expect(progressOf2(node)).toMatchObject({ state: 'snapshot', match: 5 })
+    expect(node.traced('snapshot-sent')).toHaveLength(1)
   })
 
   test('waits when no snapshot is available', () => {
