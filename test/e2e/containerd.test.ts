@@ -38,7 +38,7 @@ import {
   imageFile,
   imageFolder,
   imageLink,
-} from './image.ts'
+} from '../../deploy/quickstart/image.ts'
 import { openTestHost, type TestHost } from './keeper-host.ts'
 
 const forever = new AbortController().signal
