@@ -1,32 +1,66 @@
 /**
  * Store: the replicated state of one manager. It applies log entries in order, fills each object's
- * `meta`, and gives views that never change. At most one working view is open at a time, the
- * leader's writer's. What goes into an entry was checked by handlers and reconcilers; what does not
- * fit the state here is a bug, and stops the node rather than let managers differ (DESIGN section 5).
+ * `meta`, tells the watch feed, and gives views that never change. At most one working view is open
+ * at a time, the leader's writer's. What goes into an entry was checked by handlers and reconcilers;
+ * what does not fit the state here is a bug, and stops the node rather than let managers differ
+ * (DESIGN section 5). When to compare digests is decided here, what follows from it is not.
  */
 import { assert } from '../../lib/assert.ts'
+import { equalBytes } from '../../lib/crypto.ts'
 import { emptyMeta, type Meta } from '../../proto/gen/objects.ts'
-import type { StoreEntry } from '../../proto/gen/store.ts'
+import { type DigestCheck, emptyDigestCheck, type StoreEntry } from '../../proto/gen/store.ts'
 import { fromStoreChange, type Put, type Remove } from './change.ts'
+import { type Body, Digest } from './digest.ts'
 import { newTableSet, type TableSet, viewOf } from './table-set.ts'
 import type { TableName, View } from './view.ts'
+import { type StoreEvent, WatchFeed } from './watch.ts'
 import { Working } from './working.ts'
 
+/** Every manager takes a digest with the first entry at or after a multiple of this index. */
+export const DIGEST_INTERVAL = 1_024
+/** How many of those it remembers, for a check comes later than what it is about. */
+const DIGESTS_MAX = 8
+
+/** Everything that a snapshot carries. */
+export type StoreState = {
+  readonly tables: TableSet
+  readonly index: number
+  readonly timeMs: number
+  readonly digest: Digest
+}
+
+/**
+ * What became of the entry's digest check: it had none, it is equal to ours, it is not, or we do not
+ * know any more what ours was then.
+ */
+export type CheckResult = 'none' | 'equal' | 'different' | 'unknown'
+
 export class Store {
-  readonly #tables: TableSet = newTableSet()
+  readonly feed: WatchFeed = new WatchFeed()
+  #tables: TableSet
   /** Of the last applied entry; 0 before the first. */
-  #index = 0
-  #timeMs = 0
-  /** The view of that index, once somebody asked for it. */
+  #index: number
+  #timeMs: number
+  #digest: Digest
+  /** The last digests taken, oldest first. */
+  #digests: readonly DigestCheck[] = []
+  /** The view of `#index`, once somebody asked for it. */
   #view: View | undefined
   #working: Working | undefined
+
+  constructor(state: StoreState = newStoreState()) {
+    this.#tables = state.tables
+    this.#index = state.index
+    this.#timeMs = state.timeMs
+    this.#digest = state.digest
+  }
 
   /**
    * Afterwards the state is that of `index`, which must be above the last one, and the entry's
    * cluster time not below. SwarmError 'unimplemented', with nothing applied, when the entry holds
    * what this version does not know.
    */
-  apply(index: number, entry: StoreEntry): void {
+  apply(index: number, entry: StoreEntry): CheckResult {
     assert(index > this.#index, 'entries are applied in order', { index, last: this.#index })
     assert(entry.timeMs >= this.#timeMs, 'cluster time never goes back', {
       index,
@@ -34,14 +68,18 @@ export class Store {
       lastMs: this.#timeMs,
     })
     const changes = entry.changes.map(fromStoreChange)
+    const isDigestDue = index - (index % DIGEST_INTERVAL) > this.#index
     this.#index = index
     this.#timeMs = entry.timeMs
     this.#view = undefined
-    for (const change of changes) {
-      if (change.kind === 'remove') this.#remove(change)
-      else this.#put(change, entry.wallMs)
-    }
+    const events = changes.map((change) =>
+      change.kind === 'remove' ? this.#remove(change) : this.#put(change, entry.wallMs),
+    )
+    for (const event of events) this.#noteChange(event)
     this.#working?.commit({ index, timeMs: entry.timeMs }, changes)
+    if (isDigestDue) this.#keepDigest()
+    this.feed.publish(index, entry.timeMs, events)
+    return this.#checkDigest(entry.digest)
   }
 
   /** The state as of the last applied entry, frozen. Costs nothing, and may be kept. */
@@ -60,21 +98,83 @@ export class Store {
     return this.#working
   }
 
-  #put<K extends TableName>(change: Put<K>, wallMs: number): void {
-    const table = this.#tables[change.table]
-    const before = table.get(change.object.id)
-    const meta: Meta = {
-      ...emptyMeta,
-      version: this.#index,
-      createdMs: before?.meta?.createdMs ?? wallMs,
-      updatedMs: wallMs,
-    }
-    const object = { ...change.object, meta }
-    if (change.kind === 'create') table.create(object)
-    else table.update(object)
+  /** The digest of the applied state. */
+  digest(): Uint8Array {
+    return this.#digest.bytes((table, id) => this.#find(table, id))
   }
 
-  #remove<K extends TableName>(change: Remove<K>): void {
-    this.#tables[change.table].remove(change.id)
+  /** The newest digest that every manager took at the same index, to be sent in an entry. */
+  lastDigest(): DigestCheck | undefined {
+    return this.#digests.at(-1)
   }
+
+  /**
+   * Afterwards the state is that of `other`, which is given up: a snapshot was received. No working
+   * view may be open, for a leader receives none. Views of before stay as they are.
+   */
+  replaceBy(other: Store): void {
+    assert(this.#working === undefined, 'a leader installs no snapshot')
+    assert(other.#index >= this.#index, 'a snapshot does not lead back', {
+      index: other.#index,
+      last: this.#index,
+    })
+    this.#tables = other.#tables
+    this.#index = other.#index
+    this.#timeMs = other.#timeMs
+    this.#digest = other.#digest
+    this.#digests = []
+    this.#view = undefined
+    this.feed.reset(this.#index)
+  }
+
+  #put<K extends TableName>(change: Put<K>, wallMs: number): StoreEvent<K> {
+    const table = this.#tables[change.table]
+    const id = change.object.id
+    if (change.kind === 'create') {
+      const after = { ...change.object, meta: this.#newMeta(wallMs, wallMs) }
+      table.create(after)
+      return { kind: 'create', table: change.table, id, before: undefined, after }
+    }
+    const createdMs = table.get(id)?.meta?.createdMs ?? wallMs
+    const after = { ...change.object, meta: this.#newMeta(createdMs, wallMs) }
+    const before = table.update(after)
+    return { kind: 'update', table: change.table, id, before, after }
+  }
+
+  #remove<K extends TableName>({ table, id }: Remove<K>): StoreEvent<K> {
+    const before = this.#tables[table].remove(id)
+    return { kind: 'remove', table, id, before, after: undefined }
+  }
+
+  #newMeta(createdMs: number, updatedMs: number): Meta {
+    return { ...emptyMeta, version: this.#index, createdMs, updatedMs }
+  }
+
+  #find<K extends TableName>(table: K, id: string): Body {
+    return this.#tables[table].wrap(this.#tables[table].get(id))
+  }
+
+  #noteChange<K extends TableName>(event: StoreEvent<K>): void {
+    const before = this.#tables[event.table].wrap(event.before)
+    this.#digest.change({ table: event.table, id: event.id, before }, (table, id) =>
+      this.#find(table, id),
+    )
+  }
+
+  #keepDigest(): void {
+    const check = { ...emptyDigestCheck, index: this.#index, digest: this.digest() }
+    this.#digests = [...this.#digests, check].slice(-DIGESTS_MAX)
+  }
+
+  #checkDigest(check: DigestCheck | undefined): CheckResult {
+    if (check === undefined) return 'none'
+    const own = this.#digests.find(({ index }) => index === check.index)
+    if (own === undefined) return 'unknown'
+    return equalBytes(own.digest, check.digest) ? 'equal' : 'different'
+  }
+}
+
+/** The state before the first entry. */
+function newStoreState(): StoreState {
+  return { tables: newTableSet(), index: 0, timeMs: 0, digest: new Digest() }
 }

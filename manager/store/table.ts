@@ -5,6 +5,7 @@
  * changes. What is iterated is the table as it was when the list was asked for.
  */
 import { assert, defined } from '../../lib/assert.ts'
+import type { StoreChange } from '../../proto/gen/store.ts'
 import type { TableSchema } from './schema.ts'
 import {
   type Edit,
@@ -72,6 +73,11 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#share()
     const rows = this.#rows
     return { [Symbol.iterator]: () => this.#walk(rows, ids) }
+  }
+
+  /** The object as a StoreChange carries it. */
+  wrap(object: Tables[K] | undefined): StoreChange['object'] {
+    return object === undefined ? undefined : this.schema.wrap(object)
   }
 
   /** An independent copy: changes of the one are not seen by the other. */

@@ -1,0 +1,72 @@
+/** The digest: the same for the same contents however they came about, another for any difference. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { applyTo, node, storeWith, task } from '../../test/build.ts'
+import { changeFor, wish } from '../../test/changes.ts'
+import { Digest } from './digest.ts'
+import { SCHEMA } from './schema.ts'
+import { Store } from './store.ts'
+import type { View } from './view.ts'
+
+test('the digest after any changes is that of the contents counted anew', () => {
+  const property = fc.property(fc.array(wish, { maxLength: 120 }), fc.nat(9), (wishes, every) => {
+    const store = new Store()
+
+    wishes.forEach((each, i) => {
+      const change = changeFor(store.view(), each)
+      if (change !== undefined) applyTo(store, [change])
+      // Read now and then, so that some changes are counted one by one and others together.
+      if (i % (every + 1) === 0) store.digest()
+    })
+
+    expect(store.digest()).toEqual(countedAnew(store.view()))
+  })
+  fc.assert(property, { numRuns: 60 })
+})
+
+test('the digest of nothing is zero, and zero again when all is removed', () => {
+  const store = storeWith({ nodes: [node()], tasks: [task()] })
+  const full = store.digest()
+
+  applyTo(store, [
+    { kind: 'remove', table: 'nodes', id: 'node1' },
+    { kind: 'remove', table: 'tasks', id: 'task1' },
+  ])
+
+  expect(full).not.toEqual(new Uint8Array(16))
+  expect(store.digest()).toEqual(new Uint8Array(16))
+  expect(new Store().digest()).toEqual(new Uint8Array(16))
+})
+
+test('the order in which objects came does not matter', () => {
+  const tasks = Array.from({ length: 40 }, (_, i) => task({ id: `t${i}` }))
+
+  expect(storeWith({ tasks }).digest()).toEqual(storeWith({ tasks: tasks.toReversed() }).digest())
+})
+
+test.each([
+  ['a field', storeWith({ tasks: [task({ status: { state: 'running' } })] })],
+  ['an id', storeWith({ tasks: [task({ id: 't2' })] })],
+  ['a version', storeWith({ tasks: [task()], index: 2 })],
+  ['a time', storeWith({ tasks: [task()], wallMs: 2 })],
+  ['an object more', storeWith({ tasks: [task()], nodes: [node()] })],
+])('the digest differs by %s', (_, other) => {
+  expect(other.digest()).not.toEqual(storeWith({ tasks: [task()] }).digest())
+})
+
+test('more changes than may wait are counted all the same', () => {
+  const tasks = Array.from({ length: 2_000 }, (_, i) => task({ id: `t${i}` }))
+  const store = storeWith({ tasks })
+
+  expect(store.digest()).toEqual(countedAnew(store.view()))
+})
+
+function countedAnew(view: View): Uint8Array {
+  const digest = new Digest()
+  for (const object of view.nodes.list()) digest.add(SCHEMA.nodes.wrap(object))
+  for (const object of view.services.list()) digest.add(SCHEMA.services.wrap(object))
+  for (const object of view.tasks.list()) digest.add(SCHEMA.tasks.wrap(object))
+  for (const object of view.secrets.list()) digest.add(SCHEMA.secrets.wrap(object))
+  for (const object of view.configs.list()) digest.add(SCHEMA.configs.wrap(object))
+  return digest.bytes(() => undefined)
+}

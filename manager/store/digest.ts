@@ -1,0 +1,72 @@
+/**
+ * Digest: a 128-bit multiset hash of all objects, for managers to find out that they differ
+ * (DESIGN section 5). It is the sum, modulo 2^128, of a hash of each object's bytes as a snapshot
+ * carries them, so the order of what happened does not matter, and an object can be taken out again.
+ * Hashing is dear, and objects change several times in a row: a change only notes what the object
+ * was, and hashes are computed once for many changes (docs/store.md has the figures).
+ */
+import { sha256 } from '../../lib/crypto.ts'
+import { encodeStoreChange, type StoreChange } from '../../proto/gen/store.ts'
+import type { TableName } from './view.ts'
+
+export const DIGEST_BYTES = 16
+
+/** How many changed objects may wait for their hashes: a few milliseconds of work. */
+const STALE_MAX = 512
+
+/** An object as a StoreChange carries it, or undefined where there is none. */
+export type Body = StoreChange['object']
+
+/** Gives the object as it is now. */
+export type FindBody = (table: TableName, id: string) => Body
+
+type Stale = { readonly table: TableName; readonly id: string; readonly before: Body }
+
+export class Digest {
+  /** Little-endian words of the sum; it counts a stale object as it was before. */
+  readonly #words = new Uint32Array(DIGEST_BYTES / 4)
+  readonly #stale = new Map<string, Stale>()
+
+  /** Adds an object that is new and will be counted at once. */
+  add(body: Body): void {
+    this.#count(body, 1)
+  }
+
+  /** The object has changed; `before` is what it was, undefined if it is new. */
+  change(stale: Stale, find: FindBody): void {
+    const key = `${stale.table}/${stale.id}`
+    if (!this.#stale.has(key)) this.#stale.set(key, stale)
+    if (this.#stale.size > STALE_MAX) this.#settle(find)
+  }
+
+  /** The digest of everything, as 16 bytes. */
+  bytes(find: FindBody): Uint8Array {
+    this.#settle(find)
+    const bytes = new Uint8Array(DIGEST_BYTES)
+    const out = new DataView(bytes.buffer)
+    this.#words.forEach((word, i) => {
+      out.setUint32(i * 4, word, true)
+    })
+    return bytes
+  }
+
+  #settle(find: FindBody): void {
+    for (const { table, id, before } of this.#stale.values()) {
+      this.#count(before, -1)
+      this.#count(find(table, id), 1)
+    }
+    this.#stale.clear()
+  }
+
+  #count(body: Body, sign: 1 | -1): void {
+    if (body === undefined) return
+    const hash = sha256(encodeStoreChange({ kind: 'create', object: body }))
+    const words = new DataView(hash.buffer, hash.byteOffset)
+    let carry = 0
+    this.#words.forEach((word, i) => {
+      const sum = word + sign * words.getUint32(i * 4, true) + carry
+      this.#words[i] = sum
+      carry = Math.floor(sum / 2 ** 32)
+    })
+  }
+}
