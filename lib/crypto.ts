@@ -7,8 +7,8 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createHmac,
+  hash,
   hkdfSync,
   timingSafeEqual,
 } from 'node:crypto'
@@ -24,7 +24,7 @@ const NOTHING = new Uint8Array(0)
 
 /** The SHA-256 of the bytes: 32 bytes. */
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return plain(createHash('sha256').update(bytes).digest())
+  return plain(hash('sha256', bytes, 'buffer'))
 }
 
 /** The HMAC-SHA-256 of the bytes: 32 bytes. */
