@@ -28,15 +28,27 @@ export function payloadsSize(entries: readonly Entry[]): number {
   return bytes
 }
 
-/** The longest prefix that fits into `bytesMax`, but at least one entry if there is one. */
-export function limitSize(entries: readonly Entry[], bytesMax: number): readonly Entry[] {
-  if (bytesMax === Number.POSITIVE_INFINITY) return entries
+/**
+ * The entries of the range (all by default), as many as fit into `bytesMax` together, but at least
+ * one if there is one. What is past them is not looked at.
+ */
+export function limitSize(
+  entries: readonly Entry[],
+  bytesMax: number,
+  { start, end }: { readonly start: number; readonly end: number } = {
+    start: 0,
+    end: entries.length,
+  },
+): readonly Entry[] {
+  if (bytesMax === Number.POSITIVE_INFINITY) return entries.slice(start, end)
   let bytes = 0
-  for (const [count, entry] of entries.entries()) {
+  for (let at = start; at < end; at++) {
+    const entry = entries[at]
+    if (entry === undefined) break
     bytes += entrySize(entry)
-    if (bytes > bytesMax && count > 0) return entries.slice(0, count)
+    if (bytes > bytesMax && at > start) return entries.slice(start, at)
   }
-  return entries
+  return entries.slice(start, end)
 }
 
 function confChangeSize(change: ConfChangeV2): number {

@@ -63,7 +63,7 @@ export class MemoryStorage implements Storage {
     })
     if (this.#entries.length === 0) return 'unavailable'
     const offset = this.#compactedIndex + 1
-    return limitSize(this.#entries.slice(low - offset, high - offset), bytesMax)
+    return limitSize(this.#entries, bytesMax, { start: low - offset, end: high - offset })
   }
 
   term(index: number): number | Absence {
