@@ -11,7 +11,7 @@
  * Tasks of global services on lost or drained nodes belong to the global orchestrator.
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
-import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
@@ -20,7 +20,7 @@ import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { getRestartDelayMs, shouldRestart } from './restart-policy.ts'
-import { createTask, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
+import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
 import { earlier } from './timers.ts'
 
 /** Why a wanted task cannot go on. */
@@ -52,10 +52,11 @@ function listTouched({ view, changed }: Round): Iterable<string> {
   }
   for (const id of changed.ids.tasks) touch(view.tasks.get(id))
   for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
-  // Whether a task may start beside an old one depends on the service's spec.
-  if (changed.ids.services.size > 0)
+  // What a held-back task waits for depends on its service's spec, and on where the others are.
+  const { nodes, services } = changed.ids
+  if (nodes.size > 0 || services.size > 0)
     for (const task of view.tasks.by('desired', 'ready'))
-      if (changed.ids.services.has(task.serviceId)) touch(task)
+      if (nodes.size > 0 || services.has(task.serviceId)) touch(task)
   return keys
 }
 
@@ -146,17 +147,20 @@ function replace(
   return [ended, createTask(successor)]
 }
 
-/** The slot's newest held-back task is let go when its delay is over and the slot is free. */
+/**
+ * The slot's newest held-back task is let go when its delay is over and the slot is free. Where a
+ * task that is up to date may run already it is one too many, and ends.
+ */
 function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
   const held = tasks.findLast((task) => isHeld(task) && !isTerminal(getState(task)))
   if (held === undefined) return NOTHING
-  const isStartFirst = service.spec?.update?.order === 'start-first'
-  const dirty = (task: Task): boolean =>
+  const isDirty = (task: Task): boolean =>
     isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
-  const isBeside = (task: Task): boolean => isStartFirst && dirty(task) && !dirty(held)
-  const others = tasks.filter(
-    (task) => task.id !== held.id && !(isWanted(task.desiredState) && isBeside(task)),
-  )
+  const running = tasks.filter((task) => task.desiredState === 'running')
+  if (running.some((task) => !isDirty(task)))
+    return { changes: endTasks([held], 'shutdown', round.now) }
+  const isBeside = service.spec?.update?.order === 'start-first' && !isDirty(held)
+  const others = tasks.filter((task) => task !== held && !(isBeside && running.includes(task)))
   const freeMs = getFreeMs(round.view, others)
   if (freeMs === undefined) return NOTHING
   const startMs = Math.max(freeMs, held.startAfterMs)
