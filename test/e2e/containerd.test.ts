@@ -20,6 +20,15 @@ import {
   openContainerd,
 } from '../../agent/runtime/containerd/containerd.ts'
 import type { ContainerLine, Exit } from '../../agent/runtime/runtime.ts'
+import {
+  buildImage,
+  busyboxLayer,
+  formatDockerArchive,
+  formatOciArchive,
+  imageFile,
+  imageFolder,
+  imageLink,
+} from '../../deploy/quickstart/image.ts'
 import { silentLog } from '../../lib/log.ts'
 import { emptyTask, type Task } from '../../proto/gen/objects.ts'
 import {
@@ -30,15 +39,6 @@ import {
   type Mount,
   type TaskSpec,
 } from '../../proto/gen/specs.ts'
-import {
-  buildImage,
-  busyboxLayer,
-  formatDockerArchive,
-  formatOciArchive,
-  imageFile,
-  imageFolder,
-  imageLink,
-} from '../../deploy/quickstart/image.ts'
 import { openTestHost, type TestHost } from './keeper-host.ts'
 
 const forever = new AbortController().signal
@@ -553,6 +553,24 @@ function withPipe(): Changes {
   const mounts = [{ type: 'bind' as const, source: pipeFolder, target: '/w' }]
   return { mounts, command: ['sh', '-c', 'until [ -e /w/go ]; do sleep 0.05; done; exit 5'] }
 }
+
+test('a daemon that has only just started still keeps the grace', async () => {
+  const task = await run(
+    'trap "sleep 0.5; echo bye; exit 0" TERM; echo up; while :; do sleep 0.1; done',
+    {
+      stopGraceMs: 30_000,
+    },
+  )
+  await lineOf(task, 'up')
+  await runtime.close()
+  exits = []
+
+  runtime = await openRuntime()
+  await runtime.stop(task)
+
+  expect(await exitOf(task)).toMatchObject({ exitCode: 0 })
+  expect(await output(task)).toContain('bye')
+})
 
 test('containerd may be killed: containers go on, and their ends are learnt afterwards', async () => {
   const running = await run('sleep 1000')

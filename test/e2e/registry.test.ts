@@ -14,10 +14,16 @@ import {
   type ContainerdRuntime,
   openContainerd,
 } from '../../agent/runtime/containerd/containerd.ts'
+import {
+  type BuiltImage,
+  buildImage,
+  busyboxLayer,
+  imageFile,
+  pushImage,
+} from '../../deploy/quickstart/image.ts'
 import { silentLog } from '../../lib/log.ts'
 import { emptyTask, type Task } from '../../proto/gen/objects.ts'
 import { type ContainerSpec, emptyContainerSpec, emptyTaskSpec } from '../../proto/gen/specs.ts'
-import { type BuiltImage, buildImage, busyboxLayer, imageFile, pushImage } from '../../deploy/quickstart/image.ts'
 import { openTestHost, type TestHost } from './keeper-host.ts'
 
 const PASSWORD = 'secret-word'

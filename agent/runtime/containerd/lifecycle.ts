@@ -90,10 +90,12 @@ export class Lifecycle {
     return this.#running.has(taskId) || this.#starting.has(taskId) || this.#ending.has(taskId)
   }
 
-  /** How it ended, or undefined where it still runs after `timeoutMs`. */
+  /**
+   * How it ended, or undefined where it still runs after `timeoutMs`. The caller saw it running; this
+   * daemon may be so young that it has not.
+   */
   async waitForExit(taskId: string, timeoutMs: number): Promise<Exit | undefined> {
-    const running = this.#running.get(taskId)
-    if (running === undefined) return undefined
+    const running = this.#markRunning(taskId)
     const timer = new AbortController()
     const late = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined)
     try {
@@ -101,6 +103,23 @@ export class Lifecycle {
     } finally {
       timer.abort()
     }
+  }
+
+  /** A container that has ended is wound up. */
+  async settle(taskId: string): Promise<void> {
+    try {
+      await this.#starting.get(taskId)?.catch(() => undefined)
+      await this.#windUp(taskId)
+    } catch (error) {
+      // The next look finds it again, or the next daemon's.
+      if (this.#closed.signal.aborted) return
+      this.#options.log.warn({ task: taskId, error }, 'ended container could not be wound up')
+    }
+  }
+
+  /** It is removed: nobody is told of it any more. */
+  forget(taskId: string): void {
+    this.#running.delete(taskId)
   }
 
   /** Every container of ours, after winding up those that ended unseen. */
@@ -156,19 +175,26 @@ export class Lifecycle {
       pid: process?.pid ?? 0,
       hostPorts: parsePorts(labels.get(PORTS_LABEL) ?? ''),
     }
-    const isBusy = this.#starting.has(id) || this.#ending.has(id)
-    if (process !== undefined && isAlive(process) && !isBusy) this.#markRunning(id)
-    const hasRun = labels.has(STARTED_LABEL) && !this.#starting.has(id)
-    const hasEnded =
-      process === undefined || process.status === 'stopped' || process.status === 'created'
-    const exit = hasRun && hasEnded ? await this.#windUp(id) : undefined
-    if (exit !== undefined) return { ...known, pid: 0, state: 'exited', exit }
-    const state = labels.has(STARTED_LABEL) ? 'running' : 'created'
-    return { ...known, state, exit: undefined }
+    if (process !== undefined && isAlive(process)) {
+      this.#markRunning(id)
+      return { ...known, state: 'running', exit: undefined }
+    }
+    // A start under way looks as if its process were lost.
+    if (!labels.has(STARTED_LABEL) || this.#starting.has(id)) {
+      return { ...known, state: 'created', exit: undefined }
+    }
+    const stored = process === undefined ? findExit(id, labels) : undefined
+    const exit = stored ?? (await this.#windUp(id))
+    if (exit === undefined) return { ...known, state: 'running', exit }
+    return { ...known, pid: 0, state: 'exited', exit }
   }
 
-  #markRunning(taskId: string): void {
-    if (!this.#running.has(taskId)) this.#running.set(taskId, Promise.withResolvers())
+  #markRunning(taskId: string): PromiseWithResolvers<Exit> {
+    const known = this.#running.get(taskId)
+    if (known !== undefined) return known
+    const running = Promise.withResolvers<Exit>()
+    this.#running.set(taskId, running)
+    return running
   }
 
   /** Told once for each container that was running. */
@@ -178,16 +204,6 @@ export class Lifecycle {
     this.#running.delete(exit.taskId)
     running.resolve(exit)
     this.#onExit?.(exit)
-  }
-
-  async #settle(taskId: string): Promise<void> {
-    try {
-      await this.#starting.get(taskId)?.catch(() => undefined)
-      await this.#windUp(taskId)
-    } catch (error) {
-      // The next look finds it again.
-      this.#options.log.warn({ task: taskId, error }, 'ended container could not be wound up')
-    }
   }
 
   #windUp(taskId: string): Promise<Exit | undefined> {
@@ -293,7 +309,7 @@ export class Lifecycle {
       for await (const { event } of events) {
         if (event === undefined) continue
         const exit = decodeTaskExit(event.value)
-        if (exit.id === exit.containerId) void this.#settle(exit.containerId)
+        if (exit.id === exit.containerId) void this.settle(exit.containerId)
       }
     } finally {
       broken.abort()
@@ -306,7 +322,7 @@ export class Lifecycle {
     await this.#try(() => this.list())
     while (!signal.aborted) {
       await delay(LOOK_MS, undefined, { signal }).catch(() => undefined)
-      await this.#try(() => this.#lookAtRunning())
+      if (!signal.aborted) await this.#try(() => this.#lookAtRunning())
     }
   }
 
@@ -315,7 +331,7 @@ export class Lifecycle {
     const { tasks } = await this.#options.client.tasks.list({ filter: '' }, inNamespace())
     const alive = new Set(tasks.filter(isAlive).map((process) => process.id))
     const ended = [...this.#running.keys()].filter((taskId) => !alive.has(taskId))
-    await Promise.all(ended.map((taskId) => this.#settle(taskId)))
+    await Promise.all(ended.map((taskId) => this.settle(taskId)))
   }
 
   async #try(look: () => Promise<unknown>): Promise<void> {

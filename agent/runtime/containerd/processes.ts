@@ -80,7 +80,6 @@ export class Processes {
 
   /** Nothing of the container runs. */
   async stop(task: Task): Promise<void> {
-    const { cgroups, lifecycle } = this.#options
     const { id } = task
     const record = await this.#findRecord(id)
     if (record === undefined || !(await this.#runs(id))) return
@@ -90,8 +89,7 @@ export class Processes {
     if (await this.#endsWithin(id, graceMs)) return
     await this.#kill(id, { signal: SIGKILL, all: true })
     if (await this.#endsWithin(id, KILLED_MS)) return
-    await cgroups.killAll(id)
-    await lifecycle.list()
+    await this.#options.cgroups.killAll(id)
     if (await this.#endsWithin(id, KILLED_MS)) return
     throw new SwarmError('unavailable', `task ${id} does not end`, { retriable: true })
   }
@@ -105,6 +103,7 @@ export class Processes {
     }
     await lifecycle.release(taskId)
     await client.containers.delete({ id: taskId }, inNamespace()).catch(ignoreNotFound)
+    lifecycle.forget(taskId)
     const snapshot = { snapshotter: host.facts.snapshotter, key: taskId }
     await client.snapshots.remove(snapshot, inNamespace()).catch(ignoreNotFound)
     await rm(join(host.facts.logDirectory, taskId), { recursive: true, force: true })
@@ -152,8 +151,7 @@ export class Processes {
     const { lifecycle } = this.#options
     const process = await lifecycle.findProcess(taskId)
     if (process === undefined || process.status === 'stopped') {
-      // Ended a moment ago: what is being wound up is nothing that runs.
-      await lifecycle.list()
+      await lifecycle.settle(taskId)
       return false
     }
     return true

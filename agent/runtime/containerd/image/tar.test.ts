@@ -12,7 +12,7 @@ import {
   imageFile,
   imageFolder,
   imageLink,
-} from '../../../../test/e2e/image.ts'
+} from '../../../../deploy/quickstart/image.ts'
 import { indexTar, readAt } from './tar.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tsswarm-tar-'))
