@@ -222,6 +222,22 @@ test('attempts are counted for each spec version', () => {
   expect(world.wantedOf('web')).toEqual([])
 })
 
+test('a task held back beside one that is up to date ends, whichever is older', () => {
+  const world = new Orchestration({
+    nodes: three,
+    services: [service({ id: 'web' })],
+    tasks: [
+      task({ id: 't1', serviceId: 'web', nodeId: 'n1', status: { state: 'running' } }),
+      task({ id: 't2', serviceId: 'web', desiredState: 'ready', createdClusterMs: 5 }),
+    ],
+  })
+
+  world.settle()
+
+  expect(world.getTask('t1').desiredState).toBe('running')
+  expect(world.getTask('t2').desiredState).toBe('shutdown')
+})
+
 test('a delay that runs is not cut short by the loss of a node', () => {
   const world = running({ delayMs: 30_000 })
   world.report(newest(world).id, 'failed')
