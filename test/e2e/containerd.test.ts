@@ -19,7 +19,7 @@ import {
   type ContainerdRuntime,
   openContainerd,
 } from '../../agent/runtime/containerd/containerd.ts'
-import type { ContainerLine, Exit } from '../../agent/runtime/runtime.ts'
+import type { Container, ContainerLine, Exit } from '../../agent/runtime/runtime.ts'
 import {
   buildImage,
   busyboxLayer,
@@ -39,6 +39,7 @@ import {
   type Mount,
   type TaskSpec,
 } from '../../proto/gen/specs.ts'
+import { emptyPortConfig } from '../../proto/gen/types.ts'
 import { openTestHost, type TestHost } from './keeper-host.ts'
 
 const forever = new AbortController().signal
@@ -472,11 +473,38 @@ test('tasks have a network of their own, or the host’s', async () => {
   )
   const shared = await outputOf('readlink /proc/self/ns/net', host)
 
-  expect(own.split('\n')[0]).toBe('lo')
-  expect(own).toContain('nameserver 127.0.0.11')
-  expect(own).toMatch(/^127\.0\.0\.1\te2e/m)
+  expect(own.split('\n').slice(0, 2)).toEqual(['eth0', 'lo'])
+  expect(own).toMatch(/^nameserver /m)
+  expect(own).toMatch(/^\d+\.\d+\.\d+\.\d+\te2e/m)
   expect(own.split('\n').at(-1)).toBe('0')
   expect(shared).toBe((await world.keeper.run(['readlink', '/proc/self/ns/net'])).stdout.trim())
+})
+
+test('a published port leads to its task, and is free again when that has ended', async () => {
+  const task = {
+    ...newTask({ command: ['httpd', '-f', '-p', '8080', '-h', '/etc'] }),
+    endpoint: {
+      mode: 'vip' as const,
+      ports: [{ ...emptyPortConfig, targetPort: 8080, publishMode: 'host' as const }],
+    },
+  }
+  await runtime.prepare(task, forever)
+  const { hostPorts } = await runtime.start(task)
+  const port = hostPorts[0]?.publishedPort ?? 0
+  const get = async (): Promise<string | undefined> =>
+    fetch(`http://127.0.0.1:${port}/passwd`).then(
+      (answer) => answer.text(),
+      () => undefined,
+    )
+
+  expect(port).toBeGreaterThan(0)
+  expect(await until(get)).toContain('root:x:0:0')
+  expect(await containerOf(task)).toMatchObject({
+    hostPorts: [{ targetPort: 8080, publishedPort: port }],
+  })
+  await runtime.stop(task)
+
+  await until(async () => (await get()) === undefined || undefined)
 })
 
 test('logs are followed while the container runs, to its last line', async () => {
@@ -590,9 +618,7 @@ test('containerd may be killed: containers go on, and their ends are learnt afte
   rmSync(pipeFolder, { recursive: true })
 })
 
-async function containerOf(
-  task: Task,
-): Promise<{ readonly state: string; readonly pid: number } | undefined> {
+async function containerOf(task: Task): Promise<Container | undefined> {
   const listed = await runtime.list().catch(() => [])
   return listed.find(({ taskId }) => taskId === task.id)
 }
