@@ -222,6 +222,8 @@ export class Consensus {
   #appliedIndex: number
   #snapshotIndex: number
   #snapshotWanted = false
+  /** Index from which on a snapshot is wanted whatever the interval says; 0: none. */
+  #snapshotAfter = 0
   #bytesSinceSnapshot = 0
 
   #out: { persist: Persist[]; send: Message[]; events: MainEvent[] } = newOut()
@@ -466,10 +468,14 @@ export class Consensus {
 
   #applyConfChange(entry: Entry): void {
     const change = entry.confChange ?? leaveJointChange
-    this.#confState = this.#raft.applyConfChange(change)
+    this.#confState = this.#raft.applyConfChange(change, entry.index)
     const context =
       change.context.length === 0 ? emptyMembershipContext : decodeMembershipContext(change.context)
-    for (const member of context.added) this.#members.set(member.raftId, member)
+    for (const member of context.added) {
+      // A member takes no snapshot of a time before it was one, so there must be a newer.
+      if (!this.#members.has(member.raftId)) this.#snapshotAfter = entry.index
+      this.#members.set(member.raftId, member)
+    }
     const present = new Set([
       ...this.#confState.voters,
       ...this.#confState.learners,
@@ -716,10 +722,14 @@ export class Consensus {
   }
 
   #wantSnapshot(): void {
-    if (this.#snapshotWanted || this.#interval.entries === 0) return
     const entries = this.#appliedIndex - this.#snapshotIndex
-    if (entries < this.#interval.entries && this.#bytesSinceSnapshot < this.#interval.bytes) return
-    if (entries === 0) return
+    if (this.#snapshotWanted || entries <= 0) return
+    const isForced =
+      this.#snapshotAfter > this.#snapshotIndex && this.#appliedIndex >= this.#snapshotAfter
+    const isFull =
+      this.#interval.entries > 0 &&
+      (entries >= this.#interval.entries || this.#bytesSinceSnapshot >= this.#interval.bytes)
+    if (!isForced && !isFull) return
     this.#snapshotWanted = true
     this.#out.events.push({ kind: 'snapshot-wanted' })
   }

@@ -113,7 +113,7 @@ export class NodeBackend implements Backend {
   }
 
   watch(onChanges: (changes: readonly Change[] | undefined, view: View) => void): () => void {
-    return this.#manager().shell.watch(onChanges)
+    return this.#options.node.watch(onChanges)
   }
 
   metrics(): string {

@@ -17,6 +17,7 @@ import { type MemberState, newBootstrapSnapshot } from '../manager/consensus.ts'
 import { localCaller } from '../manager/manager.ts'
 import { newRaftId } from '../manager/member-join.ts'
 import { persistAll } from '../manager/persist.ts'
+import type { Change } from '../manager/store/change.ts'
 import type { View } from '../manager/store/view.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import { openWal } from '../manager/wal/wal.ts'
@@ -47,6 +48,8 @@ const RETURN_MS = 60_000
 /** How often the certificate's age is looked at, and a failed role change tried again. */
 const LOOK_MS = 1_000
 const RENEW_RETRY_MS = 5_000
+/** What clients send as listen address when their user said nothing. */
+const LISTEN_DEFAULT = '0.0.0.0:2377'
 /** A write that completes init or leave. */
 const JOINED_MS = 20_000
 
@@ -61,6 +64,8 @@ export type NodeOptions = {
   readonly onFatal: (error: unknown) => void
 }
 
+export type Watcher = (changes: readonly Change[] | undefined, view: View) => void
+
 export class Node {
   #options: NodeOptions
   #identity: Identity | undefined
@@ -73,6 +78,8 @@ export class Node {
   /** The last the cluster said of this node; a change of role is worked off by `#look`. */
   #wanted: NodeChange | undefined
   #isChanging = false
+  /** Of the manager's state, over all the times that this node is one. */
+  #watchers = new Set<Watcher>()
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -183,6 +190,12 @@ export class Node {
     await this.#manager?.handOver()
     await this.#agent?.stop(RETURN_MS)
     await this.#manager?.close()
+  }
+
+  /** Told of each step of the state while this node is a manager. */
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
   }
 
   /** Managers as this node knows them. */
@@ -309,8 +322,10 @@ export class Node {
     managers: readonly string[],
   ): Place {
     const { config } = this.#options
+    // Clients always send their default, which says nothing against the daemon's own setting.
+    const isDefault = request.listenAddr === '' || request.listenAddr === LISTEN_DEFAULT
     const listen = parseAddress(
-      request.listenAddr === '' ? config.listen : request.listenAddr,
+      isDefault ? config.listen : request.listenAddr,
       parseAddress(config.listen, 2377).port,
     )
     const advertise = request.advertiseAddr === '' ? config.advertiseAddr : request.advertiseAddr
@@ -360,6 +375,9 @@ export class Node {
       onMembers: (members) => this.#learnMembers(members),
     })
     this.#manager = role
+    role.shell.watch((changes, view) => {
+      for (const watcher of this.#watchers) watcher(changes, view)
+    })
     await role.start()
     await withDeadline(
       role.untilCaughtUp(),
