@@ -93,6 +93,8 @@ export type ConsensusInput =
       readonly outcome: 'finished' | 'failed'
     }
   | { readonly kind: 'unreachable'; readonly raftId: number }
+  /** The cluster's settings, as main has applied them. */
+  | { readonly kind: 'settings'; readonly snapshotEntries: number; readonly keepEntries: number }
 
 /** What must be made durable, in order of `sequence`, before `persisted` is stepped. */
 export type Persist = {
@@ -326,6 +328,14 @@ export class Consensus {
         break
       case 'unreachable':
         this.#raft.reportUnreachable(input.raftId)
+        break
+      case 'settings':
+        this.#interval = {
+          ...this.#interval,
+          entries: input.snapshotEntries,
+          keepEntries: input.keepEntries,
+        }
+        this.#wantSnapshot()
         break
       default:
         input satisfies never

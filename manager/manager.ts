@@ -355,11 +355,26 @@ export class Manager {
 
   #appliedChanges(changes: readonly Change[], isReset: boolean): void {
     const view = this.#store.view()
+    if (isReset || changes.some((change) => change.table === 'clusters')) this.#passSettings(view)
     if (isReset) this.#dispatcher.step({ kind: 'reset', view })
     else this.#dispatcher.step({ kind: 'applied', view, changes })
     this.#emit({ kind: 'consensus', input: { kind: 'applied', index: view.index } })
     if (changes.length > 0 || isReset) this.#emit({ kind: 'applied', changes, isReset })
     this.#answerReads()
+  }
+
+  /** Settings that the consensus thread goes by. */
+  #passSettings(view: View): void {
+    const [cluster] = view.clusters.list()
+    if (cluster?.spec === undefined) return
+    this.#emit({
+      kind: 'consensus',
+      input: {
+        kind: 'settings',
+        snapshotEntries: cluster.spec.snapshotIntervalEntries,
+        keepEntries: cluster.spec.logEntriesForSlowFollowers,
+      },
+    })
   }
 
   /** A new store is built beside the old one, which then takes its state over. */
