@@ -40,7 +40,7 @@ export type PreparationOptions = {
 /** What a container's record is made of. */
 type Parts = {
   readonly image: Image
-  readonly hostname: string
+  readonly stopSignal: string
   readonly mounts: readonly PlannedMount[]
   readonly network: NetworkAttachment
   readonly spec: OciSpec
@@ -67,7 +67,6 @@ export class Preparation {
     }
     if (await this.#isPrepared(task.id)) return
     const network = { mode: networkMode(spec), hostname: hostnameOf(task, container) }
-    parseSignal(container.stopSignal)
     const { images } = this.#options
     const image = await images.ensure(container.image, container.registryAuth, signal)
     const parts = await this.#assemble(task, { spec, container, image, network })
@@ -88,6 +87,9 @@ export class Preparation {
     const { host, rootfs, volumes, cgroups, specHost, taskDirectory } = this.#options
     const { hostname } = wanted.network
     const mounts = planMounts(container.mounts, image.config.volumes)
+    // Refused now, for a container that cannot be told to stop must not run.
+    const stopSignal = container.stopSignal || image.config.stopSignal
+    parseSignal(stopSignal)
     const user = await rootfs.resolveUser(image.chainId, container.user || image.config.user)
     const ociMounts = await volumes.prepare(task.id, mounts, image.chainId)
     await this.#prepareRoot(task.id, image)
@@ -100,21 +102,24 @@ export class Preparation {
       mounts: ociMounts,
       rootPropagation: rootPropagation(mounts),
     })
-    return { image, hostname, mounts, network, spec: ociSpec }
+    return { image, stopSignal, mounts, network, spec: ociSpec }
   }
 
+  /** The container's root is as the image has it, whatever an earlier attempt left. */
   async #prepareRoot(taskId: string, image: Image): Promise<void> {
     const { client, host } = this.#options
     // Until the container's record names it, only this label keeps it.
     const labels = new Map([['containerd.io/gc.root', new Date().toISOString()]])
-    const { snapshotter } = host.facts
+    const snapshot = { snapshotter: host.facts.snapshotter, key: taskId }
+    const prepare = (): Promise<unknown> =>
+      client.snapshots.prepare({ ...snapshot, parent: image.chainId, labels }, inNamespace())
     try {
-      await client.snapshots.prepare(
-        { snapshotter, key: taskId, parent: image.chainId, labels },
-        inNamespace(),
-      )
+      await prepare()
     } catch (error) {
       if (!isCode(error, 'already-exists')) throw error
+      // Its tag may have meant another image then.
+      await client.snapshots.remove(snapshot, inNamespace())
+      await prepare()
     }
   }
 
@@ -126,7 +131,7 @@ export class Preparation {
       mount.kind === 'volume' && mount.name !== undefined ? [mount.name] : [],
     )
     const labels = newLabels(task, {
-      stopSignal: task.spec?.container?.stopSignal || parts.image.config.stopSignal,
+      stopSignal: parts.stopSignal,
       address: parts.network.address,
       volumes,
     })

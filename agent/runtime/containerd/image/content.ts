@@ -78,14 +78,12 @@ export class Content {
     })
   }
 
-  /** Stores a stream whose digest nobody has told, and says which it is. */
+  /** Stores a stream whose digest nobody has told, and says which it is. `ref` was never used. */
   async writeUnknown(
     ref: string,
     chunks: AsyncIterable<Uint8Array>,
     options: { readonly leaseId: string; readonly signal: AbortSignal },
   ): Promise<string> {
-    // An earlier attempt may have left a beginning.
-    await this.#client.content.abort({ ref }, inNamespace()).catch(ignoreNotFound)
     using session = new WriteSession(this.#client, ref, options)
     await session.begin({ sizeBytes: 0, digest: '' })
     for await (const piece of gather(chunks)) await session.write(piece)
