@@ -1,4 +1,6 @@
-/** The log record format: there and back, torn ends, and the last lines of a file. */
+/**
+ * The log record format: there and back, torn ends, and the last lines of a file.
+ */
 import { expect, test } from 'vitest'
 import {
   encodeLogRecord,
