@@ -1,4 +1,6 @@
-/** The table of figures: medians, ratios, columns. */
+/**
+ * The table of figures: medians, ratios, columns.
+ */
 import { expect, test } from 'vitest'
 import { formatFigures, medianOf } from './report.ts'
 

@@ -1,4 +1,6 @@
-/** Builders: what is given is there, the rest is whole, and a store of them finds them. */
+/**
+ * Builders: what is given is there, the rest is whole, and a store of them finds them.
+ */
 import { expect, test } from 'vitest'
 import { cluster, config, node, secret, service, storeWith, task } from './build.ts'
 

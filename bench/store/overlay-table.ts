@@ -9,8 +9,8 @@ import type { TableName, Tables, TableView } from '../../manager/store/view.ts'
 
 type Overlay<T> = {
   readonly rows: Map<string, T | undefined>
-  /** `index/key` → the ids it had. */
-  readonly ids: Map<string, readonly string[]>
+  /** `index/key` → ids that have come to it or gone from it since → whether they were in it. */
+  readonly ids: Map<string, Map<string, boolean>>
   sorted: readonly string[] | undefined
   size: number
 }
@@ -41,9 +41,13 @@ export class OverlayTable<K extends TableName> {
       const oldKey = before === undefined ? undefined : index.key(before)
       const newKey = index.key(object)
       if (oldKey === newKey) return
-      if (oldKey !== undefined) this.#keepIds(overlay, i, oldKey)?.delete(object.id)
+      if (oldKey !== undefined) {
+        keep(overlay, `${i}/${oldKey}`, { id: object.id, was: true })
+        this.#indexes[i]?.get(oldKey)?.delete(object.id)
+      }
       if (newKey === undefined) return
-      const ids = this.#keepIds(overlay, i, newKey)
+      keep(overlay, `${i}/${newKey}`, { id: object.id, was: false })
+      const ids = this.#indexes[i]?.get(newKey)
       if (ids === undefined) this.#indexes[i]?.set(newKey, new Set([object.id]))
       else ids.add(object.id)
     })
@@ -102,11 +106,15 @@ export class OverlayTable<K extends TableName> {
     },
   ): Generator<Tables[K], undefined> {
     const position = this.#schema.indexes.findIndex((index) => index.name === query.index)
-    let ids: readonly string[] | undefined
-    for (let i = this.#overlays.indexOf(own); i < this.#overlays.length && ids === undefined; i++)
-      ids = this.#overlays[i]?.ids.get(`${position}/${query.key}`)
-    ids ??= [...(this.#indexes[position]?.get(query.key) ?? [])].sort()
-    for (const id of ids) {
+    const ids = new Set(this.#indexes[position]?.get(query.key))
+    // From the newest overlay back to our own: what was overwritten first is what we see.
+    for (let i = this.#overlays.length - 1; i >= this.#overlays.indexOf(own); i--) {
+      for (const [id, was] of this.#overlays[i]?.ids.get(`${position}/${query.key}`) ?? []) {
+        if (was) ids.add(id)
+        else ids.delete(id)
+      }
+    }
+    for (const id of [...ids].sort()) {
       const object = query.get(id)
       if (object !== undefined) yield object
     }
@@ -117,18 +125,6 @@ export class OverlayTable<K extends TableName> {
     overlay.sorted = this.#sorted ?? [...this.#rows.keys()].sort()
   }
 
-  #keepIds(
-    overlay: Overlay<Tables[K]> | undefined,
-    position: number,
-    key: string,
-  ): Set<string> | undefined {
-    const ids = this.#indexes[position]?.get(key)
-    const name = `${position}/${key}`
-    if (overlay !== undefined && !overlay.ids.has(name))
-      overlay.ids.set(name, [...(ids ?? [])].sort())
-    return ids
-  }
-
   /** What an older view reads through this one's overlay goes into its own. */
   #close(own: Overlay<Tables[K]>): void {
     const position = this.#overlays.indexOf(own)
@@ -136,7 +132,18 @@ export class OverlayTable<K extends TableName> {
     this.#overlays.splice(position, 1)
     if (older === undefined) return
     for (const [id, row] of own.rows) if (!older.rows.has(id)) older.rows.set(id, row)
-    for (const [name, ids] of own.ids) if (!older.ids.has(name)) older.ids.set(name, ids)
+    for (const [name, ids] of own.ids) for (const [id, was] of ids) keep(older, name, { id, was })
     older.sorted ??= own.sorted
   }
+}
+
+function keep<T>(
+  overlay: Overlay<T> | undefined,
+  name: string,
+  entry: { readonly id: string; readonly was: boolean },
+): void {
+  if (overlay === undefined) return
+  const ids = overlay.ids.get(name)
+  if (ids === undefined) overlay.ids.set(name, new Map([[entry.id, entry.was]]))
+  else if (!ids.has(entry.id)) ids.set(entry.id, entry.was)
 }

@@ -1,23 +1,35 @@
-/** The digest: the same for the same contents however they came about, another for any difference. */
+/**
+ * The digest: the same for the same contents however they came about, another for any difference.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { applyTo, node, storeWith, task } from '../../test/build.ts'
 import { changeFor, wish } from '../../test/changes.ts'
+import type { Change } from './change.ts'
 import { Digest } from './digest.ts'
 import { SCHEMA } from './schema.ts'
 import { Store } from './store.ts'
 import type { View } from './view.ts'
 
-test('the digest after any changes is that of the contents counted anew', () => {
-  const property = fc.property(fc.array(wish, { maxLength: 120 }), fc.nat(9), (wishes, every) => {
+test('the digest after any entries is that of the contents counted anew', () => {
+  const step = fc.record({ wishes: fc.array(wish, { maxLength: 9 }), read: fc.boolean() })
+  const property = fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
     const store = new Store()
 
-    wishes.forEach((each, i) => {
-      const change = changeFor(store.view(), each)
-      if (change !== undefined) applyTo(store, [change])
-      // Read now and then, so that some changes are counted one by one and others together.
-      if (i % (every + 1) === 0) store.digest()
-    })
+    for (const { wishes, read } of steps) {
+      const working = store.working()
+      // Several changes of one object in an entry too, as a follower may be given.
+      const changes: Change[] = []
+      for (const each of wishes) {
+        const change = changeFor(working.view, each)
+        if (change === undefined) continue
+        working.apply([change])
+        changes.push(change)
+      }
+      working.drop()
+      applyTo(store, changes)
+      if (read) store.digest()
+    }
 
     expect(store.digest()).toEqual(countedAnew(store.view()))
   })
@@ -54,9 +66,18 @@ test.each([
   expect(other.digest()).not.toEqual(storeWith({ tasks: [task()] }).digest())
 })
 
-test('more changes than may wait are counted all the same', () => {
-  const tasks = Array.from({ length: 2_000 }, (_, i) => task({ id: `t${i}` }))
-  const store = storeWith({ tasks })
+test('more changes than may wait, of objects that wait already too, are counted all the same', () => {
+  const tasks = Array.from({ length: 1_200 }, (_, i) => task({ id: `t${i}` }))
+  const store = storeWith({ tasks: tasks.slice(0, 60) })
+
+  for (let from = 60; from < tasks.length; from += 60) {
+    const made = tasks.slice(from, from + 60)
+    const changed = tasks.slice(from - 60, from).map((each) => ({ ...each, nodeId: 'n1' }))
+    applyTo(store, [
+      ...made.map((object): Change => ({ kind: 'create', table: 'tasks', object })),
+      ...changed.map((object): Change => ({ kind: 'update', table: 'tasks', object })),
+    ])
+  }
 
   expect(store.digest()).toEqual(countedAnew(store.view()))
 })

@@ -11,7 +11,7 @@ import type { TableName } from './view.ts'
 
 export const DIGEST_BYTES = 16
 
-/** How many changed objects may wait for their hashes: a few milliseconds of work. */
+/** How many changed objects may wait for their hashes after an entry: a few milliseconds of work. */
 const STALE_MAX = 512
 
 /** An object as a StoreChange carries it, or undefined where there is none. */
@@ -33,9 +33,13 @@ export class Digest {
   }
 
   /** The object has changed; `before` is what it was, undefined if it is new. */
-  change(stale: Stale, find: FindBody): void {
+  noteChange(stale: Stale): void {
     const key = `${stale.table}/${stale.id}`
     if (!this.#stale.has(key)) this.#stale.set(key, stale)
+  }
+
+  /** To be called when all changes of an entry are noted: not too many are left waiting. */
+  bound(find: FindBody): void {
     if (this.#stale.size > STALE_MAX) this.#settle(find)
   }
 
@@ -50,6 +54,7 @@ export class Digest {
     return bytes
   }
 
+  /** What `find` gives must be what was noted last, so never between two changes of an entry. */
   #settle(find: FindBody): void {
     for (const { table, id, before } of this.#stale.values()) {
       this.#count(before, -1)

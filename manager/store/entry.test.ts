@@ -1,4 +1,6 @@
-/** Entries: changes there and back, limits, and cuts between groups only. */
+/**
+ * Entries: changes there and back, limits, and cuts between groups only.
+ */
 import { expect, test } from 'vitest'
 import { emptyStoreChange, encodeStoreEntry } from '../../proto/gen/store.ts'
 import { cluster, config, node, secret, service, storeWith, task } from '../../test/build.ts'

@@ -1,4 +1,6 @@
-/** Snapshots: saved and restored is the same; equal states give equal bytes; damage is found. */
+/**
+ * Snapshots: saved and restored is the same; equal states give equal bytes; damage is found.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { applyTo, cluster, config, node, storeWith, task } from '../../test/build.ts'

@@ -1,4 +1,6 @@
-/** The store against plain maps that are copied whole: views stay frozen, indexes are right. */
+/**
+ * The store against plain maps that are copied whole: views stay frozen, indexes are right.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { emptyDigestCheck, emptyStoreChange, emptyStoreEntry } from '../../proto/gen/store.ts'

@@ -47,6 +47,8 @@ export class Store {
   /** The view of `#index`, once somebody asked for it. */
   #view: View | undefined
   #working: Working | undefined
+  readonly #find = <K extends TableName>(table: K, id: string): Body =>
+    this.#tables[table].wrap(this.#tables[table].get(id))
 
   constructor(state: StoreState = newStoreState()) {
     this.#tables = state.tables
@@ -76,6 +78,7 @@ export class Store {
       change.kind === 'remove' ? this.#remove(change) : this.#put(change, entry.wallMs),
     )
     for (const event of events) this.#noteChange(event)
+    this.#digest.bound(this.#find)
     this.#working?.commit({ index, timeMs: entry.timeMs }, changes)
     if (isDigestDue) this.#keepDigest()
     this.feed.publish(index, entry.timeMs, events)
@@ -100,7 +103,7 @@ export class Store {
 
   /** The digest of the applied state. */
   digest(): Uint8Array {
-    return this.#digest.bytes((table, id) => this.#find(table, id))
+    return this.#digest.bytes(this.#find)
   }
 
   /** The newest digest that every manager took at the same index, to be sent in an entry. */
@@ -150,15 +153,9 @@ export class Store {
     return { ...emptyMeta, version: this.#index, createdMs, updatedMs }
   }
 
-  #find<K extends TableName>(table: K, id: string): Body {
-    return this.#tables[table].wrap(this.#tables[table].get(id))
-  }
-
   #noteChange<K extends TableName>(event: StoreEvent<K>): void {
     const before = this.#tables[event.table].wrap(event.before)
-    this.#digest.change({ table: event.table, id: event.id, before }, (table, id) =>
-      this.#find(table, id),
-    )
+    this.#digest.noteChange({ table: event.table, id: event.id, before })
   }
 
   #keepDigest(): void {

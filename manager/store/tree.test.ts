@@ -1,4 +1,6 @@
-/** The tree against a sorted Map: same contents in the same order, and old roots stay as they were. */
+/**
+ * The tree against a sorted Map: same contents in the same order, and old roots stay as they were.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {

@@ -1,4 +1,6 @@
-/** The feed: replayed it gives the state; bounded, it turns into a reset and not into a gap. */
+/**
+ * The feed: replayed it gives the state; bounded, it turns into a reset and not into a gap.
+ */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { applyTo, node, storeWith, task } from '../../test/build.ts'
