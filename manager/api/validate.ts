@@ -122,6 +122,7 @@ function checkMount(mount: Mount): void {
     throw refusal(`invalid mount target, must be an absolute path: ${target}`)
   if (/^\/+$/.test(target))
     throw refusal(`invalid mount target "${target}": destination can't be '/'`)
+  checkMountOptions(mount)
   switch (mount.type) {
     case 'bind':
       if (!source.startsWith('/') || hasZero(source))
@@ -137,6 +138,20 @@ function checkMount(mount: Mount): void {
     default:
       mount.type satisfies never
   }
+}
+
+function checkMountOptions(mount: Mount): void {
+  const given = {
+    bind: mount.propagation !== 'rprivate',
+    volume: mount.volumeNoCopy,
+    tmpfs: mount.tmpfsSizeBytes > 0 || mount.tmpfsMode > 0,
+  }
+  const names = { bind: 'BindOptions', volume: 'VolumeOptions', tmpfs: 'TmpfsOptions' } as const
+  for (const type of ['bind', 'volume', 'tmpfs'] as const)
+    if (given[type] && mount.type !== type)
+      throw refusal(
+        `ContainerSpec.Mounts.${names[type]}: only for mounts of type ${type}, not for ${mount.target}`,
+      )
 }
 
 function checkResources({ limits, reservations, pidsLimit }: ResourceRequirements): void {

@@ -153,6 +153,7 @@ function newAsk(request: FastifyRequest): Ask {
   }
 }
 
+/** Bytes, for the library adds a charset to JSON text, and the docker CLI then shows it raw. */
 function send(api: Api, reply: FastifyReply, answer: Answer): FastifyReply {
   switch (answer.kind) {
     case 'text':
@@ -160,7 +161,7 @@ function send(api: Api, reply: FastifyReply, answer: Answer): FastifyReply {
         .code(answer.status)
         .headers(answer.headers ?? {})
         .type(answer.contentType)
-        .send(answer.text)
+        .send(Buffer.from(answer.text))
     case 'stream': {
       const headers = { ...commonHeaders(api.backend), 'Content-Type': answer.contentType }
       reply.hijack()
@@ -176,7 +177,10 @@ function send(api: Api, reply: FastifyReply, answer: Answer): FastifyReply {
 
 function sendError(api: Api, reply: FastifyReply, error: unknown): FastifyReply {
   const { status, message } = toHttpError(error, api.log)
-  return reply.code(status).type('application/json').send(errorBody(message))
+  return reply
+    .code(status)
+    .type('application/json')
+    .send(Buffer.from(errorBody(message)))
 }
 
 /** The answer, or a refusal when it takes too long; what was asked for may still happen. */

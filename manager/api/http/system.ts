@@ -112,7 +112,6 @@ function swarmToJson(local: LocalNode, view: View | undefined): JsonObject {
     Nodes: view?.nodes.size,
     Managers: view && [...view.nodes.by('role', 'manager')].length,
     Cluster: cluster && clusterToJson(cluster),
-    Warnings: local.warnings.length === 0 ? undefined : local.warnings,
   }
 }
 
