@@ -123,7 +123,10 @@ const IMPURE = [
 const PURE = ['lib/', 'proto/', 'manager/', 'agent/']
 
 /** Real side of a port → its twin in the simulator. */
-const TWINS: readonly (readonly [string, string])[] = [['node/io/disk.ts', 'test/sim/disk.ts']]
+const TWINS: readonly (readonly [string, string])[] = [
+  ['node/io/disk.ts', 'test/sim/disk.ts'],
+  ['node/keeper/kernel.ts', 'test/sim/kernel.ts'],
+]
 
 const NAMES_FORBIDDEN = /^(?:utils?|types|index|helpers|common|misc)\.ts$/
 

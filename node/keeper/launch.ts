@@ -18,12 +18,17 @@ const LOCKED_STATUS = 75
 
 /**
  * `flock -F` becomes the keeper, which so holds the lock itself; Node closes inherited descriptors
- * for its own children. Where there is no flock (not Linux), who binds the socket first wins.
+ * for its own children. Where there is no flock (not Linux), who binds the socket first wins. As
+ * root the keeper goes before others, but what it starts does not: a writer that it wakes by
+ * reading must not run before what was read is safe.
  */
 const SUPERVISOR = `
 ulimit -n "$(ulimit -Hn)" 2>/dev/null
 lock=$1
 shift
+if chrt --reset-on-fork --other 0 nice -n -10 true 2>/dev/null; then
+  set -- chrt --reset-on-fork --other 0 nice -n -10 "$@"
+fi
 while :; do
   if command -v flock >/dev/null; then
     flock --nonblock --conflict-exit-code ${LOCKED_STATUS} --no-fork "$lock" "$@"

@@ -33,6 +33,7 @@ import {
   parseLogFileName,
   writeLogRecord,
 } from '../../agent/runtime/log-file.ts'
+import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { execute } from './command-runner.ts'
 import { LogJournal, type LogPlace, type LogStream, readJournal } from './log-journal.ts'
@@ -40,10 +41,10 @@ import { LogJournal, type LogPlace, type LogStream, readJournal } from './log-jo
 /** A pipe holds 64 KiB: one read empties it. */
 const READ_BYTES = 65_536
 /**
- * After a read a FIFO is left alone this long, so that a writer of single lines costs 100 reads a
+ * After a read a FIFO is left alone this long, so that a writer of single lines costs 50 reads a
  * second and not 10,000. A read that filled the buffer is followed by the next one at once.
  */
-const REST_MS = 10
+const REST_MS = 20
 const MKFIFO_TIMEOUT_MS = 10_000
 const STREAMS = ['stdout', 'stderr'] as const
 const NANOSECONDS_PER_MS = 1_000_000
@@ -88,6 +89,7 @@ export class LogCollector {
       bufferBytes: READ_BYTES,
       wallMs: options.now(),
     })
+    this.#warmUp()
     for (const taskId of readdirSync(options.pipeDirectory)) {
       const isWhole = STREAMS.every((stream) => existsSync(this.#fifo(taskId, stream)))
       // Half made by a predecessor: its caller got no answer and asks again.
@@ -102,11 +104,14 @@ export class LogCollector {
     mkdirSync(join(this.#options.pipeDirectory, taskId), { recursive: true, mode: 0o700 })
     const missing = Object.values(paths).filter((path) => !existsSync(path))
     if (missing.length > 0) {
-      await execute({
-        argv: ['mkfifo', '-m', '0600', ...missing],
-        input: '',
-        timeoutMs: MKFIFO_TIMEOUT_MS,
-      })
+      const argv = ['mkfifo', '-m', '0600', ...missing]
+      const { stderr } = await execute({ argv, input: '', timeoutMs: MKFIFO_TIMEOUT_MS })
+      // Another call for the task may have been quicker.
+      if (!missing.every((path) => existsSync(path))) {
+        throw new SwarmError('internal', `pipes of task "${taskId}" cannot be made: ${stderr}`, {
+          retriable: true,
+        })
+      }
     }
     if (!this.#tasks.has(taskId)) this.#open(taskId)
     return paths
@@ -136,6 +141,12 @@ export class LogCollector {
     }
     this.#tasks.clear()
     this.#journal.close()
+  }
+
+  /** Functions are compiled when first called; with a piece in hand that would take too long. */
+  #warmUp(): void {
+    const nothing = { taskId: '', pipes: [], fileIndex: 0, file: -1, offset: 0, isFailing: false }
+    this.#write(nothing, 'stdout', 0)
   }
 
   #fifo(taskId: string, stream: LogStream): string {
