@@ -23,6 +23,7 @@ import { decodeStoreEntry, emptyStoreEntry } from '../proto/gen/store.ts'
 import type { Member } from '../proto/gen/types.ts'
 import { planRoles } from './ca/roles.ts'
 import type { CommittedEntry, ConsensusInput, MainEvent, MemberState } from './consensus.ts'
+import { DigestVote } from './digest-vote.ts'
 import { Dispatcher, type DispatcherInput, type DispatcherOutput } from './dispatcher/dispatcher.ts'
 import { NodeStatus } from './dispatcher/node-status.ts'
 import { Leader, type Loop } from './leader.ts'
@@ -40,6 +41,8 @@ const DEADLINE_MS = 20_000
 const FORWARD_RETRY_MS = 100
 /** Writes and reads of callers waiting at once. */
 const CALLS_MAX = 50_000
+/** A leader whose state is wrong ends this long after it handed over. */
+const HAND_OVER_MS = 2_000
 /** A member that is to leave the group is asked to again after this long. */
 const LEAVING_RETRY_MS = 5_000
 /** From the asked manager to the leader to the holder of the session. */
@@ -77,6 +80,15 @@ export type ManagerInput =
       readonly hops: number
     }
   | { readonly kind: 'pass-done'; readonly id: number; readonly isDelivered: boolean }
+  /** Another manager found that states differ at this index. */
+  | { readonly kind: 'digest-asked'; readonly id: number; readonly index: number }
+  /** `digest` is undefined when the other did not answer or does not know. */
+  | {
+      readonly kind: 'digest-done'
+      readonly raftId: number
+      readonly index: number
+      readonly digest: Uint8Array | undefined
+    }
   /** The daemon stops: the leadership is handed over. */
   | { readonly kind: 'stop' }
 
@@ -117,6 +129,11 @@ export type ManagerOutput =
       readonly command: AgentCommand
       readonly hops: number
     }
+  /** Answered by `digest-done` whatever happens. */
+  | { readonly kind: 'ask-digest'; readonly to: Member; readonly index: number }
+  | { readonly kind: 'digest-answer'; readonly id: number; readonly digest: Uint8Array }
+  /** The node must end. */
+  | { readonly kind: 'fatal'; readonly reason: string }
   | Extract<DispatcherOutput, { readonly kind: 'send' | 'close' }>
   /** The store's state has moved on; `reset` after a snapshot. */
   | { readonly kind: 'applied'; readonly changes: readonly Change[]; readonly isReset: boolean }
@@ -176,6 +193,9 @@ export class Manager {
     askedMs: 0,
   }
   #leavingIds: readonly number[] = []
+  #vote: DigestVote | undefined
+  /** Monotonic time at which this manager ends because its state is wrong. */
+  #endMs: number | undefined
   #snapshot:
     | { readonly index: number; readonly chunks: Iterator<Uint8Array>; bytes: Uint8Array[] }
     | undefined
@@ -224,6 +244,7 @@ export class Manager {
     this.#expireCalls()
     this.#forwardCalls()
     this.#stepSnapshot()
+    this.#endIfWrong()
     this.#pump()
   }
 
@@ -255,6 +276,16 @@ export class Manager {
         break
       case 'pass-done':
         this.#commandDone(input.id, input.isDelivered)
+        break
+      case 'digest-asked':
+        this.#digestAsked(input.id, input.index)
+        break
+      case 'digest-done':
+        this.#vote?.answer(
+          input.raftId,
+          input.index === this.#vote.index ? input.digest : undefined,
+        )
+        this.#judge()
         break
       case 'stop':
         this.#emit({ kind: 'consensus', input: { kind: 'transfer' } })
@@ -345,7 +376,8 @@ export class Manager {
         data.length === 0
           ? { ...emptyStoreEntry, timeMs: this.#store.view().timeMs }
           : decodeStoreEntry(data)
-      this.#store.apply(index, entry)
+      const check = this.#store.apply(index, entry)
+      if (check === 'different') this.#suspect(entry.digest?.index ?? 0)
       changes.push(...entry.changes.map(fromStoreChange))
       if (this.#writer !== undefined && data.length > 0) this.#writer.committed(index)
       if (this.#isRaftLeader && this.#writer === undefined && term === this.#term) this.#lead()
@@ -848,6 +880,55 @@ export class Manager {
     const input = this.#commands.get(sequence)
     this.#commands.delete(sequence)
     if (input !== undefined) this.#emit({ kind: 'command-answer', id: input.id, isDelivered })
+  }
+
+  // ── digests ────────────────────────────────────────────────────────────────────────────────
+
+  /** This manager's state differs from another's: all are asked. */
+  #suspect(index: number): void {
+    const own = this.#store.findDigest(index)
+    if (own === undefined || this.#vote?.index === index) return
+    this.#config.log.error({ index }, 'state differs from another manager’s, all are asked')
+    const others = this.#members.filter((member) => member.raftId !== this.#config.raftId)
+    this.#vote = new DigestVote(
+      index,
+      own,
+      others.map((member) => member.raftId),
+    )
+    for (const to of others) this.#emit({ kind: 'ask-digest', to, index })
+    this.#judge()
+  }
+
+  #digestAsked(id: number, index: number): void {
+    const digest = this.#store.findDigest(index) ?? new Uint8Array(0)
+    this.#emit({ kind: 'digest-answer', id, digest })
+    this.#suspect(index)
+  }
+
+  /** Who differs from a majority ends; a leader hands over first. */
+  #judge(): void {
+    const verdict = this.#vote?.verdict()
+    if (this.#vote === undefined || verdict === undefined) return
+    const { index } = this.#vote
+    if (verdict === 'right') {
+      this.#config.log.error(
+        { index },
+        'another manager’s state is wrong, this one’s is a majority’s',
+      )
+    } else if (verdict === 'undecided') {
+      this.#config.log.error({ index }, 'managers’ states differ and none has a majority: alarm')
+    } else {
+      if (this.#isRaftLeader) this.#emit({ kind: 'consensus', input: { kind: 'transfer' } })
+      this.#endMs = this.#now.monotonicMs + (this.#isRaftLeader ? HAND_OVER_MS : 0)
+      this.#config.log.error({ index }, 'this manager’s state is wrong, it ends')
+    }
+  }
+
+  #endIfWrong(): void {
+    if (this.#endMs === undefined || this.#now.monotonicMs < this.#endMs) return
+    this.#endMs = undefined
+    const reason = `the state of this manager differs from a majority's at index ${this.#vote?.index}: remove its directory raft/ and join again`
+    this.#emit({ kind: 'fatal', reason })
   }
 
   // ── snapshots ──────────────────────────────────────────────────────────────────────────────

@@ -59,6 +59,7 @@ export class ManagerRole {
       loop: options.loop,
       log,
       identity: options.identity,
+      onFatal: options.onFatal,
       onMembers: (members) => options.onMembers(members),
     })
     this.logs = new LogBroker({
@@ -156,6 +157,7 @@ export class ManagerRole {
       write: (request, isForwarded) => shell.write(request, isForwarded),
       relay: (request) => shell.relay(request),
       command: (nodeId, command, hops) => shell.command(nodeId, command, hops),
+      digest: (index) => shell.digest(index),
       session: (nodeId, peerAddr, stream) => shell.session(nodeId, peerAddr, stream),
       publishLogs: (nodeId, messages) => logs.publish(nodeId, messages),
       managerAddrs: () => shell.status().members.map((member) => member.addr),

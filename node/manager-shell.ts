@@ -38,6 +38,7 @@ export type ManagerShellOptions = {
   readonly loop: Loop
   readonly log: Log
   readonly identity: () => TransportIdentity
+  readonly onFatal: (error: unknown) => void
   /** Members of the group changed, or who leads. */
   readonly onMembers: (members: readonly MemberState[], leaderId: number) => void
 }
@@ -54,6 +55,7 @@ export class ManagerShell implements LoopPart {
   #reads = new Map<number, Waiter<View>>()
   #relays = new Map<number, Waiter<RelayReply>>()
   #commands = new Map<number, Waiter<boolean>>()
+  #digests = new Map<number, Waiter<Uint8Array>>()
   #sessions = new Map<number, SessionEnd>()
   #channels = new Map<
     string,
@@ -129,6 +131,11 @@ export class ManagerShell implements LoopPart {
     return this.#ask(this.#relays, (id) => this.#manager.step({ kind: 'relay', id, request }))
   }
 
+  /** This manager's digest at an index where another's differs; empty when it is not known. */
+  digest(index: number): Promise<Uint8Array> {
+    return this.#ask(this.#digests, (id) => this.#manager.step({ kind: 'digest-asked', id, index }))
+  }
+
   /** Whether the agent of the node was given the command. */
   command(nodeId: string, command: AgentCommand, hops = 0): Promise<boolean> {
     return this.#ask(this.#commands, (id) =>
@@ -177,7 +184,7 @@ export class ManagerShell implements LoopPart {
     })
     for (const end of this.#sessions.values()) end.close(over)
     this.#sessions = new Map()
-    for (const waiting of [this.#writes, this.#reads, this.#relays, this.#commands])
+    for (const waiting of [this.#writes, this.#reads, this.#relays, this.#commands, this.#digests])
       for (const waiter of waiting.values()) waiter.reject(over)
     for (const { channel } of this.#channels.values()) channel.close()
     await this.#port?.close()
@@ -251,6 +258,15 @@ export class ManagerShell implements LoopPart {
         end?.close(output.reason)
         break
       }
+      case 'ask-digest':
+        this.#askDigest(output.to, output.index)
+        break
+      case 'digest-answer':
+        settle(this.#digests, output.id, output.digest)
+        break
+      case 'fatal':
+        this.#options.onFatal(new Error(output.reason))
+        break
       case 'applied':
         for (const watcher of this.#watchers)
           watcher(output.isReset ? undefined : output.changes, this.#manager.view())
@@ -298,6 +314,19 @@ export class ManagerShell implements LoopPart {
     this.#client(to)
       .relay(request, { deadlineMs: 1_000 })
       .then(done, () => done(undefined))
+  }
+
+  #askDigest(to: Member, index: number): void {
+    const done = (digest: Uint8Array | undefined): void => {
+      this.#manager.step({ kind: 'digest-done', raftId: to.raftId, index, digest })
+      this.#options.loop.wake()
+    }
+    this.#client(to)
+      .digest({ index }, { deadlineMs: PEER_DEADLINE_MS })
+      .then(
+        (reply) => done(reply.digest),
+        () => done(undefined),
+      )
   }
 
   #pass(output: Extract<ManagerOutput, { readonly kind: 'pass' }>): void {

@@ -43,6 +43,7 @@ export type RpcHost = {
   readonly write: (request: WriteRequest, isForwarded: boolean) => Promise<WriteReply>
   readonly relay: (request: RelayRequest) => Promise<RelayReply>
   readonly command: (nodeId: string, command: AgentCommand, hops: number) => Promise<boolean>
+  readonly digest: (index: number) => Promise<Uint8Array>
   readonly session: (
     nodeId: string,
     peerAddr: string,
@@ -156,6 +157,7 @@ export function addMemberServices(server: RpcServer, host: RpcHost): void {
     {
       write: (request) => host.write(request, true),
       relay: (request) => host.relay(request),
+      digest: async ({ index }) => ({ digest: await host.digest(index) }),
       command: async ({ nodeId, command, hops }) => ({
         delivered: command === undefined ? false : await host.command(nodeId, command, hops),
       }),

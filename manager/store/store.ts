@@ -111,6 +111,11 @@ export class Store {
     return this.#digests.at(-1)
   }
 
+  /** The digest that was taken at this index; undefined when it is forgotten or never was. */
+  findDigest(index: number): Uint8Array | undefined {
+    return this.#digests.find((check) => check.index === index)?.digest
+  }
+
   /**
    * Afterwards the state is that of `other`, which is given up: a snapshot was received. No working
    * view may be open, for a leader receives none. Views of before stay as they are.

@@ -398,6 +398,11 @@ export class SimNode {
         break
       case 'pass':
       case 'command-answer':
+      case 'digest-answer':
+        break
+      case 'ask-digest':
+      case 'fatal':
+        this.#world.violation(`S8: the state of ${this.id} was found to differ`)
         break
       case 'send':
         this.#sendToAgent(output.session, output.message)

@@ -192,7 +192,13 @@ export class World {
       },
     ])
     const root = { certificatePem: 'root', keyPem: 'key', digest: 'd'.repeat(50) }
-    this.cluster = newCluster(root, defaultClusterSpec, random)
+    // Small, so that snapshots are taken and installed in a short life.
+    const spec = {
+      ...defaultClusterSpec,
+      snapshotIntervalEntries: 200,
+      logEntriesForSlowFollowers: 20,
+    }
+    this.cluster = newCluster(root, spec, random)
     node.boot()
     const created = newNode(id, 'manager', {
       availability: 'active',
