@@ -489,11 +489,13 @@ test('an agent that stops says when it is back, and leaves its tasks alone', () 
 
   host.step({ kind: 'stop', returnMs: 60_000 })
   host.assign(full(6, []))
+  host.done('prepare t2')
+  const after = host.underway()
   host.step({ kind: 'disconnected', session: host.session, error: undefined })
   host.wait(10_000)
 
   expect(host.sent.at(-1)).toEqual({ kind: 'goodbye', goodbye: { returnMs: 60_000 } })
-  expect(host.underway()).toEqual(before)
+  expect([before, after]).toEqual([['prepare t2', 'stop t1'], ['stop t1']])
   expect(host.log.at(-1)).toBe('done')
 })
 

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest'
 import { SessionWorld } from '../test/session-world.ts'
 
-const { SEEDS: seeds = '12' } = process.env
+const { SEEDS: seeds = '8' } = process.env
 const SEEDS = Number(seeds)
 
 test.each(Array.from({ length: SEEDS }, (_, seed) => seed))(

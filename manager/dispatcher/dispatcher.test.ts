@@ -20,6 +20,8 @@ const HELLO: Hello = {
   seen: { epoch: 0, index: 0 },
 }
 
+const DOWN = { state: 'down' } as const
+
 function world(): Store {
   const manager = { ...emptyMember, raftId: 1, nodeId: 'm1', addr: 'm1:2377' }
   return storeWith({
@@ -536,13 +538,34 @@ test('a changed description is written, also when it came while another was', ()
 test('a node that was turned down while it lives registers again at its next heartbeat', () => {
   const desk = new Desk()
   desk.run(1)
-  const down = node({ id: 'n1', status: { state: 'down' } })
+  const down = node({ id: 'n1', status: DOWN })
 
   const applied = desk.apply([{ kind: 'update', table: 'nodes', object: down }])
   const beaten = desk.beat(1, 1)
 
   expect(writes(applied)).toEqual([])
   expect(writes(beaten)).toMatchObject([{ kind: 'nodeRegister' }])
+})
+
+test('a node is not registered again for what the own store does not know yet', () => {
+  const desk = new Desk(
+    storeWith({ index: 10, clusters: [cluster()], nodes: [node({ id: 'n1', status: DOWN })] }),
+  )
+  const reads = desk.open(1)
+  const registering = desk.step({
+    kind: 'read-index-done',
+    id: idOf(reads, 'read-index'),
+    index: 10,
+  })
+  desk.commit(registering, 12)
+
+  const behind = desk.beat(1, 1)
+  desk.apply([])
+  desk.apply([])
+  const caughtUp = desk.beat(1, 2)
+
+  expect(writes(behind)).toEqual([])
+  expect(writes(caughtUp)).toHaveLength(1)
 })
 
 test('a goodbye is written although its stream is cut, and closes the session', () => {

@@ -15,25 +15,22 @@ import type {
   AgentCommand,
   AgentMessage,
   Hello,
-  ManagerAddress,
   SessionMessage,
   StatusBatch,
 } from '../../proto/gen/dispatcher.ts'
 import type { NodeDescription } from '../../proto/gen/objects.ts'
-import { type Change, changedId } from '../store/change.ts'
+import type { Change } from '../store/change.ts'
 import type { View } from '../store/view.ts'
 import { findEpoch } from './assignments.ts'
+import { Briefing } from './briefing.ts'
 import { STATUS_UPDATES_MAX } from './handlers.ts'
 import { Reads } from './reads.ts'
 import { Relay } from './relay.ts'
-import { heartbeatPeriodOf, listManagers, newSession, type Session, tellNews } from './session.ts'
+import { heartbeatPeriodOf, newSession, type Session } from './session.ts'
 import { type WriteOutcome, Writes } from './writes.ts'
 
 /** More streams than this are refused: `resource-exhausted`. */
 const SESSIONS_MAX = 20_000
-/** Changes for a node travel together: at most this long, or this many. */
-const ASSIGNMENT_INTERVAL_MS = 100
-const ASSIGNMENT_CHANGES_MAX = 100
 /** A stream must say hello, and the own store must catch up, within this time. */
 const PHASE_TIMEOUT_MS = 10_000
 /** A stream that is silent, or takes nothing, for so many heartbeat periods is closed. */
@@ -114,16 +111,13 @@ export class Dispatcher {
   readonly #reads = new Reads<Session>()
   readonly #relay: Relay
   readonly #writes: Writes
+  readonly #briefing: Briefing
   #nowMs: number
-  #view: View
-  #managers: readonly ManagerAddress[]
 
   #sessions = new Map<number, Session>()
   /** Node → its session. Invariant: that session has said hello. */
   #byNode = new Map<string, Session>()
   #catchingUp = new Set<Session>()
-  /** Sessions with assignments to send. */
-  #due = new Set<Session>()
 
   /** Monotonic, ms, since when no leader is known; undefined while one is. */
   #leaderlessMs: number | undefined
@@ -135,8 +129,11 @@ export class Dispatcher {
     this.#relay = new Relay(raftId)
     this.#writes = new Writes(raftId)
     this.#nowMs = nowMs
-    this.#view = view
-    this.#managers = listManagers(view)
+    this.#briefing = new Briefing({
+      view,
+      send: (session, body) => this.#send(session, body),
+      close: (session, code, message) => this.#close(session, code, message),
+    })
     this.#leaderlessMs = nowMs
     this.#expiredMs = nowMs
   }
@@ -160,10 +157,12 @@ export class Dispatcher {
         this.#drain(input.session)
         break
       case 'applied':
-        this.#apply(input.view, input.changes)
+        this.#briefing.apply(input.view, input.changes, this.#nowMs)
+        this.#catchUpAll()
         break
       case 'reset':
-        this.#reset(input.view)
+        this.#briefing.reset(input.view, this.#nowMs)
+        this.#catchUpAll()
         break
       case 'leader':
         this.#relay.observeTerm(input.term)
@@ -193,7 +192,7 @@ export class Dispatcher {
     this.#endLeaderless()
     this.#expire()
     this.#relayHeartbeats()
-    for (const session of this.#due) this.#sendAssignments(session)
+    this.#briefing.tick(this.#nowMs)
     this.#ask()
   }
 
@@ -262,6 +261,7 @@ export class Dispatcher {
       case 'goodbye':
         session.phase = 'leaving'
         this.#relay.forget(session)
+        this.#briefing.forget(session)
         this.#writes.leave(session, body.goodbye.returnMs, this.#nowMs)
         break
       default:
@@ -303,10 +303,14 @@ export class Dispatcher {
     }
   }
 
+  #catchUpAll(): void {
+    for (const session of this.#catchingUp) this.#catchUp(session)
+  }
+
   /** No step back: the own store must have what the cluster and the agent have seen. */
   #catchUp(session: Session): void {
-    const epoch = findEpoch(this.#view)
-    if (this.#view.index < session.catchUpIndex || epoch === undefined) return
+    const epoch = findEpoch(this.#briefing.view)
+    if (this.#briefing.view.index < session.catchUpIndex || epoch === undefined) return
     const seen = session.hello?.seen ?? ZERO_MARK
     if (seen.epoch > epoch) {
       this.#close(
@@ -316,11 +320,11 @@ export class Dispatcher {
       )
       return
     }
-    if (compareMarks(seen, { epoch, index: this.#view.index }) > 0) {
+    if (compareMarks(seen, { epoch, index: this.#briefing.view.index }) > 0) {
       session.catchUpIndex = seen.index
       return
     }
-    if (this.#view.nodes.get(session.nodeId) === undefined) {
+    if (this.#briefing.view.nodes.get(session.nodeId) === undefined) {
       this.#close(session, 'not-found', `node ${session.nodeId} is not part of the swarm`)
       return
     }
@@ -331,9 +335,7 @@ export class Dispatcher {
 
   #begin(session: Session): void {
     session.phase = 'running'
-    this.#tell(session)
-    this.#due.add(session)
-    this.#sendAssignments(session)
+    this.#briefing.begin(session, this.#nowMs)
     this.#log.debug({ node: session.nodeId, session: session.id }, 'session running')
   }
 
@@ -359,7 +361,7 @@ export class Dispatcher {
     session.phase = 'closed'
     if (this.#byNode.get(session.nodeId) === session) this.#byNode.delete(session.nodeId)
     this.#catchingUp.delete(session)
-    this.#due.delete(session)
+    this.#briefing.forget(session)
     this.#reads.remove(session)
     this.#relay.forget(session)
     this.#writes.forget(session)
@@ -379,7 +381,7 @@ export class Dispatcher {
   #expire(): void {
     if (this.#nowMs - this.#expiredMs < EXPIRE_INTERVAL_MS) return
     this.#expiredMs = this.#nowMs
-    const silentMs = SILENT_PERIODS * heartbeatPeriodOf(this.#view)
+    const silentMs = SILENT_PERIODS * heartbeatPeriodOf(this.#briefing.view)
     for (const session of [...this.#sessions.values()]) {
       const reason = this.#expiry(session, silentMs)
       if (reason !== undefined) this.#close(session, 'unavailable', reason)
@@ -393,7 +395,7 @@ export class Dispatcher {
     if (session.phase === 'opened')
       return this.#nowMs - session.phaseMs >= PHASE_TIMEOUT_MS ? `${node} said no hello` : undefined
     if (session.phase === 'catching-up' && this.#nowMs - session.phaseMs >= PHASE_TIMEOUT_MS)
-      return `this manager has applied index ${this.#view.index}, ${node} needs ${session.catchUpIndex}: try another one`
+      return `this manager has applied index ${this.#briefing.view.index}, ${node} needs ${session.catchUpIndex}: try another one`
     if (session.blockedMs !== undefined && this.#nowMs - session.blockedMs >= silentMs)
       return `${node} takes no messages`
     if (session.phase !== 'leaving' && this.#nowMs - session.heardMs >= silentMs)
@@ -414,8 +416,9 @@ export class Dispatcher {
    * heartbeat only: of a dead agent's session none comes.
    */
   #needsRegistration(session: Session): boolean {
-    if (session.phase !== 'running' || this.#view.index < session.registeredIndex) return false
-    const node = this.#view.nodes.get(session.nodeId)
+    if (session.phase !== 'running' || this.#briefing.view.index < session.registeredIndex)
+      return false
+    const node = this.#briefing.view.nodes.get(session.nodeId)
     return node !== undefined && node.status?.state !== 'ready'
   }
 
@@ -490,80 +493,7 @@ export class Dispatcher {
     }
   }
 
-  // ── what nodes are told ────────────────────────────────────────────────────────────────────
-
-  #apply(view: View, changes: readonly Change[]): void {
-    const before = this.#view
-    this.#view = view
-    let isClusterChanged = false
-    let isMemberChanged = false
-    const touched = new Set<Session>()
-    for (const change of changes) {
-      const id = changedId(change)
-      if (change.table === 'tasks') {
-        const nodeId = view.tasks.get(id)?.nodeId ?? before.tasks.get(id)?.nodeId ?? ''
-        const session = this.#byNode.get(nodeId)
-        if (session?.phase !== 'running') continue
-        session.assignments.touch(id)
-        this.#due.add(session)
-        touched.add(session)
-      } else if (change.table === 'nodes') {
-        isMemberChanged ||=
-          before.nodes.get(id)?.member !== undefined || view.nodes.get(id)?.member !== undefined
-        const session = this.#byNode.get(id)
-        if (session !== undefined) this.#tell(session)
-      } else if (change.table === 'clusters') isClusterChanged = true
-    }
-    if (isMemberChanged || isClusterChanged) this.#tellAll()
-    for (const session of touched) this.#sendAssignments(session)
-    for (const session of this.#catchingUp) this.#catchUp(session)
-  }
-
-  #reset(view: View): void {
-    this.#view = view
-    this.#tellAll()
-    for (const session of [...this.#byNode.values()]) {
-      if (session.phase !== 'running') continue
-      session.assignments.touchAll(view)
-      this.#due.add(session)
-      this.#sendAssignments(session)
-    }
-    for (const session of this.#catchingUp) this.#catchUp(session)
-  }
-
-  #tellAll(): void {
-    const managers = listManagers(this.#view)
-    if (JSON.stringify(managers) !== JSON.stringify(this.#managers)) this.#managers = managers
-    for (const session of [...this.#byNode.values()]) this.#tell(session)
-  }
-
-  #tell(session: Session): void {
-    if (session.phase !== 'running') return
-    if (this.#view.nodes.get(session.nodeId) === undefined) {
-      this.#close(session, 'not-found', `node ${session.nodeId} was removed from the swarm`)
-      return
-    }
-    for (const body of tellNews(session, this.#view, this.#managers)) this.#send(session, body)
-  }
-
-  /** At once when the last ones are long ago; then at the pace of the interval. */
-  #sendAssignments(session: Session): void {
-    if (session.phase !== 'running' || session.blockedMs !== undefined) return
-    const { assignments } = session
-    const isPaced =
-      this.#nowMs - session.assignedMs < ASSIGNMENT_INTERVAL_MS &&
-      assignments.touched < ASSIGNMENT_CHANGES_MAX
-    if (isPaced) return
-    this.#due.delete(session)
-    if (assignments.isBehind(this.#view)) {
-      this.#close(session, 'unavailable', 'the store of this manager went back: try another one')
-      return
-    }
-    const message = assignments.next(this.#view)
-    if (message === undefined) return
-    session.assignedMs = this.#nowMs
-    this.#send(session, { kind: 'assignments', assignments: message })
-  }
+  // ── streams ────────────────────────────────────────────────────────────────────────────────
 
   #command(id: number, nodeId: string, command: AgentCommand): void {
     const session = this.#byNode.get(nodeId)
@@ -581,7 +511,7 @@ export class Dispatcher {
     const session = this.#sessions.get(id)
     if (session === undefined) return
     session.blockedMs = undefined
-    if (this.#due.has(session)) this.#sendAssignments(session)
+    this.#briefing.sendAssignments(session, this.#nowMs)
   }
 
   #send(session: Session, body: SessionMessage['body']): void {
