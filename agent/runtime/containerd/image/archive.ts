@@ -10,6 +10,7 @@ import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { SwarmError } from '../../../../lib/errors.ts'
+import { formatReference, parseReference } from '../../../../lib/image-reference.ts'
 import type { Images } from './images.ts'
 import { manifestReferences } from './images.ts'
 import { parseJsonObjects, stringAt, stringsAt } from './json.ts'
@@ -24,7 +25,6 @@ import {
   parseIndex,
   parseManifest,
 } from './manifest.ts'
-import { formatReference, parseReference } from './reference.ts'
 import { indexTar, readAt, type TarIndex, type TarPlace } from './tar.ts'
 
 export type ImportOptions = {

@@ -7,6 +7,7 @@
  */
 import { hash } from 'node:crypto'
 import { SwarmError } from '../../../../lib/errors.ts'
+import { formatReference, parseReference } from '../../../../lib/image-reference.ts'
 import type { Log } from '../../../../lib/log.ts'
 import { emptyDescriptor } from '../../../../proto/gen/containerd/types.ts'
 import { type ContainerdClient, inNamespace } from '../client.ts'
@@ -27,7 +28,6 @@ import {
   parseManifest,
   runsOn,
 } from './manifest.ts'
-import { formatReference, parseReference } from './reference.ts'
 import type { Fetch, Registry } from './registry.ts'
 import type { Unpacker } from './unpack.ts'
 

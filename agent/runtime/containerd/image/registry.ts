@@ -6,6 +6,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SwarmError } from '../../../../lib/errors.ts'
 import {
+  formatReference,
+  type ImageReference,
+  referenceTarget,
+} from '../../../../lib/image-reference.ts'
+import {
   basicAuthorization,
   type Challenge,
   type Credentials,
@@ -15,7 +20,6 @@ import { type Endpoint, listEndpoints, type RegistryOptions } from './endpoint.t
 import { bodyChunks, fetchHttp, type HttpResponse, readBody } from './http.ts'
 import { numberAt, parseJsonObject, stringAt } from './json.ts'
 import { digestOf, MANIFEST_TYPES, matchesDigest, mediaTypeOf } from './manifest.ts'
-import { formatReference, type ImageReference, referenceTarget } from './reference.ts'
 
 export type Fetch = {
   readonly reference: ImageReference

@@ -2,7 +2,7 @@
  * Image references in every form that Docker takes, and what it refuses.
  */
 import { expect, test } from 'vitest'
-import { formatReference, parseReference, referenceTarget } from './reference.ts'
+import { formatReference, parseReference, referenceTarget } from './image-reference.ts'
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
 
