@@ -28,6 +28,7 @@ import { tryConnect } from './try-connect.ts'
 
 const START_TIMEOUT_MS = 20_000
 const ATTEMPT_MS = 50
+const RETRY_MS = 1_000
 const STOP_TIMEOUT_MS = 10_000
 const LOG_BYTES_MAX: number = 10 * 1024 * 1024
 
@@ -58,6 +59,15 @@ export class Containerd {
     return this.#starting
   }
 
+  /** It is tried until it answers, for a caller that does not wait. */
+  keep(): void {
+    if (this.#hasEnded) return
+    void this.ensure().catch((error: unknown) => {
+      this.#log.error({ error }, 'containerd could not be started')
+      setTimeout(() => this.keep(), RETRY_MS)
+    })
+  }
+
   /** It is watched no more, and goes on. */
   end(): void {
     this.#hasEnded = true
@@ -84,7 +94,8 @@ export class Containerd {
       await rest()
       socket = await tryConnect(this.#paths.containerdSocket)
       // It died while it started: its log says why, and there is nothing to wait for.
-      if (socket === undefined && !isAlive(this.#readIdentity() ?? identityOf(0))) break
+      const identity = this.#readIdentity()
+      if (socket === undefined && (identity === undefined || !isAlive(identity))) break
     }
     if (socket === undefined) throw this.#newFailure()
     this.#watchOver(socket)
@@ -100,11 +111,7 @@ export class Containerd {
     socket.resume()
     socket.on('close', () => {
       this.#watch = undefined
-      if (this.#hasEnded) return
-      void this.ensure().catch((error: unknown) => {
-        this.#log.error({ error }, 'containerd could not be started')
-        setTimeout(() => this.#hasEnded || void this.ensure().catch(() => undefined), 1_000)
-      })
+      this.keep()
     })
   }
 

@@ -65,9 +65,7 @@ async function keep(paths: HostPaths): Promise<void> {
   process.on('SIGTERM', () => void end(false))
   await server.listen(paths.keeperSocket)
   await ports.reopen()
-  if (containerd.isWanted()) {
-    void containerd.ensure().catch((error: unknown) => log.error({ error }, 'containerd failed'))
-  }
+  if (containerd.isWanted()) containerd.keep()
   log.info({ hash: paths.hash, protocol: PROTOCOL_VERSION }, 'keeper started')
 
   async function handle(request: KeeperRequest): Promise<object> {

@@ -15,7 +15,7 @@ const PATH = /^(?:net|fs|kernel)(?:\/[A-Za-z0-9_.-]+)+$/
  */
 export function writeSysctl(path: string, value: string): void {
   const file = join(ROOT, path)
-  if (!PATH.test(path) || path.includes('/../')) {
+  if (!PATH.test(path) || path.split('/').includes('..')) {
     throw new SwarmError('invalid-argument', `"${path}" is no kernel setting`)
   }
   if (!existsSync(file)) throw new SwarmError('not-found', `the kernel has no setting ${path}`)

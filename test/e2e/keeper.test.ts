@@ -266,6 +266,30 @@ test('tasks reach the outside, not each other; published ports keep the caller',
   await vi.waitFor(() => expect(ip('-n', HOST, '-br', 'link')).not.toContain(`ts${paths.hash}`))
 })
 
+test('where Docker drops what it does not know, tasks are let through, and no longer', async () => {
+  const iptables = (...args: readonly string[]): string =>
+    execFileSync('nsenter', [`--net=/run/netns/${HOST}`, 'iptables', '-w', ...args], {
+      encoding: 'utf8',
+    })
+  iptables('-N', 'DOCKER-USER')
+  iptables('-A', 'DOCKER-USER', '-j', 'RETURN')
+  iptables('-A', 'FORWARD', '-j', 'DOCKER-USER')
+  iptables('-P', 'FORWARD', 'DROP')
+  const before = iptables('-S')
+  await serve(INTERNET, 7000)
+
+  const host = await openHost()
+  const task = await host.attachNetwork('t1', { mode: 'link', hostname: 't1' })
+  expect(await call(task.netnsPath?.split('/').at(-1) ?? '', INTERNET_ADDRESS, 7000)).toBe(
+    HOST_ADDRESS,
+  )
+  await openHost()
+  expect(iptables('-S', 'DOCKER-USER').match(/-j ACCEPT/g)).toHaveLength(2)
+
+  await host.removeNetwork()
+  expect(iptables('-S')).toBe(before)
+})
+
 test('ports that the node lives by, and ports that are taken, are refused by name', async () => {
   const host = await openHost()
   const { address = '' } = await host.attachNetwork('t1', { mode: 'link', hostname: 't1' })
