@@ -1,0 +1,127 @@
+/** `tsswarm service inspect --pretty`: a service in words, in the order of Docker's. */
+import { at, flagAt, type Json, labelsAt, listAt, numberAt, textAt, textsAt } from '../json.ts'
+import { formatBytes, formatDuration } from '../text/units.ts'
+import { formatLines, type Line, labelLines } from './lines.ts'
+
+export function formatService(service: Json): string {
+  const spec = at(service, 'Spec')
+  const task = at(spec, 'TaskTemplate')
+  const isGlobal = at(spec, 'Mode', 'Global') !== undefined
+  return formatLines([
+    ['ID', textAt(service, 'ID')],
+    ['Name', textAt(spec, 'Name')],
+    ['Labels', labelLines(labelsAt(spec, 'Labels'))],
+    ['Service Mode', isGlobal ? 'Global' : 'Replicated'],
+    ['Replicas', isGlobal ? '' : String(numberAt(spec, 'Mode', 'Replicated', 'Replicas'))],
+    ['UpdateStatus', updateStatusLines(at(service, 'UpdateStatus'))],
+    ['Placement', placementLines(at(task, 'Placement'))],
+    ['UpdateConfig', updateConfigLines(at(spec, 'UpdateConfig'))],
+    ['ContainerSpec', containerLines(at(task, 'ContainerSpec'))],
+    ['Mounts', mountLines(listAt(task, 'ContainerSpec', 'Mounts'))],
+    ['Resources', resourceLines(at(task, 'Resources'))],
+    ['RestartPolicy', restartLines(at(task, 'RestartPolicy'))],
+    [
+      'Networks',
+      listAt(task, 'Networks')
+        .map((network) => textAt(network, 'Target'))
+        .join(' '),
+    ],
+    ['Endpoint Mode', textAt(spec, 'EndpointSpec', 'Mode')],
+    ['Ports', listAt(service, 'Endpoint', 'Ports').map(portLine)],
+  ])
+}
+
+function updateStatusLines(status: Json): readonly Line[] {
+  return [
+    ['State', textAt(status, 'State')],
+    ['Started', textAt(status, 'StartedAt')],
+    ['Completed', textAt(status, 'CompletedAt')],
+    ['Message', textAt(status, 'Message')],
+  ]
+}
+
+function placementLines(placement: Json): readonly Line[] {
+  const max = numberAt(placement, 'MaxReplicas')
+  return [
+    ['Constraints', textsAt(placement, 'Constraints').join(', ')],
+    ['Max Replicas Per Node', max === 0 ? '' : String(max)],
+  ]
+}
+
+function updateConfigLines(update: Json): readonly Line[] {
+  if (update === undefined) return []
+  return [
+    ['Parallelism', String(numberAt(update, 'Parallelism'))],
+    ['Delay', durationAt(update, 'Delay')],
+    ['On failure', textAt(update, 'FailureAction')],
+    ['Monitoring Period', durationAt(update, 'Monitor')],
+    ['Max failure ratio', String(numberAt(update, 'MaxFailureRatio'))],
+    ['Update order', textAt(update, 'Order')],
+  ]
+}
+
+function containerLines(container: Json): readonly Line[] {
+  return [
+    ['Image', textAt(container, 'Image')],
+    ['Command', textsAt(container, 'Command').join(' ')],
+    ['Args', textsAt(container, 'Args').join(' ')],
+    ['Env', textsAt(container, 'Env').join(' ')],
+    ['Dir', textAt(container, 'Dir')],
+    ['User', textAt(container, 'User')],
+    ['Hostname', textAt(container, 'Hostname')],
+    ['Read Only', flagAt(container, 'ReadOnly') ? 'true' : ''],
+    ['Stop Signal', textAt(container, 'StopSignal')],
+    ['Stop Grace Period', durationAt(container, 'StopGracePeriod')],
+    ['Capabilities Added', textsAt(container, 'CapabilityAdd').join(', ')],
+    ['Capabilities Dropped', textsAt(container, 'CapabilityDrop').join(', ')],
+  ]
+}
+
+function mountLines(mounts: readonly Json[]): readonly Line[] {
+  return mounts.map((mount) => [
+    textAt(mount, 'Target'),
+    [
+      ['Source', textAt(mount, 'Source')],
+      ['ReadOnly', String(flagAt(mount, 'ReadOnly'))],
+      ['Type', textAt(mount, 'Type')],
+    ],
+  ])
+}
+
+function resourceLines(resources: Json): readonly Line[] {
+  return [
+    ['Reservations', amountLines(at(resources, 'Reservations'))],
+    ['Limits', amountLines(at(resources, 'Limits'))],
+  ]
+}
+
+function amountLines(amount: Json): readonly Line[] {
+  const cpus = numberAt(amount, 'NanoCPUs')
+  const memory = numberAt(amount, 'MemoryBytes')
+  const pids = numberAt(amount, 'Pids')
+  return [
+    ['CPU', cpus === 0 ? '' : String(cpus / 1e9)],
+    ['Memory', memory === 0 ? '' : formatBytes(memory)],
+    ['Pids', pids === 0 ? '' : String(pids)],
+  ]
+}
+
+function restartLines(restart: Json): readonly Line[] {
+  const attempts = numberAt(restart, 'MaxAttempts')
+  return [
+    ['Condition', textAt(restart, 'Condition')],
+    ['Delay', durationAt(restart, 'Delay')],
+    ['Max attempts', attempts === 0 ? '' : String(attempts)],
+    ['Window', durationAt(restart, 'Window')],
+  ]
+}
+
+function portLine(port: Json): Line {
+  const published = numberAt(port, 'PublishedPort')
+  const target = `${numberAt(port, 'TargetPort')}/${textAt(port, 'Protocol')}`
+  return [target, `${published === 0 ? 'any' : published} (${textAt(port, 'PublishMode')})`]
+}
+
+function durationAt(json: Json, name: string): string {
+  return at(json, name) === undefined ? '' : formatDuration(numberAt(json, name))
+}

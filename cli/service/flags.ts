@@ -1,0 +1,141 @@
+/**
+ * The flags of `service create` and `service update`: Docker's names, and the list of those that
+ * this version does not have, so that they are refused as such and never as misspelt.
+ */
+import type { FlagSpec } from '../command.ts'
+
+const WAIT_FLAGS: readonly FlagSpec[] = [
+  { flags: '-d, --detach', help: 'Exit at once instead of waiting for the service to converge' },
+  { flags: '-q, --quiet', help: 'Show no progress' },
+]
+
+const SETTING_FLAGS: readonly FlagSpec[] = [
+  { flags: '--replicas <N>', help: 'Number of tasks' },
+  { flags: '--replicas-max-per-node <N>', help: 'Most tasks on one node (0: no limit)' },
+  { flags: '-u, --user <USER>', help: 'NAME|UID[:GROUP|GID]' },
+  { flags: '-w, --workdir <DIR>', help: 'Working directory in the container' },
+  { flags: '--hostname <NAME>', help: 'Host name of the container' },
+  { flags: '--entrypoint <COMMAND>', help: "Replaces the image's ENTRYPOINT" },
+  { flags: '--read-only', help: 'Mount the root file system of the container read only' },
+  { flags: '--stop-signal <SIGNAL>', help: 'Signal to stop with' },
+  { flags: '--stop-grace-period <DURATION>', help: 'Time between it and SIGKILL (default 10s)' },
+  { flags: '--limit-cpu <N>', help: 'Processors, at most' },
+  { flags: '--limit-memory <SIZE>', help: 'Memory, at most' },
+  { flags: '--limit-pids <N>', help: 'Processes, at most (0: no limit)' },
+  { flags: '--reserve-cpu <N>', help: 'Processors to keep free for each task' },
+  { flags: '--reserve-memory <SIZE>', help: 'Memory to keep free for each task' },
+  { flags: '--restart-condition <WHEN>', help: 'none, on-failure or any (default any)' },
+  { flags: '--restart-delay <DURATION>', help: 'Time between attempts (default 5s)' },
+  { flags: '--restart-max-attempts <N>', help: 'Attempts before giving up (default: no limit)' },
+  { flags: '--restart-window <DURATION>', help: 'Time over which attempts are counted' },
+  { flags: '--update-parallelism <N>', help: 'Tasks updated at once (0: all; default 1)' },
+  { flags: '--update-delay <DURATION>', help: 'Time between updates (default 0s)' },
+  { flags: '--update-order <ORDER>', help: 'stop-first or start-first (default stop-first)' },
+  {
+    flags: '--update-monitor <DURATION>',
+    help: 'Time to watch a new task for failure (default 5s)',
+  },
+  { flags: '--update-failure-action <ACTION>', help: 'pause or continue (default pause)' },
+  { flags: '--update-max-failure-ratio <RATIO>', help: 'Failures to tolerate, 0 to 1 (default 0)' },
+  { flags: '--cap-add <CAPABILITY>', help: 'Add a Linux capability', isList: true },
+  { flags: '--cap-drop <CAPABILITY>', help: 'Drop a Linux capability', isList: true },
+  { flags: '--with-registry-auth', help: 'Send credentials of the registry to the nodes' },
+  { flags: '--no-resolve-image', help: 'Do not pin the image by digest; tsswarm never does' },
+]
+
+export const CREATE_FLAGS: readonly FlagSpec[] = [
+  { flags: '--name <NAME>', help: 'Name of the service (default: a random one)' },
+  { flags: '--mode <MODE>', help: 'replicated or global (default replicated)' },
+  ...SETTING_FLAGS,
+  { flags: '-e, --env <KEY=VALUE>', help: 'Environment variable', isList: true },
+  { flags: '--env-file <FILE>', help: 'File of environment variables', isList: true },
+  { flags: '-l, --label <KEY=VALUE>', help: 'Label of the service', isList: true },
+  { flags: '--container-label <KEY=VALUE>', help: 'Label of its containers', isList: true },
+  {
+    flags: '--constraint <EXPRESSION>',
+    help: 'Only on nodes like node.role==worker',
+    isList: true,
+  },
+  {
+    flags: '--mount <MOUNT>',
+    help: 'type=bind|volume|tmpfs,source=…,target=…[,readonly]',
+    isList: true,
+  },
+  { flags: '-p, --publish <PORT>', help: 'target=80,published=8080,mode=host', isList: true },
+  { flags: '--network <NETWORK>', help: "host, for the node's own network", isList: true },
+  ...WAIT_FLAGS,
+]
+
+export const UPDATE_FLAGS: readonly FlagSpec[] = [
+  { flags: '--image <IMAGE>', help: 'Image to run' },
+  { flags: '--args <ARGS>', help: 'Arguments of the command' },
+  { flags: '--force', help: 'Restart all tasks even if nothing changes' },
+  ...SETTING_FLAGS,
+  { flags: '--env-add <KEY=VALUE>', help: 'Add or change a variable', isList: true },
+  { flags: '--env-rm <KEY>', help: 'Remove a variable', isList: true },
+  { flags: '--label-add <KEY=VALUE>', help: 'Add or change a label', isList: true },
+  { flags: '--label-rm <KEY>', help: 'Remove a label', isList: true },
+  {
+    flags: '--container-label-add <KEY=VALUE>',
+    help: 'Add or change one of containers',
+    isList: true,
+  },
+  { flags: '--container-label-rm <KEY>', help: 'Remove a label of containers', isList: true },
+  { flags: '--constraint-add <EXPRESSION>', help: 'Add a constraint', isList: true },
+  { flags: '--constraint-rm <EXPRESSION>', help: 'Remove a constraint', isList: true },
+  { flags: '--mount-add <MOUNT>', help: 'Add or change a mount', isList: true },
+  { flags: '--mount-rm <TARGET>', help: 'Remove the mount at this target', isList: true },
+  { flags: '--publish-add <PORT>', help: 'Publish a port', isList: true },
+  { flags: '--publish-rm <PORT>', help: 'Publish it no more, by its target', isList: true },
+  ...WAIT_FLAGS,
+]
+
+const REFUSED = [
+  'credential-spec',
+  'endpoint-mode',
+  'health-cmd',
+  'health-interval',
+  'health-retries',
+  'health-start-interval',
+  'health-start-period',
+  'health-timeout',
+  'init',
+  'isolation',
+  'log-driver',
+  'log-opt',
+  'max-concurrent',
+  'memory-swap',
+  'memory-swappiness',
+  'no-healthcheck',
+  'oom-score-adj',
+  'rollback-delay',
+  'rollback-failure-action',
+  'rollback-max-failure-ratio',
+  'rollback-monitor',
+  'rollback-order',
+  'rollback-parallelism',
+  'tty',
+  '-t',
+]
+
+/** In `create` by this name, in `update` with `-add` and `-rm`. */
+const REFUSED_LISTS = [
+  'config',
+  'dns',
+  'dns-option',
+  'dns-search',
+  'generic-resource',
+  'group',
+  'host',
+  'placement-pref',
+  'secret',
+  'sysctl',
+  'ulimit',
+]
+
+export const CREATE_REFUSED: readonly string[] = [...REFUSED, ...REFUSED_LISTS]
+export const UPDATE_REFUSED: readonly string[] = [
+  ...REFUSED,
+  'rollback',
+  ...[...REFUSED_LISTS, 'network'].flatMap((name) => [`${name}-add`, `${name}-rm`]),
+]

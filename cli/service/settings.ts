@@ -1,0 +1,124 @@
+/**
+ * The settings of a service that are set alike when it is created and when it is updated: one flag,
+ * one place in the spec. Groups with defaults of Docker's own (restart and update) are filled with
+ * those when one of their flags is given and the group was not there (swarm-mode.md 5.3), because
+ * in the API a missing parallelism means "all at once".
+ */
+import type { Flags } from '../command.ts'
+import { at, flagAt, type Json, type JsonObject, objectAt, setAt } from '../json.ts'
+import {
+  parseBytes,
+  parseChoice,
+  parseCount,
+  parseCpus,
+  parseDuration,
+  parseRatio,
+} from '../text/units.ts'
+import { usageError } from '../usage-error.ts'
+import { splitWords } from './csv.ts'
+
+type Setting = {
+  readonly flag: string
+  readonly path: readonly string[]
+  readonly parse: (text: string, flag: string) => Json
+}
+
+const CONTAINER = ['TaskTemplate', 'ContainerSpec']
+const LIMITS = ['TaskTemplate', 'Resources', 'Limits']
+const RESERVATIONS = ['TaskTemplate', 'Resources', 'Reservations']
+const RESTART = ['TaskTemplate', 'RestartPolicy']
+const UPDATE = ['UpdateConfig']
+
+const GROUP_DEFAULTS: readonly (readonly [readonly string[], JsonObject])[] = [
+  [RESTART, { Condition: 'any', Delay: 5e9 }],
+  [
+    UPDATE,
+    {
+      Parallelism: 1,
+      Delay: 0,
+      FailureAction: 'pause',
+      Monitor: 5e9,
+      MaxFailureRatio: 0,
+      Order: 'stop-first',
+    },
+  ],
+]
+
+const SETTINGS: readonly Setting[] = [
+  { flag: 'user', path: [...CONTAINER, 'User'], parse: asText },
+  { flag: 'workdir', path: [...CONTAINER, 'Dir'], parse: asText },
+  { flag: 'hostname', path: [...CONTAINER, 'Hostname'], parse: asText },
+  { flag: 'stop-signal', path: [...CONTAINER, 'StopSignal'], parse: asText },
+  { flag: 'stop-grace-period', path: [...CONTAINER, 'StopGracePeriod'], parse: parseDuration },
+  { flag: 'entrypoint', path: [...CONTAINER, 'Command'], parse: splitWords },
+  { flag: 'limit-cpu', path: [...LIMITS, 'NanoCPUs'], parse: parseCpus },
+  { flag: 'limit-memory', path: [...LIMITS, 'MemoryBytes'], parse: parseBytes },
+  { flag: 'limit-pids', path: [...LIMITS, 'Pids'], parse: parseCount },
+  { flag: 'reserve-cpu', path: [...RESERVATIONS, 'NanoCPUs'], parse: parseCpus },
+  { flag: 'reserve-memory', path: [...RESERVATIONS, 'MemoryBytes'], parse: parseBytes },
+  {
+    flag: 'replicas-max-per-node',
+    path: ['TaskTemplate', 'Placement', 'MaxReplicas'],
+    parse: parseCount,
+  },
+  {
+    flag: 'restart-condition',
+    path: [...RESTART, 'Condition'],
+    parse: oneOf(['none', 'on-failure', 'any']),
+  },
+  { flag: 'restart-delay', path: [...RESTART, 'Delay'], parse: parseDuration },
+  { flag: 'restart-max-attempts', path: [...RESTART, 'MaxAttempts'], parse: parseCount },
+  { flag: 'restart-window', path: [...RESTART, 'Window'], parse: parseDuration },
+  { flag: 'update-parallelism', path: [...UPDATE, 'Parallelism'], parse: parseCount },
+  { flag: 'update-delay', path: [...UPDATE, 'Delay'], parse: parseDuration },
+  { flag: 'update-monitor', path: [...UPDATE, 'Monitor'], parse: parseDuration },
+  {
+    flag: 'update-failure-action',
+    path: [...UPDATE, 'FailureAction'],
+    parse: parseFailureAction,
+  },
+  { flag: 'update-max-failure-ratio', path: [...UPDATE, 'MaxFailureRatio'], parse: parseRatio },
+  { flag: 'update-order', path: [...UPDATE, 'Order'], parse: oneOf(['start-first', 'stop-first']) },
+]
+
+/** The spec with every setting that a flag was given for. */
+export function applySettings(spec: Json, flags: Flags): Json {
+  let changed = spec
+  for (const { flag, path, parse } of SETTINGS) {
+    const text = flags.text(flag)
+    if (text === undefined) continue
+    changed = setAt(withGroupDefaults(changed, path), path, parse(text, flag))
+  }
+  const isReadOnly = flags.choice('read-only')
+  if (isReadOnly === undefined || isReadOnly === flagAt(spec, ...CONTAINER, 'ReadOnly'))
+    return changed
+  return setAt(changed, [...CONTAINER, 'ReadOnly'], isReadOnly)
+}
+
+/** Replicas of a replicated service; a usage error for another mode. */
+export function setReplicas(spec: Json, replicas: number): Json {
+  if (at(spec, 'Mode', 'Replicated') === undefined)
+    throw usageError('replicas can only be used with replicated mode')
+  return setAt(spec, ['Mode', 'Replicated', 'Replicas'], replicas)
+}
+
+function withGroupDefaults(spec: Json, path: readonly string[]): Json {
+  for (const [group, defaults] of GROUP_DEFAULTS) {
+    const isInGroup = group.every((name, position) => path[position] === name)
+    if (isInGroup) return setAt(spec, group, { ...defaults, ...objectAt(spec, ...group) })
+  }
+  return spec
+}
+
+function asText(text: string): string {
+  return text
+}
+
+function oneOf(choices: readonly string[]): (text: string, flag: string) => string {
+  return (text, flag) => parseChoice(text, flag, choices)
+}
+
+function parseFailureAction(text: string, flag: string): string {
+  if (text === 'rollback') throw usageError(`--${flag} rollback is not supported yet`)
+  return parseChoice(text, flag, ['pause', 'continue'])
+}

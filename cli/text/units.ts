@@ -1,0 +1,124 @@
+/**
+ * Amounts as users write and read them, in Docker's forms: durations as Go has them (`1m30s`), sizes
+ * of memory in powers of 1024 (`512m`, `1.5GiB`), processors with decimals (`0.5`). Texts that are
+ * none are usage errors that name the flag.
+ */
+import { usageError } from '../usage-error.ts'
+
+const NANO_PER: ReadonlyMap<string, number> = new Map([
+  ['ns', 1],
+  ['us', 1e3],
+  ['µs', 1e3],
+  ['ms', 1e6],
+  ['s', 1e9],
+  ['m', 60e9],
+  ['h', 3600e9],
+])
+const DURATION = /^(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)/
+const SIZE = /^(\d+(?:\.\d+)?)\s?([kmgtp]?)(?:i?b)?$/i
+const SIZE_UNITS = ['', 'k', 'm', 'g', 't', 'p']
+
+/** Nanoseconds; not negative. */
+export function parseDuration(text: string, flag: string): number {
+  if (text === '0') return 0
+  let rest = text
+  let nanoseconds = 0
+  while (rest !== '') {
+    const part = DURATION.exec(rest)?.[0]
+    if (part === undefined)
+      throw usageError(
+        `invalid argument "${text}" for "--${flag}": must be a duration like 10s, 1m30s or 500ms`,
+      )
+    const number = Number.parseFloat(part)
+    const unit = part.replace(/^[\d.]+/, '')
+    nanoseconds += number * (NANO_PER.get(unit) ?? 0)
+    rest = rest.slice(part.length)
+  }
+  if (text === '') throw usageError(`invalid argument "" for "--${flag}": must be a duration`)
+  return Math.round(nanoseconds)
+}
+
+/** As Go writes a duration: `1m30s`, `2160h0m0s`, `500ms`, `0s`. */
+export function formatDuration(nanoseconds: number): string {
+  if (nanoseconds === 0) return '0s'
+  if (nanoseconds < 1e9) {
+    const [unit, size] =
+      nanoseconds < 1e3 ? ['ns', 1] : nanoseconds < 1e6 ? ['µs', 1e3] : ['ms', 1e6]
+    return `${trimDecimal(nanoseconds / Number(size))}${unit}`
+  }
+  const hours = Math.floor(nanoseconds / 3600e9)
+  const minutes = Math.floor((nanoseconds % 3600e9) / 60e9)
+  const seconds = trimDecimal((nanoseconds % 60e9) / 1e9)
+  if (hours > 0) return `${hours}h${minutes}m${seconds}s`
+  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
+}
+
+/** Bytes of `512m`, `1.5GiB`, `4096`; units are powers of 1024. */
+export function parseBytes(text: string, flag: string): number {
+  const match = SIZE.exec(text)
+  const [, number, unit] = match ?? []
+  if (number === undefined || unit === undefined)
+    throw usageError(
+      `invalid argument "${text}" for "--${flag}": invalid size, use e.g. 512m or 2g`,
+    )
+  return Math.floor(Number(number) * 1024 ** SIZE_UNITS.indexOf(unit.toLowerCase()))
+}
+
+/** As Docker shows memory: four digits and a unit of powers of 1024 (`7.637GiB`). */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+  let value = bytes
+  let unit = 0
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024
+    unit += 1
+  }
+  return `${Number(value.toPrecision(4))}${units[unit] ?? ''}`
+}
+
+/** Billionths of a processor. */
+export function parseCpus(text: string, flag: string): number {
+  if (!/^\d+(?:\.\d+)?$|^\.\d+$/.test(text))
+    throw usageError(
+      `invalid argument "${text}" for "--${flag}": use a number of processors like 0.5`,
+    )
+  const nano = Number(text) * 1e9
+  if (Math.abs(nano - Math.round(nano)) > 1e-3)
+    throw usageError(`invalid argument "${text}" for "--${flag}": value is too precise`)
+  return Math.round(nano)
+}
+
+/** A whole number that is not negative. */
+export function parseCount(text: string, flag: string): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw usageError(
+      `invalid argument "${text}" for "--${flag}": must be a whole number, not negative`,
+    )
+  return value
+}
+
+/** A whole number. */
+export function parseInteger(text: string, flag: string): number {
+  const value = Number(text)
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw usageError(`invalid argument "${text}" for "--${flag}": must be a whole number`)
+  return value
+}
+
+/** A number that is not negative. */
+export function parseRatio(text: string, flag: string): number {
+  if (!/^\d+(?:\.\d+)?$|^\.\d+$/.test(text))
+    throw usageError(`invalid argument "${text}" for "--${flag}": must be a number like 0.25`)
+  return Number(text)
+}
+
+/** The word, if it is one of the choices. */
+export function parseChoice(text: string, flag: string, choices: readonly string[]): string {
+  if (choices.includes(text)) return text
+  throw usageError(`invalid argument "${text}" for "--${flag}": use one of ${choices.join(', ')}`)
+}
+
+function trimDecimal(value: number): string {
+  return String(Number(value.toFixed(9)))
+}
