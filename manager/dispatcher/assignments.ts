@@ -9,15 +9,9 @@ import { assert } from '../../lib/assert.ts'
 import { compareMarks } from '../../proto/assignment-mark.ts'
 import type { AssignmentMark, Assignments } from '../../proto/gen/dispatcher.ts'
 import type { Task } from '../../proto/gen/objects.ts'
-import {
-  emptyAnnotations,
-  emptyEndpointSpec,
-  emptyTaskSpec,
-  encodeAnnotations,
-  encodeEndpointSpec,
-  encodeTaskSpec,
-} from '../../proto/gen/specs.ts'
 import { compareTaskState } from '../../proto/task-state.ts'
+import { isEqual } from '../model/equal.ts'
+import { getState } from '../model/task.ts'
 import type { View } from '../store/view.ts'
 
 export class AssignmentSet {
@@ -93,9 +87,7 @@ export class AssignmentSet {
   }
 
   #isOurs(task: Task): boolean {
-    return (
-      task.nodeId === this.#nodeId && compareTaskState(task.status?.state ?? 'new', 'assigned') >= 0
-    )
+    return task.nodeId === this.#nodeId && compareTaskState(getState(task), 'assigned') >= 0
   }
 }
 
@@ -110,30 +102,14 @@ export function findEpoch(view: View): number | undefined {
   return undefined
 }
 
-/** Whether an agent would do the same for both. */
+/** Whether an agent would do the same for both. Followers decode each version of an object anew. */
 function isSameAssignment(a: Task, b: Task): boolean {
   return (
     a === b ||
     (a.desiredState === b.desiredState &&
       a.specVersion === b.specVersion &&
-      isSame(a.spec ?? emptyTaskSpec, b.spec ?? emptyTaskSpec, encodeTaskSpec) &&
-      isSame(
-        a.endpoint ?? emptyEndpointSpec,
-        b.endpoint ?? emptyEndpointSpec,
-        encodeEndpointSpec,
-      ) &&
-      isSame(
-        a.serviceAnnotations ?? emptyAnnotations,
-        b.serviceAnnotations ?? emptyAnnotations,
-        encodeAnnotations,
-      ))
+      isEqual(a.spec, b.spec) &&
+      isEqual(a.endpoint, b.endpoint) &&
+      isEqual(a.serviceAnnotations, b.serviceAnnotations))
   )
-}
-
-/** Followers decode each version of an object anew, so only the bytes tell. */
-function isSame<T>(a: T, b: T, encode: (value: T) => Uint8Array): boolean {
-  if (a === b) return true
-  const left = encode(a)
-  const right = encode(b)
-  return left.length === right.length && left.every((byte, at) => byte === right[at])
 }

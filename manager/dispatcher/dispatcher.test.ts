@@ -586,6 +586,18 @@ test('a goodbye is written although its stream is cut, and closes the session', 
   expect(told(closed)).toEqual(['close 2: ok'])
 })
 
+test('a session that says goodbye before it began does not begin', () => {
+  const desk = new Desk()
+  const reads = desk.open(1)
+  desk.step({ kind: 'read-index-done', id: idOf(reads, 'read-index'), index: 11 })
+
+  const goodbye = desk.say(1, { kind: 'goodbye', goodbye: { returnMs: 1 } })
+  const applied = desk.apply([])
+
+  expect(writes(goodbye)).toMatchObject([{ kind: 'nodeLeave' }])
+  expect(writes(applied)).toEqual([])
+})
+
 test('a command reaches a running session, and is refused where there is none', () => {
   const desk = new Desk()
   desk.run(1)

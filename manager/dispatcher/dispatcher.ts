@@ -260,8 +260,7 @@ export class Dispatcher {
         break
       case 'goodbye':
         session.phase = 'leaving'
-        this.#relay.forget(session)
-        this.#briefing.forget(session)
+        this.#withdraw(session)
         this.#writes.leave(session, body.goodbye.returnMs, this.#nowMs)
         break
       default:
@@ -360,11 +359,16 @@ export class Dispatcher {
     this.#sessions.delete(id)
     session.phase = 'closed'
     if (this.#byNode.get(session.nodeId) === session) this.#byNode.delete(session.nodeId)
-    this.#catchingUp.delete(session)
-    this.#briefing.forget(session)
-    this.#reads.remove(session)
-    this.#relay.forget(session)
+    this.#withdraw(session)
     this.#writes.forget(session)
+  }
+
+  /** Nothing more is asked or told for the session. */
+  #withdraw(session: Session): void {
+    this.#reads.remove(session)
+    this.#catchingUp.delete(session)
+    this.#relay.forget(session)
+    this.#briefing.forget(session)
   }
 
   // ── what time does ─────────────────────────────────────────────────────────────────────────

@@ -5,19 +5,13 @@
  * other way. Liveness has a say before them: `NodeStatus.findRefusal`.
  */
 
-import { isSameBytes } from '../../lib/bytes.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { NodeLeave, NodeRegister, StatusReport } from '../../proto/gen/control.ts'
-import {
-  emptyTaskStatus,
-  encodeNode,
-  encodeTaskStatus,
-  type Node,
-  type Task,
-  type TaskStatus,
-} from '../../proto/gen/objects.ts'
+import type { Node, Task, TaskStatus } from '../../proto/gen/objects.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
-import { compareTaskState, isTerminal } from '../../proto/task-state.ts'
+import { isTerminal } from '../../proto/task-state.ts'
+import { isEqual } from '../model/equal.ts'
+import { canAdvance, getState, withStatus } from '../model/task.ts'
 import type { Handle, HandlerContext } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
 
@@ -38,9 +32,9 @@ export const handleNodeRegister: Handle<NodeRegister> = (view, request, context)
     status: { state: 'ready', message: '', addr: request.addr },
     returnUntilMs: 0,
   }
-  const isChanged = !isSameBytes(encodeNode(node), encodeNode(registered))
+  const isKnown = isEqual(node, registered)
   return {
-    changes: isChanged ? [{ kind: 'update', table: 'nodes', object: registered }] : [],
+    changes: isKnown ? [] : [{ kind: 'update', table: 'nodes', object: registered }],
     reply: {},
   }
 }
@@ -57,8 +51,7 @@ export const handleStatusReport: Handle<StatusReport> = (view, request, context)
   for (const { taskId, status } of request.updates) {
     const task = changed.get(taskId) ?? view.tasks.get(taskId)
     if (task === undefined || status === undefined || task.nodeId !== request.nodeId) continue
-    if (isNews(task.status ?? emptyTaskStatus, status))
-      changed.set(taskId, observe(task, status, context.now))
+    if (isNews(task, status)) changed.set(taskId, withStatus(task, shorten(status), context.now))
   }
   return {
     changes: [...changed.values()].map((object) => ({ kind: 'update', table: 'tasks', object })),
@@ -103,26 +96,17 @@ const NOT_OBSERVED: ReadonlySet<TaskState> = new Set([
   'orphaned',
 ])
 
-function isNews(known: TaskStatus, reported: TaskStatus): boolean {
-  if (NOT_OBSERVED.has(reported.state) || isTerminal(known.state)) return false
-  const order = compareTaskState(reported.state, known.state)
-  if (order !== 0) return order > 0
-  return !isSameBytes(encodeTaskStatus(reported), encodeTaskStatus(known))
+function isNews(task: Task, reported: TaskStatus): boolean {
+  if (NOT_OBSERVED.has(reported.state) || isTerminal(getState(task))) return false
+  if (!canAdvance(task, reported.state)) return false
+  return reported.state !== getState(task) || !isEqual(task.status, shorten(reported))
 }
 
-function observe(task: Task, reported: TaskStatus, now: number): Task {
-  const status: TaskStatus = {
-    ...reported,
-    message: reported.message.slice(0, TEXT_LENGTH_MAX),
-    error: reported.error.slice(0, TEXT_LENGTH_MAX),
-    hostPorts: reported.hostPorts.slice(0, HOST_PORTS_MAX),
-  }
-  const isFirstRunning = status.state === 'running' && task.runningClusterMs === 0
-  const isFirstEnded = isTerminal(status.state) && task.endedClusterMs === 0
+function shorten(status: TaskStatus): TaskStatus {
   return {
-    ...task,
-    status,
-    runningClusterMs: isFirstRunning ? now : task.runningClusterMs,
-    endedClusterMs: isFirstEnded ? now : task.endedClusterMs,
+    ...status,
+    message: status.message.slice(0, TEXT_LENGTH_MAX),
+    error: status.error.slice(0, TEXT_LENGTH_MAX),
+    hostPorts: status.hostPorts.slice(0, HOST_PORTS_MAX),
   }
 }
