@@ -16,7 +16,8 @@ import {
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { addressOf, makeHosts, netnsOf, removeHosts } from './hosts.ts'
+import { callApi } from './api.ts'
+import { addressOf, makeHosts, type Net, netnsOf, QUICKSTART_NET, removeHosts } from './hosts.ts'
 import { buildImage, busyboxLayer, formatOciArchive, imageFile, imageFolder } from './image.ts'
 import {
   isAlive,
@@ -33,6 +34,7 @@ export const TSSWARM: string = join(ROOT, 'cli', 'tsswarm')
 export const IMAGE = 'hello:1'
 /** On each host, for the replica that runs there. */
 export const PORT = 8080
+const STATE_FILE = 'hosts.json'
 const START_MS = 30_000
 
 export type Host = {
@@ -49,55 +51,73 @@ export type Host = {
 
 export type State = {
   readonly kind: 'containers' | 'processes'
+  readonly place: Place
   readonly managers: number
   readonly hosts: Host[]
 }
 
 export const isContainers: boolean = process.platform === 'linux' && process.getuid?.() === 0
 
-/** Everything the quickstart keeps, sockets and state directories included. */
-export const FOLDER: string =
-  process.env['TSSWARM_QUICKSTART_DIR'] ??
-  (isContainers
-    ? '/var/lib/tsswarm-quickstart'
-    : join(homedir(), '.local/state/tsswarm-quickstart'))
-const STATE_FILE = join(FOLDER, 'hosts.json')
+/** Where a cluster of this machine keeps everything, and what its names begin with. */
+export type Place = { readonly folder: string; readonly net: Net }
 
-/** The hosts that were made, or undefined. */
-export function findState(): State | undefined {
-  if (!existsSync(STATE_FILE)) return undefined
-  return JSON.parse(readFileSync(STATE_FILE, 'utf8'))
+/** Of `./quickstart`; TSSWARM_QUICKSTART_DIR moves it. */
+export const QUICKSTART: Place = {
+  folder:
+    process.env['TSSWARM_QUICKSTART_DIR'] ??
+    (isContainers
+      ? '/var/lib/tsswarm-quickstart'
+      : join(homedir(), '.local/state/tsswarm-quickstart')),
+  net: QUICKSTART_NET,
 }
 
-export function saveState(state: State): void {
-  writeFileSync(STATE_FILE, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 })
+/** The hosts that were made, or undefined. */
+export function findState(place: Place): State | undefined {
+  const path = join(place.folder, STATE_FILE)
+  if (!existsSync(path)) return undefined
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+function saveState(state: State): void {
+  const path = join(state.place.folder, STATE_FILE)
+  writeFileSync(path, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 })
+}
+
+export type Size = {
+  readonly hosts: number
+  readonly managers: number
+  /** More flags of every daemon. */
+  readonly flags?: readonly string[]
 }
 
 /** Hosts without daemons yet. */
-export function newState(count: number, managers: number): State {
-  mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
-  const hosts = Array.from({ length: count }, (_, at) => newHost(at + 1))
-  const state: State = { kind: isContainers ? 'containers' : 'processes', managers, hosts }
-  if (isContainers) {
-    makeHosts(hosts)
-    buildHello(join(FOLDER, 'images'))
-  }
+export function newState(place: Place, size: Size): State {
+  mkdirSync(place.folder, { recursive: true, mode: 0o700 })
+  const hosts = Array.from({ length: size.hosts }, (_, at) =>
+    newHost(place, at + 1, size.flags ?? []),
+  )
+  const { managers } = size
+  const state: State = { kind: isContainers ? 'containers' : 'processes', place, managers, hosts }
   saveState(state)
+  if (isContainers) {
+    makeHosts(place.net, hosts)
+    buildHello(join(place.folder, 'images'))
+  }
   return state
 }
 
-function newHost(number: number): Host {
+function newHost({ folder, net }: Place, number: number, flags: readonly string[]): Host {
   const name = `h${number}`
-  const stateDirectory = join(FOLDER, name)
+  const stateDirectory = join(folder, name)
   const port = (base: number): number => (isContainers ? base : base + 10_000 + number * 10)
-  const address = isContainers ? addressOf(number) : '127.0.0.1'
+  const address = isContainers ? addressOf(net, number) : '127.0.0.1'
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 })
   return {
     name,
     address,
-    netns: isContainers ? netnsOf(name) : '',
+    netns: isContainers ? netnsOf(net, name) : '',
     pid: 0,
-    socket: join(FOLDER, `${name}.sock`),
+    socket: join(folder, `${name}.sock`),
     stateDirectory: realpathSync(stateDirectory),
     metrics: `${address}:${port(9090)}`,
     flags: [
@@ -106,7 +126,8 @@ function newHost(number: number): Host {
       ...['--advertise-addr', `${address}:${port(2377)}`],
       ...['--metrics', `${address}:${port(9090)}`],
       ...['--runtime', isContainers ? 'containerd' : 'process'],
-      ...(isContainers ? ['--images', join(FOLDER, 'images')] : []),
+      ...(isContainers ? ['--images', join(folder, 'images')] : []),
+      ...flags,
     ],
   }
 }
@@ -135,7 +156,8 @@ export function isRunning(host: Host): boolean {
 /** The daemon of the host runs and answers. */
 export async function startDaemon(state: State, host: Host): Promise<void> {
   if (isRunning(host)) return
-  const output = openSync(join(FOLDER, `${host.name}.log`), 'a', 0o600)
+  const logFile = join(state.place.folder, `${host.name}.log`)
+  const output = openSync(logFile, 'a', 0o600)
   const daemon = [
     TSSWARM,
     'daemon',
@@ -143,22 +165,23 @@ export async function startDaemon(state: State, host: Host): Promise<void> {
     ...['--api', `unix://${host.socket}`],
     ...host.flags,
   ]
-  const [command = '', ...args] =
-    host.netns === '' ? daemon : ['nsenter', `--net=/run/netns/${host.netns}`, ...daemon]
+  const [command = '', ...args] = host.netns === '' ? daemon : [...entering(host), ...daemon]
   const child = spawn(command, args, { detached: true, stdio: ['ignore', output, output] })
   closeSync(output)
   child.unref()
   host.pid = child.pid ?? 0
   saveState(state)
-  for (let waited = 0; waited < START_MS; waited += 50) {
-    const answer = await tsswarm(host, ['info', '--format', '{{.Swarm.LocalNodeState}}'])
-    if (answer.exitCode === 0) return
-    if (!isRunning(host)) break
-    await sleep(50)
-  }
-  throw new Error(
-    `the daemon of ${host.name} did not start, see ${join(FOLDER, `${host.name}.log`)}`,
-  )
+  await waitFor(`the daemon of ${host.name}, see ${logFile}`, START_MS, async () => {
+    if (!isRunning(host)) throw new Error(`the daemon of ${host.name} ended, see ${logFile}`)
+    const answer = await callApi({ socket: host.socket, path: '/_ping' }).catch(() => undefined)
+    return answer?.status === 200 ? true : undefined
+  })
+}
+
+/** Into the host's network namespace, and under its name. */
+function entering({ name, netns }: Host): readonly string[] {
+  const script = 'echo "$0" > /proc/sys/kernel/hostname && exec "$@"'
+  return ['nsenter', `--net=/run/netns/${netns}`, 'unshare', '--uts', 'sh', '-c', script, name]
 }
 
 /** SIGKILL to the daemon alone: keeper, containerd and containers go on. */
@@ -182,10 +205,11 @@ export function cutPower(state: State, host: Host): void {
 }
 
 /** No trace is left but installed packages. */
-export function removeAll(state: State | undefined): void {
+export function removeAll(place: Place): void {
+  const state = findState(place)
   for (const host of state?.hosts ?? []) if (state !== undefined) cutPower(state, host)
-  if (isContainers) removeHosts()
-  removeFolder(FOLDER)
+  if (isContainers) removeHosts(place.net)
+  removeFolder(place.folder)
 }
 
 /** State directory first, then what is outside of it. */

@@ -1,100 +1,100 @@
 /**
- * The quickstart's hosts: network namespaces on a bridge that lives in a namespace of its own, with
- * one routed link to the machine, so that the machine's firewall does not matter (host.md 3). It
- * makes and removes names that begin with `tsq-` and nothing else.
+ * Hosts made of network namespaces on a bridge that lives in a namespace of its own, with one routed
+ * link to the machine, so that the machine's firewall does not matter (host.md 3). A net has its
+ * own prefix of names and its own subnet, so that several exist beside each other; it makes and
+ * removes names that begin with that prefix and nothing else.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 
-export const BRIDGE_NETNS = 'tsq-net'
-const HOST_LINK = 'tsq-up'
-/** The pool for tests of networks (RFC 2544): no site routes it. */
-const SUBNET = '198.18.77'
-const MACHINE_ADDRESS = '198.18.76.1'
-const BRIDGE_ADDRESS = '198.18.76.2'
+export type Net = {
+  /** Begins every name; at most six characters, for names of links are short. */
+  readonly prefix: string
+  /** Third byte of the hosts' /24; the link to the machine lies in the one before. */
+  readonly number: number
+}
 
-export function netnsOf(host: string): string {
-  return `tsq-${host}`
+/** The net of `./quickstart` itself. Tests and benchmarks have nets of their own. */
+export const QUICKSTART_NET: Net = { prefix: 'tsq', number: 77 }
+
+export function netnsOf(net: Net, host: string): string {
+  return `${net.prefix}-${host}`
 }
 
 /** The address of the host with this number, from 1. */
-export function addressOf(number: number): string {
-  return `${SUBNET}.${10 + number}`
+export function addressOf(net: Net, number: number): string {
+  return `${subnetOf(net)}.${10 + number}`
 }
 
 /** Bridge, namespaces and links for these hosts; those that are there already stay. */
 export function makeHosts(
+  net: Net,
   hosts: readonly { readonly name: string; readonly address: string }[],
 ): void {
-  if (!existsSync(`/run/netns/${BRIDGE_NETNS}`)) makeBridge()
+  const bridge = bridgeOf(net)
+  if (!existsSync(`/run/netns/${bridge}`)) makeBridge(net)
   for (const { name, address } of hosts) {
-    const netns = netnsOf(name)
+    const netns = netnsOf(net, name)
     if (existsSync(`/run/netns/${netns}`)) continue
-    ip('netns', 'add', netns)
-    ip('-n', netns, 'link', 'set', 'lo', 'up')
-    ip(
-      '-n',
-      netns,
-      'link',
-      'add',
-      'eth0',
-      'type',
-      'veth',
-      'peer',
-      'name',
-      name,
-      'netns',
-      BRIDGE_NETNS,
-    )
-    ip('-n', BRIDGE_NETNS, 'link', 'set', name, 'master', 'br0', 'up')
-    ip('-n', netns, 'address', 'add', `${address}/24`, 'dev', 'eth0')
-    ip('-n', netns, 'link', 'set', 'eth0', 'up')
-    ip('-n', netns, 'route', 'add', 'default', 'via', `${SUBNET}.1`)
+    ip(`netns add ${netns}`)
+    ip(`-n ${netns} link set lo up`)
+    ip(`-n ${netns} link add eth0 type veth peer name ${name} netns ${bridge}`)
+    ip(`-n ${bridge} link set ${name} master br0 up`)
+    ip(`-n ${netns} address add ${address}/24 dev eth0`)
+    ip(`-n ${netns} link set eth0 up`)
+    ip(`-n ${netns} route add default via ${subnetOf(net)}.1`)
   }
 }
 
 /** Everything that `makeHosts` made is gone. */
-export function removeHosts(): void {
-  for (const name of listNetns()) if (name.startsWith('tsq-')) tryIp('netns', 'delete', name)
-  tryIp('link', 'delete', HOST_LINK)
+export function removeHosts(net: Net): void {
+  const names = existsSync('/run/netns') ? readdirSync('/run/netns') : []
+  for (const name of names) if (name.startsWith(`${net.prefix}-`)) tryIp(`netns delete ${name}`)
+  tryIp(`link delete ${net.prefix}-up`)
 }
 
-/** Names of the namespaces of this machine. */
-export function listNetns(): readonly string[] {
-  return existsSync('/run/netns') ? readdirSync('/run/netns') : []
+/** An outage and its end: nothing gets in or out of the host any more, or again. */
+export function setLink(net: Net, host: string, isUp: boolean): void {
+  ip(`-n ${bridgeOf(net)} link set ${host} ${isUp ? 'up' : 'down'}`)
 }
 
-function makeBridge(): void {
-  ip('netns', 'add', BRIDGE_NETNS)
-  const inBridge = (...args: readonly string[]): void => ip('-n', BRIDGE_NETNS, ...args)
-  inBridge('link', 'set', 'lo', 'up')
-  inBridge('link', 'add', 'br0', 'type', 'bridge')
-  inBridge('address', 'add', `${SUBNET}.1/24`, 'dev', 'br0')
-  inBridge('link', 'set', 'br0', 'up')
-  ip('link', 'add', HOST_LINK, 'type', 'veth', 'peer', 'name', 'up0', 'netns', BRIDGE_NETNS)
-  inBridge('address', 'add', `${BRIDGE_ADDRESS}/30`, 'dev', 'up0')
-  inBridge('link', 'set', 'up0', 'up')
-  inBridge('route', 'add', 'default', 'via', MACHINE_ADDRESS)
-  ip('address', 'add', `${MACHINE_ADDRESS}/30`, 'dev', HOST_LINK)
-  ip('link', 'set', HOST_LINK, 'up')
-  ip('route', 'replace', `${SUBNET}.0/24`, 'via', BRIDGE_ADDRESS)
+function makeBridge(net: Net): void {
+  const bridge = bridgeOf(net)
+  const outside = `${net.prefix}-up`
+  const link = `198.18.${net.number - 1}`
+  ip(`netns add ${bridge}`)
+  ip(`-n ${bridge} link set lo up`)
+  ip(`-n ${bridge} link add br0 type bridge`)
+  ip(`-n ${bridge} address add ${subnetOf(net)}.1/24 dev br0`)
+  ip(`-n ${bridge} link set br0 up`)
+  ip(`link add ${outside} type veth peer name up0 netns ${bridge}`)
+  ip(`-n ${bridge} address add ${link}.2/30 dev up0`)
+  ip(`-n ${bridge} link set up0 up`)
+  ip(`-n ${bridge} route add default via ${link}.1`)
+  ip(`address add ${link}.1/30 dev ${outside}`)
+  ip(`link set ${outside} up`)
+  ip(`route replace ${subnetOf(net)}.0/24 via ${link}.2`)
   const enable = 'echo 1 > /proc/sys/net/ipv4/ip_forward'
-  execFileSync('nsenter', [`--net=/run/netns/${BRIDGE_NETNS}`, 'sh', '-c', enable])
+  execFileSync('nsenter', [`--net=/run/netns/${bridge}`, 'sh', '-c', enable])
 }
 
-function ip(...args: readonly string[]): void {
-  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+function bridgeOf(net: Net): string {
+  return `${net.prefix}-net`
 }
 
-function tryIp(...args: readonly string[]): void {
+/** Of the pool for tests of networks (RFC 2544): no site routes it. */
+function subnetOf(net: Net): string {
+  return `198.18.${net.number}`
+}
+
+function ip(command: string): void {
+  execFileSync('ip', command.split(' '), { stdio: ['ignore', 'ignore', 'pipe'] })
+}
+
+function tryIp(command: string): void {
   try {
-    ip(...args)
+    ip(command)
   } catch {
     // It was not there.
   }
-}
-
-/** For tests of an outage: nothing gets in or out of the host any more, or again. */
-export function setLink(host: string, isUp: boolean): void {
-  ip('-n', BRIDGE_NETNS, 'link', 'set', host, isUp ? 'up' : 'down')
 }

@@ -7,13 +7,13 @@ import { parseArgs } from 'node:util'
 import { checkCluster } from './check.ts'
 import {
   cutPower,
-  FOLDER,
   findState,
   type Host,
   isContainers,
   isRunning,
   mustTsswarm,
   newState,
+  QUICKSTART,
   removeAll,
   type State,
   startDaemon,
@@ -66,7 +66,7 @@ async function main(): Promise<void> {
       cutPower(getState(), getHost(name))
       break
     case 'down':
-      removeAll(findState())
+      removeAll(QUICKSTART)
       say('every trace of the cluster is removed')
       break
     case 'check':
@@ -81,16 +81,16 @@ async function main(): Promise<void> {
 async function up(hosts: number, managers: number): Promise<State> {
   if (managers < 1 || managers > hosts)
     throw new Error(`--managers ${managers} does not go with --hosts ${hosts}`)
-  const known = findState()
-  if (known !== undefined && known.hosts.some(isRunning))
+  const known = findState(QUICKSTART)
+  if (known?.hosts.some(isRunning))
     throw new Error(
       'a cluster is there already: see ./quickstart status, or remove it with ./quickstart down',
     )
-  if (known !== undefined) removeAll(known)
+  if (known !== undefined) removeAll(QUICKSTART)
   if (!isContainers)
     say('Not root on Linux: the hosts are processes on loopback, without images and isolation.')
-  const state = newState(hosts, managers)
-  step(`${hosts} hosts in ${FOLDER}`)
+  const state = newState(QUICKSTART, { hosts, managers })
+  step(`${hosts} hosts in ${QUICKSTART.folder}`)
   await Promise.all(state.hosts.map((host) => startDaemon(state, host)))
   step('a daemon runs on each host')
   const first = await form(state)
@@ -125,17 +125,17 @@ async function form(state: State): Promise<Host> {
 }
 
 async function check(hosts: number, managers: number): Promise<void> {
-  removeAll(findState())
+  removeAll(QUICKSTART)
   try {
     await checkCluster(await up(hosts, managers), step)
     step('checked')
   } finally {
-    removeAll(findState())
+    removeAll(QUICKSTART)
   }
 }
 
 function showStatus(isJson: boolean): void {
-  const hosts = (findState()?.hosts ?? []).map((host) => ({
+  const hosts = (findState(QUICKSTART)?.hosts ?? []).map((host) => ({
     name: host.name,
     address: host.address,
     netns: host.netns,
@@ -160,7 +160,7 @@ async function show(host: Host, ...args: readonly string[]): Promise<void> {
 }
 
 function getState(): State {
-  const state = findState()
+  const state = findState(QUICKSTART)
   if (state === undefined) throw new Error('there is no cluster: make one with ./quickstart')
   return state
 }

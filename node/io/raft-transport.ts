@@ -1,7 +1,7 @@
 /**
  * Raft's messages between managers: mutual TLS on the Raft port, length-prefixed frames, one
  * connection a direction and peer, and a further one for a snapshot, so that it delays no
- * heartbeat. It runs in the consensus thread. It decides nothing about messages; it checks that
+ * heartbeat; who is called before it knows the caller's address answers on the same connection. It runs in the consensus thread. It decides nothing about messages; it checks that
  * certificate, member id and each message's sender belong together, drops what a slow peer does
  * not take (Raft sends again), and says when a peer is connected or gone. Not gRPC: a second copy
  * of grpc-js in this thread would cost 10 MB and twice the time a message (docs/raft.md).
@@ -66,6 +66,8 @@ export class RaftTransport {
   /** Which node each Raft id belongs to; empty until this member knows its group. */
   #nodeOf = new Map<number, string>()
   #incoming = new Set<TLSSocket>()
+  /** Who called last, by Raft id: the way back to a member whose address is not known yet. */
+  #callers = new Map<number, TLSSocket>()
   #pingTimer: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -133,8 +135,9 @@ export class RaftTransport {
     }
     for (const [to, list] of frames) {
       const peer = this.#peers.get(to)
-      const socket = peer?.socket
-      if (!peer?.isReady || socket === undefined || socket.writableLength > QUEUE_BYTES_MAX) {
+      // A member that has just joined knows nobody's address before its first snapshot.
+      const socket = peer?.isReady ? peer.socket : this.#callers.get(to)
+      if (socket === undefined || socket.writableLength > QUEUE_BYTES_MAX) {
         this.#config.onUnreachable(to)
         continue
       }
@@ -193,8 +196,9 @@ export class RaftTransport {
       peer.heardMs = performance.now()
       this.#config.onPeer(peer.raftId, 'connected')
     })
-    readFrames(socket, FRAME_BYTES_MAX, () => {
+    readFrames(socket, FRAME_BYTES_MAX, (kind, body) => {
       peer.heardMs = performance.now()
+      if (kind === KIND.message && peer.isReady) this.#deliver(socket, peer.raftId, body)
     })
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
@@ -247,15 +251,20 @@ export class RaftTransport {
     this.#incoming.add(socket)
     socket.setNoDelay(true)
     socket.setTimeout(SILENCE_MS * 5, () => socket.destroy())
-    socket.on('close', () => this.#incoming.delete(socket))
     socket.on('error', () => socket.destroy())
     let from: number | undefined
+    socket.on('close', () => {
+      this.#incoming.delete(socket)
+      if (from !== undefined && this.#callers.get(from) === socket) this.#callers.delete(from)
+    })
     readFrames(socket, SNAPSHOT_BYTES_MAX, (kind, body) => {
       if (from === undefined) {
         from = kind === KIND.hello ? this.#greet(socket, body) : undefined
         if (from === undefined) socket.destroy()
         return
       }
+      // A snapshot's connection ends with it, so nothing is answered there.
+      if (kind !== KIND.snapshot) this.#callers.set(from, socket)
       if (kind === KIND.ping) socket.write(frameOf(KIND.pong, NO_BODY))
       if (kind === KIND.message || kind === KIND.snapshot) this.#deliver(socket, from, body)
     })
