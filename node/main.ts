@@ -46,7 +46,7 @@ async function main(config: Config, log: Log): Promise<void> {
     },
   })
   loop.start()
-  const { runtime } = await openRuntime(config, log)
+  const { runtime, clean } = await openRuntime(config, log)
   const describe = (trustRootPem: string) => describeNode(runtime, config, trustRootPem)
   const node = new Node({
     config,
@@ -57,6 +57,7 @@ async function main(config: Config, log: Log): Promise<void> {
     describe,
     progress,
     onFatal: fatal,
+    onLeft: clean,
   })
   const backend = new NodeBackend({ node, config, runtime, loopDelayMs: () => loopDelayMs })
   const api = newApi({ backend, log: log.child({ component: 'api' }) })

@@ -62,6 +62,8 @@ export type NodeOptions = {
   readonly describe: (trustRootPem: string) => Promise<NodeDescription>
   readonly progress: SharedArrayBuffer
   readonly onFatal: (error: unknown) => void
+  /** The node has left: what the host keeps for tasks is removed. */
+  readonly onLeft: () => Promise<void>
 }
 
 export type Watcher = (changes: readonly Change[] | undefined, view: View) => void

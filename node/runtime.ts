@@ -22,6 +22,8 @@ export type OpenedRuntime = {
   readonly runtime: Runtime
   readonly keeper: KeeperClient
   readonly paths: HostPaths
+  /** The node has left its cluster: nothing of its tasks' network stays on the machine. */
+  readonly clean: () => Promise<void>
 }
 
 /** The keeper runs, and the runtime answers. */
@@ -29,7 +31,12 @@ export async function openRuntime(config: Config, log: Log): Promise<OpenedRunti
   const paths = openHostPaths(config.stateDirectory)
   const keeper = new KeeperClient({ paths, log: log.child({ component: 'keeper' }) })
   if (config.runtime === 'process')
-    return { runtime: await openProcessRuntime({ keeper, paths, log }), keeper, paths }
+    return {
+      runtime: await openProcessRuntime({ keeper, paths, log }),
+      keeper,
+      paths,
+      clean: () => Promise.resolve(),
+    }
   const host = await openKeeperHost({
     paths,
     keeper,
@@ -46,7 +53,10 @@ export async function openRuntime(config: Config, log: Log): Promise<OpenedRunti
     insecureRegistries: config.insecureRegistries,
     ...(config.imagesDirectory === undefined ? {} : { imagesDirectory: config.imagesDirectory }),
   })
-  return { runtime, keeper, paths }
+  // Links and ports of tasks whose containers are gone are leftovers of an earlier life.
+  const containers = await runtime.list()
+  await host.retain(new Set(containers.map((container) => container.taskId)))
+  return { runtime, keeper, paths, clean: () => host.removeNetwork() }
 }
 
 /** This node as its managers are told of it. */
