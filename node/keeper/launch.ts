@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import type { HostPaths } from './host-paths.ts'
 
 /** The keeper's exit status where another one holds the lock. */
-const LOCKED_STATUS = 75
+export const LOCKED_STATUS = 75
 
 /**
  * `flock -F` becomes the keeper, which so holds the lock itself; Node closes inherited descriptors
@@ -50,12 +50,31 @@ const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=96', '--v8-
  */
 const STRIPPED_FLAGS = ['--jitless', '--no-node-snapshot']
 
-/** A keeper for the host is starting, unless one is at work; nothing waits for it here. */
-export function launchKeeper(paths: HostPaths): void {
+/** Small, as it is one for all its life: one arena and two helper threads. */
+export const KEEPER_ENVIRONMENT: Readonly<Record<string, string>> = {
+  MALLOC_ARENA_MAX: '1',
+  UV_THREADPOOL_SIZE: '2',
+}
+
+/** What a keeper's process is, under the shell above or under systemd (`unit/main.ts`). */
+export function keeperCommand(paths: HostPaths): readonly string[] {
   // Beside this file, with its ending: `.ts` in a checkout, `.js` where the sources were stripped.
   const here = fileURLToPath(import.meta.url)
   const ending = extname(here)
-  const main = fileURLToPath(new URL(`./main${ending}`, import.meta.url))
+  return [
+    process.execPath,
+    ...NODE_FLAGS,
+    ...(ending === '.ts' ? [] : STRIPPED_FLAGS),
+    fileURLToPath(new URL(`./main${ending}`, import.meta.url)),
+    '--state-dir',
+    paths.stateDirectory,
+    '--run-dir',
+    paths.runDirectory,
+  ]
+}
+
+/** A keeper for the host is starting, unless one is at work; nothing waits for it here. */
+export function launchKeeper(paths: HostPaths): void {
   const log = openSync(paths.keeperLog, 'a', 0o600)
   const child = spawn(
     '/bin/sh',
@@ -64,14 +83,7 @@ export function launchKeeper(paths: HostPaths): void {
       SUPERVISOR,
       `tsswarm-keeper-${paths.hash}`,
       paths.keeperLock,
-      process.execPath,
-      ...NODE_FLAGS,
-      ...(ending === '.ts' ? [] : STRIPPED_FLAGS),
-      main,
-      '--state-dir',
-      paths.stateDirectory,
-      '--run-dir',
-      paths.runDirectory,
+      ...keeperCommand(paths),
       '--supervised',
     ],
     {
@@ -79,7 +91,7 @@ export function launchKeeper(paths: HostPaths): void {
       cwd: '/',
       detached: true,
       stdio: ['ignore', log, log],
-      env: { ...process.env, MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' },
+      env: { ...process.env, ...KEEPER_ENVIRONMENT },
     },
   )
   closeSync(log)
