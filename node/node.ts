@@ -184,6 +184,7 @@ export class Node {
       )
     })
     await this.#abandon()
+    await this.#options.onLeft()
   }
 
   /** SIGTERM: the leadership goes over, the return is announced, tasks go on. */
