@@ -108,8 +108,7 @@ export class NodeBackend implements Backend {
   }
 
   logs(request: LogsRequest): AsyncIterable<LogEvent> {
-    const role = this.#manager()
-    return role.logs.subscribe(request, (onChange) => role.shell.watch(() => onChange()))
+    return this.#manager().logs.subscribe(request)
   }
 
   watch(onChanges: (changes: readonly Change[] | undefined, view: View) => void): () => void {

@@ -1,203 +1,151 @@
 /**
- * LogBroker: subscriptions to container logs on the manager that was asked. It tells the sessions'
- * holders which agents must publish, takes the agents' streams, and hands the lines on as one
- * bounded stream: while its reader is slow, nothing more is taken from the agents. What cannot be
- * read is said (swarm-mode.md 2.18).
+ * LogBroker: the shell of the machine `Logs` on the manager that was asked. It passes the commands
+ * on, takes the agents' streams, and hands the lines to each reader through a bounded queue: while
+ * the reader is slow, nothing more is taken from the agents. Whom to ask, and when everything has
+ * come, is decided in `manager/dispatcher/logs.ts`.
  */
-
 import { newId } from '../lib/id.ts'
 import type { LogEvent, LogsRequest } from '../manager/api/backend.ts'
+import {
+  Logs,
+  type LogsInput,
+  type LogsOutput,
+  subscriptionOf,
+} from '../manager/dispatcher/logs.ts'
+import type { Change } from '../manager/store/change.ts'
 import type { View } from '../manager/store/view.ts'
 import type { AgentCommand } from '../proto/gen/dispatcher.ts'
 import type { LogMessage } from '../proto/gen/logs.ts'
 import { systemRandom } from './io/random.ts'
+import type { Loop, LoopPart, RoundTime } from './loop.ts'
 
 /** Events waiting for a slow reader before agents are no longer read. */
 const WAITING_MAX = 256
-/** An agent that did not dial back in this time counts as unable to. */
-const DIAL_MS = 5_000
 
 export type LogBrokerOptions = {
   readonly addr: string
+  readonly loop: Loop
   readonly view: () => View
   readonly command: (nodeId: string, command: AgentCommand) => Promise<boolean>
 }
 
-export class LogBroker {
+export class LogBroker implements LoopPart {
   #options: LogBrokerOptions
-  #subscriptions = new Map<string, Subscription>()
+  #logs: Logs
+  #readers = new Map<string, Reader>()
 
   constructor(options: LogBrokerOptions) {
     this.#options = options
+    this.#logs = new Logs({
+      view: options.view(),
+      addr: options.addr,
+      nowMs: options.loop.now().monotonicMs,
+    })
   }
 
-  /** An agent's stream for one of the subscriptions. */
+  round(time: RoundTime): void {
+    this.#logs.tick(time.monotonicMs)
+    this.#pump()
+  }
+
+  /** The state moved on; `changes` is undefined when all of it may have changed. */
+  applied(changes: readonly Change[] | undefined, view: View): void {
+    this.#step(changes === undefined ? { kind: 'reset', view } : { kind: 'applied', view, changes })
+  }
+
+  /** An agent's stream: it names what it was asked by, then sends lines until all have come. */
   async publish(nodeId: string, messages: AsyncIterable<LogMessage>): Promise<void> {
-    let subscription: Subscription | undefined
+    let ask = ''
     try {
       for await (const { body } of messages) {
         if (body?.kind === 'start') {
-          subscription = this.#subscriptions.get(body.start.subscriptionId)
-          if (subscription === undefined) return
-          subscription.dialled.add(nodeId)
-        } else if (subscription === undefined) {
-          return
-        } else if (body?.kind === 'lines') {
-          for (const line of body.lines.lines)
-            await subscription.push({ kind: 'line', nodeId, taskId: body.lines.taskId, line })
+          ask = body.start.subscriptionId
+          this.#step({ kind: 'started', ask })
+        }
+        const reader = this.#readers.get(subscriptionOf(ask))
+        if (reader === undefined) return
+        if (body?.kind === 'lines') {
+          const { taskId, lines } = body.lines
+          for (const line of lines) await reader.push({ kind: 'line', nodeId, taskId, line })
         } else if (body?.kind === 'end') {
-          if (body.end.error !== '')
-            await subscription.push({
-              kind: 'gap',
-              message: `task ${body.end.taskId}: ${body.end.error}`,
-            })
-          subscription.finish(body.end.taskId)
+          this.#step({ kind: 'task-ended', ask, taskId: body.end.taskId, error: body.end.error })
         }
       }
-    } catch {
-      // The stream broke: what is missing is said below, for each task.
-    }
-    for (const taskId of subscription?.listOpen(nodeId) ?? []) {
-      await subscription?.push({
-        kind: 'gap',
-        message: `node ${nodeId} stopped sending the log of task ${taskId}`,
-      })
-      subscription?.finish(taskId)
+    } finally {
+      this.#step({ kind: 'stream-ended', ask })
     }
   }
 
   /** The lines of the tasks, and with `follow` of those that the service gets later. */
-  async *subscribe(
-    request: LogsRequest,
-    watch: (onChange: () => void) => () => void,
-  ): AsyncGenerator<LogEvent> {
+  async *subscribe(request: LogsRequest): AsyncGenerator<LogEvent> {
     const id = newId(systemRandom)
-    const subscription = new Subscription(request)
-    this.#subscriptions.set(id, subscription)
-    const asked = new Set<string>()
-    const ask = (): void => this.#ask(id, subscription, asked)
-    const unwatch = request.follow ? watch(ask) : () => undefined
+    const reader = new Reader()
+    this.#readers.set(id, reader)
+    const { taskIds, serviceId, follow, stdout, stderr, tail, sinceMs } = request
     try {
-      ask()
-      yield* subscription.events(request.signal)
+      this.#step({
+        kind: 'subscribe',
+        id,
+        selector: { serviceIds: serviceId === '' ? [] : [serviceId], nodeIds: [], taskIds },
+        request: { follow, stdout, stderr, tail, sinceMs },
+      })
+      yield* reader.events(request.signal)
     } finally {
-      unwatch()
-      this.#subscriptions.delete(id)
-      subscription.close()
-      for (const nodeId of subscription.dialled)
-        this.#options
-          .command(nodeId, { body: { kind: 'logCancel', logCancel: { id } } })
-          .catch(() => undefined)
+      this.#readers.delete(id)
+      reader.close()
+      this.#step({ kind: 'cancel', id })
     }
   }
 
-  /** Agents whose tasks were not asked for yet are asked. */
-  #ask(id: string, subscription: Subscription, asked: Set<string>): void {
-    const view = this.#options.view()
-    const { request } = subscription
-    const ids = new Set(request.taskIds)
-    if (request.serviceId !== '')
-      for (const task of view.tasks.by('service', request.serviceId)) ids.add(task.id)
-    const byNode = new Map<string, string[]>()
-    for (const taskId of ids) {
-      const task = view.tasks.get(taskId)
-      if (asked.has(taskId)) continue
-      if (task === undefined || task.nodeId === '') {
-        if (!request.follow)
-          void subscription.push({ kind: 'gap', message: `task ${taskId} has not been scheduled` })
-        continue
-      }
-      asked.add(taskId)
-      subscription.open(taskId, task.nodeId)
-      const list = byNode.get(task.nodeId)
-      if (list === undefined) byNode.set(task.nodeId, [taskId])
-      else list.push(taskId)
-    }
-    for (const [nodeId, taskIds] of byNode) this.#askNode(id, subscription, nodeId, taskIds)
-    subscription.asked()
+  #step(input: LogsInput): void {
+    this.#logs.step(input)
+    this.#pump()
   }
 
-  #askNode(
-    id: string,
-    subscription: Subscription,
-    nodeId: string,
-    taskIds: readonly string[],
-  ): void {
-    const { follow, stdout, stderr, tail, sinceMs } = subscription.request
-    // Each round of asking is a stream of its own at the agent, under the same subscription.
-    const command: AgentCommand = {
-      body: {
-        kind: 'logs',
-        logs: { id, addr: this.#options.addr, taskIds, follow, stdout, stderr, tail, sinceMs },
-      },
+  #pump(): void {
+    for (let outputs = this.#logs.ready(); outputs !== undefined; outputs = this.#logs.ready()) {
+      for (const output of outputs) this.#carryOut(output)
+      this.#logs.advance(outputs)
     }
-    const giveUp = (reason: string): void => {
-      for (const taskId of taskIds) {
-        if (!subscription.isOpen(taskId)) continue
-        void subscription.push({ kind: 'gap', message: reason })
-        subscription.finish(taskId)
-      }
+  }
+
+  #carryOut(output: LogsOutput): void {
+    if (output.kind === 'end') {
+      this.#readers.get(output.id)?.end(output.warning)
+      return
     }
+    const { ask, nodeId, command } = output
     this.#options.command(nodeId, command).then(
       (isDelivered) => {
-        if (!isDelivered) {
-          giveUp(`node ${nodeId} is not available`)
-          return
-        }
-        const timer = setTimeout(() => {
-          if (!subscription.dialled.has(nodeId)) giveUp(`node ${nodeId} did not answer`)
-        }, DIAL_MS)
-        timer.unref()
+        if (!isDelivered) this.#step({ kind: 'command-failed', ask })
       },
-      () => giveUp(`node ${nodeId} could not be asked`),
+      () => this.#step({ kind: 'command-failed', ask }),
     )
   }
 }
 
-/** One reader's bounded queue, and which tasks are still expected. */
-class Subscription {
-  readonly request: LogsRequest
-  readonly dialled = new Set<string>()
-  #nodeOf = new Map<string, string>()
+/** One reader's bounded queue. */
+class Reader {
   #waiting: LogEvent[] = []
-  #isAsked = false
+  #isEnded = false
   #isClosed = false
-  #wakeReader: (() => void) | undefined
+  #wakeReader: () => void = () => undefined
   #wakeWriters: (() => void)[] = []
-
-  constructor(request: LogsRequest) {
-    this.request = request
-  }
-
-  open(taskId: string, nodeId: string): void {
-    this.#nodeOf.set(taskId, nodeId)
-  }
-
-  isOpen(taskId: string): boolean {
-    return this.#nodeOf.has(taskId)
-  }
-
-  listOpen(nodeId: string): readonly string[] {
-    return [...this.#nodeOf].filter(([, node]) => node === nodeId).map(([taskId]) => taskId)
-  }
-
-  finish(taskId: string): void {
-    this.#nodeOf.delete(taskId)
-    this.#wakeReader?.()
-  }
-
-  asked(): void {
-    this.#isAsked = true
-    this.#wakeReader?.()
-  }
 
   /** Waits while the reader is behind. */
   async push(event: LogEvent): Promise<void> {
     if (this.#isClosed) return
     this.#waiting.push(event)
-    this.#wakeReader?.()
+    this.#wakeReader()
     if (this.#waiting.length >= WAITING_MAX)
       await new Promise<void>((resolve) => this.#wakeWriters.push(resolve))
+  }
+
+  /** Nothing more comes; a warning is the last thing that is read. */
+  end(warning: string): void {
+    if (warning !== '') this.#waiting.push({ kind: 'gap', message: warning })
+    this.#isEnded = true
+    this.#wakeReader()
   }
 
   close(): void {
@@ -207,7 +155,7 @@ class Subscription {
   }
 
   async *events(signal: AbortSignal): AsyncGenerator<LogEvent> {
-    const onAbort = (): void => this.#wakeReader?.()
+    const onAbort = (): void => this.#wakeReader()
     signal.addEventListener('abort', onAbort)
     try {
       while (!signal.aborted) {
@@ -216,7 +164,7 @@ class Subscription {
         this.#release()
         yield* batch
         if (this.#waiting.length > 0) continue
-        if (this.#isAsked && this.#nodeOf.size === 0 && !this.request.follow) return
+        if (this.#isEnded) return
         await new Promise<void>((resolve) => {
           this.#wakeReader = resolve
           if (signal.aborted) resolve()

@@ -64,6 +64,7 @@ export class ManagerRole {
     })
     this.logs = new LogBroker({
       addr: options.advertise,
+      loop: options.loop,
       view: () => this.shell.view(),
       command: (nodeId, command) => this.shell.command(nodeId, command),
     })
@@ -100,6 +101,8 @@ export class ManagerRole {
       },
     )
     shell.attach(port)
+    shell.watch((changes, view) => this.logs.applied(changes, view))
+    options.loop.add(this.logs)
     await port.listening
     await this.#listener.listen()
   }
@@ -136,6 +139,7 @@ export class ManagerRole {
     if (this.#isClosed) return
     await this.shell.close()
     this.#isClosed = true
+    this.#options.loop.remove(this.logs)
     await this.#listener.close()
   }
 
