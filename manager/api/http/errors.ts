@@ -31,10 +31,17 @@ export type HttpError = { readonly status: number; readonly message: string }
 /** What the client is told. Anything but a refusal is logged as an error. */
 export function toHttpError(error: unknown, log: Log): HttpError {
   if (error instanceof SwarmError) return { status: STATUS[error.code], message: error.message }
-  if (isHttpError(error)) return { status: error.statusCode, message: error.message }
+  if (isHttpError(error)) return translate(error)
   const detail = error instanceof Error ? error.stack : String(error)
   log.error({ detail }, 'request tripped an assertion')
   return { status: 500, message: "the request met a bug in tsswarm, see the node's log" }
+}
+
+/** Docker answers 400 to a content type that cannot be read; other statuses are the same. */
+function translate({ statusCode, message }: FrameworkError): HttpError {
+  return statusCode === 415
+    ? { status: 400, message: "malformed Content-Type header: must be 'application/json'" }
+    : { status: statusCode, message }
 }
 
 /** The body of an error. */
@@ -43,9 +50,9 @@ export function errorBody(message: string): string {
 }
 
 /** What the HTTP library refuses before any route is asked: sizes and malformed requests. */
-function isHttpError(
-  error: unknown,
-): error is { readonly statusCode: number; readonly message: string } {
+type FrameworkError = { readonly statusCode: number; readonly message: string }
+
+function isHttpError(error: unknown): error is FrameworkError {
   return (
     error instanceof Error &&
     'statusCode' in error &&

@@ -65,13 +65,13 @@ async function inspectConfig(api: Api, ask: Ask): Promise<Answer> {
 async function createSecret(api: Api, ask: Ask): Promise<Answer> {
   const spec = secretSpec.read(ask.body ?? {}, '')
   const { id } = await api.backend.write({ kind: 'secretCreate', secretCreate: { spec } })
-  return json({ ID: id }, 201)
+  return createdId(id)
 }
 
 async function createConfig(api: Api, ask: Ask): Promise<Answer> {
   const spec = configSpec.read(ask.body ?? {}, '')
   const { id } = await api.backend.write({ kind: 'configCreate', configCreate: { spec } })
-  return json({ ID: id }, 201)
+  return createdId(id)
 }
 
 async function updateSecret(api: Api, ask: Ask): Promise<Answer> {
@@ -100,6 +100,11 @@ async function removeConfig(api: Api, ask: Ask): Promise<Answer> {
   const { id } = findConfig(await readView(api, ask), ask)
   await api.backend.write({ kind: 'configRemove', configRemove: { id } })
   return done(204)
+}
+
+/** `Id` is what the definition says, `ID` what Docker has always written and clients read. */
+function createdId(id: string): Answer {
+  return json({ ID: id, Id: id }, 201)
 }
 
 type Named = {

@@ -179,6 +179,7 @@ function sendError(api: Api, reply: FastifyReply, error: unknown): FastifyReply 
   const { status, message } = toHttpError(error, api.log)
   return reply
     .code(status)
+    .headers(commonHeaders(api.backend))
     .type('application/json')
     .send(Buffer.from(errorBody(message)))
 }

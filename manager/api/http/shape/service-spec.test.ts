@@ -1,0 +1,379 @@
+/**
+ * ServiceSpec between JSON and our form: random specs come back as they were, in both directions;
+ * what is not supported is refused by name; what Go's clients send without meaning it is accepted.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decodeServiceSpec, encodeServiceSpec } from '../../../../proto/gen/specs.ts'
+import { serviceSpec, writeWithDefaults } from './service-spec.ts'
+
+const MINIMAL = { Name: 'web', TaskTemplate: { ContainerSpec: { Image: 'nginx' } } }
+
+describe('serviceSpec', () => {
+  test('reads back what it wrote, through the stored bytes too', () => {
+    fc.assert(
+      fc.property(jsonSpec(), (json) => {
+        const spec = serviceSpec.read(json, '')
+
+        expect(serviceSpec.write(spec)).toEqual(json)
+        expect(serviceSpec.write(decodeServiceSpec(encodeServiceSpec(spec)))).toEqual(json)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('fills in what Swarm takes where nothing is said', () => {
+    expect(serviceSpec.write(serviceSpec.read(MINIMAL, ''))).toEqual({
+      Name: 'web',
+      Labels: {},
+      TaskTemplate: {
+        ContainerSpec: { Image: 'nginx' },
+        ForceUpdate: 0,
+        Runtime: 'container',
+      },
+      Mode: { Replicated: { Replicas: 1 } },
+    })
+  })
+
+  test('never writes credentials', () => {
+    const spec = serviceSpec.read(MINIMAL, '')
+    const container = spec.task?.container
+    const task = spec.task && {
+      ...spec.task,
+      container: container && { ...container, registryAuth: 'Zm9v' },
+    }
+
+    expect(JSON.stringify(serviceSpec.write({ ...spec, task }))).not.toContain('Zm9v')
+  })
+
+  test('writes every default for those who ask', () => {
+    expect(writeWithDefaults(serviceSpec.read(MINIMAL, ''))).toMatchObject({
+      TaskTemplate: {
+        ContainerSpec: { StopGracePeriod: 10_000_000_000 },
+        RestartPolicy: { Condition: 'any', Delay: 5_000_000_000 },
+      },
+      UpdateConfig: { Parallelism: 1, Monitor: 5_000_000_000, Order: 'stop-first' },
+      RollbackConfig: { Parallelism: 1, FailureAction: 'pause' },
+      EndpointSpec: { Mode: 'vip' },
+    })
+  })
+
+  /** What the docker CLI and docker stack send beside what was asked for. */
+  const harmless: readonly (readonly [string, unknown])[] = [
+    ['Init', container({ Init: false })],
+    ['Isolation', container({ Isolation: 'default' })],
+    ['DNSConfig', container({ DNSConfig: {} })],
+    ['Healthcheck', container({ Healthcheck: { Test: null, Interval: 0 } })],
+    ['Secrets', container({ Secrets: [], Configs: null })],
+    ['Privileges', container({ Privileges: { CredentialSpec: null, SELinuxContext: {} } })],
+    ['EndpointSpec', { EndpointSpec: { Mode: 'vip' } }],
+    ['Runtime', task({ Runtime: 'container' })],
+    [
+      'RollbackConfig',
+      {
+        RollbackConfig: {
+          Parallelism: 1,
+          FailureAction: 'pause',
+          Monitor: 5e9,
+          MaxFailureRatio: 0,
+          Order: 'stop-first',
+        },
+      },
+    ],
+    ['an unknown field that says nothing', { Future: { A: null } }],
+    ['the default volume driver', mount({ VolumeOptions: { DriverConfig: { Name: 'local' } } })],
+    ['null for absent', { Mode: null, UpdateConfig: null, Labels: null }],
+  ]
+  test.each(harmless)('accepts %s where it changes nothing', (_name, part) => {
+    expect(() => serviceSpec.read(merge(MINIMAL, part), '')).not.toThrow()
+  })
+
+  const refused: readonly (readonly [string, unknown, string])[] = [
+    ['unimplemented', container({ Groups: ['a'] }), 'TaskTemplate.ContainerSpec.Groups'],
+    ['unimplemented', container({ Privileges: { NoNewPrivileges: true } }), 'Privileges'],
+    ['unimplemented', container({ Init: true }), 'TaskTemplate.ContainerSpec.Init'],
+    ['unimplemented', container({ TTY: true }), 'TaskTemplate.ContainerSpec.TTY'],
+    ['unimplemented', container({ OpenStdin: true }), 'TaskTemplate.ContainerSpec.OpenStdin'],
+    ['unimplemented', container({ Healthcheck: { Test: ['NONE'] } }), 'ContainerSpec.Healthcheck'],
+    ['unimplemented', container({ Hosts: ['1.2.3.4 a'] }), 'TaskTemplate.ContainerSpec.Hosts'],
+    ['unimplemented', container({ DNSConfig: { Search: ['a'] } }), 'ContainerSpec.DNSConfig'],
+    ['unimplemented', container({ Secrets: [{ SecretID: 'x' }] }), 'ContainerSpec.Secrets'],
+    ['unimplemented', container({ Configs: [{ ConfigID: 'x' }] }), 'ContainerSpec.Configs'],
+    ['unimplemented', container({ Isolation: 'hyperv' }), 'ContainerSpec.Isolation'],
+    ['unimplemented', container({ Sysctls: { a: 'b' } }), 'ContainerSpec.Sysctls'],
+    ['unimplemented', container({ Ulimits: [{ Name: 'a' }] }), 'ContainerSpec.Ulimits'],
+    ['unimplemented', container({ OomScoreAdj: 1 }), 'ContainerSpec.OomScoreAdj'],
+    ['unimplemented', mount({ Consistency: 'cached' }), 'Mounts[0].Consistency'],
+    ['unimplemented', mount({ Type: 'cluster' }), 'Mounts[0].Type "cluster"'],
+    ['unimplemented', mount({ BindOptions: { NonRecursive: true } }), 'BindOptions.NonRecursive'],
+    ['unimplemented', mount({ VolumeOptions: { Subpath: 'a' } }), 'VolumeOptions.Subpath'],
+    ['unimplemented', mount({ VolumeOptions: { DriverConfig: { Name: 'nfs' } } }), 'DriverConfig'],
+    ['unimplemented', mount({ TmpfsOptions: { Options: [['a']] } }), 'TmpfsOptions.Options'],
+    ['unimplemented', task({ PluginSpec: { Name: 'a' } }), 'TaskTemplate.PluginSpec'],
+    ['unimplemented', task({ LogDriver: { Name: 'none' } }), 'TaskTemplate.LogDriver'],
+    ['unimplemented', task({ Runtime: 'plugin' }), 'TaskTemplate.Runtime'],
+    [
+      'unimplemented',
+      task({ Networks: [{ Target: 'host', Aliases: ['a'] }] }),
+      'Networks[0].Aliases',
+    ],
+    ['unimplemented', task({ Placement: { Preferences: [{ Spread: {} }, 1] } }), 'Preferences'],
+    ['unimplemented', task({ Resources: { SwapBytes: 1 } }), 'Resources.SwapBytes'],
+    [
+      'unimplemented',
+      task({ Resources: { Reservations: { GenericResources: [1] } } }),
+      'GenericResources',
+    ],
+    ['unimplemented', { Mode: { ReplicatedJob: {} } }, 'Mode.ReplicatedJob'],
+    ['unimplemented', { Mode: { GlobalJob: {} } }, 'Mode.GlobalJob'],
+    ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
+    ['unimplemented', { RollbackConfig: { Parallelism: 2 } }, 'RollbackConfig'],
+    [
+      'unimplemented',
+      { UpdateConfig: { FailureAction: 'rollback' } },
+      'UpdateConfig.FailureAction "rollback"',
+    ],
+    [
+      'invalid-argument',
+      container({ Bogus: 1 }),
+      'TaskTemplate.ContainerSpec.Bogus: unknown field',
+    ],
+    [
+      'invalid-argument',
+      container({ Image: 1 }),
+      'TaskTemplate.ContainerSpec.Image: must be a string',
+    ],
+    [
+      'invalid-argument',
+      container({ Env: 'A=b' }),
+      'TaskTemplate.ContainerSpec.Env: must be a list',
+    ],
+    [
+      'invalid-argument',
+      container({ Env: [1] }),
+      'TaskTemplate.ContainerSpec.Env[0]: must be a string',
+    ],
+    [
+      'invalid-argument',
+      container({ Labels: { a: 1 } }),
+      'ContainerSpec.Labels.a: must be a string',
+    ],
+    [
+      'invalid-argument',
+      container({ ReadOnly: 'yes' }),
+      'ContainerSpec.ReadOnly: must be true or false',
+    ],
+    [
+      'invalid-argument',
+      container({ StopGracePeriod: 1_500_001 }),
+      'StopGracePeriod: 1500001 ns is not a whole',
+    ],
+    ['invalid-argument', container({ StopGracePeriod: -1e6 }), 'a duration must not be negative'],
+    ['invalid-argument', mount({ Type: 'nfs' }), 'Mounts[0].Type: invalid Type: "nfs"'],
+    [
+      'invalid-argument',
+      container({ Mounts: [{ Target: '/a' }] }),
+      'Mounts[0].Type: must be given',
+    ],
+    [
+      'invalid-argument',
+      task({ RestartPolicy: { Condition: 'always' } }),
+      'RestartPolicy.Condition: invalid',
+    ],
+    [
+      'invalid-argument',
+      task({ ForceUpdate: 2 ** 60 }),
+      'TaskTemplate.ForceUpdate: must be a whole number',
+    ],
+    [
+      'invalid-argument',
+      { Mode: { Replicated: { Replicas: -1 } } },
+      'Mode.Replicated.Replicas: -1',
+    ],
+    ['invalid-argument', { Mode: { Replicated: {}, Global: {} } }, 'cannot specify both'],
+    [
+      'invalid-argument',
+      { UpdateConfig: { Order: 'x' } },
+      'UpdateConfig.Order: invalid Order: "x"',
+    ],
+    [
+      'invalid-argument',
+      { UpdateConfig: { MaxFailureRatio: '1' } },
+      'MaxFailureRatio: must be a number',
+    ],
+    [
+      'invalid-argument',
+      { EndpointSpec: { Ports: [{ TargetPort: 2 ** 40 }] } },
+      'Ports[0].TargetPort',
+    ],
+    ['invalid-argument', { TaskTemplate: [] }, 'TaskTemplate: must be an object'],
+    ['invalid-argument', { constructor: 1 }, 'constructor: unknown field'],
+  ]
+  test.each(refused)('refuses as %s: %j', (code, part, message) => {
+    expect(() => serviceSpec.read(merge(MINIMAL, part), '')).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(message) }),
+    )
+  })
+})
+
+function task(part: unknown): unknown {
+  return { TaskTemplate: part }
+}
+
+function container(part: unknown): unknown {
+  return task({ ContainerSpec: part })
+}
+
+function mount(part: Readonly<Record<string, unknown>>): unknown {
+  return container({ Mounts: [{ Type: 'volume', Target: '/a', ...part }] })
+}
+
+function merge(base: unknown, part: unknown): unknown {
+  if (!isObject(base) || !isObject(part)) return part
+  const merged: Record<string, unknown> = { ...base }
+  for (const [key, value] of Object.entries(part)) merged[key] = merge(base[key], value)
+  return merged
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Specs as the API writes them: with every supported field, and without what it would leave out. */
+function jsonSpec(): fc.Arbitrary<unknown> {
+  const word = fc.string({ minLength: 1, maxLength: 8 })
+  const words = fc.array(word, { minLength: 1, maxLength: 3 })
+  const map = fc.dictionary(word, fc.string({ maxLength: 5 }), { minKeys: 1, maxKeys: 3 })
+  const number = fc.integer({ min: 1, max: 1_000_000 })
+  const duration = number.map((ms) => ms * 1_000_000)
+  const amount = fc.record({ NanoCPUs: number, MemoryBytes: number }, { requiredKeys: [] })
+  const some = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }, requiredKeys: (keyof T)[]) =>
+    fc.record(fields, { requiredKeys })
+  const mounts = fc.oneof(
+    some(
+      {
+        Type: fc.constant('bind'),
+        Source: word,
+        Target: word,
+        ReadOnly: fc.constant(true),
+        BindOptions: fc.record({ Propagation: fc.constantFrom('shared', 'rslave') }),
+      },
+      ['Type', 'Target'],
+    ),
+    some(
+      {
+        Type: fc.constant('volume'),
+        Source: word,
+        Target: word,
+        VolumeOptions: fc.constant({ NoCopy: true }),
+      },
+      ['Type', 'Target'],
+    ),
+    some(
+      {
+        Type: fc.constant('tmpfs'),
+        Target: word,
+        TmpfsOptions: fc.record({ SizeBytes: number, Mode: number }),
+      },
+      ['Type', 'Target'],
+    ),
+  )
+  const ports = some(
+    {
+      Name: word,
+      Protocol: fc.constantFrom('tcp', 'udp', 'sctp'),
+      TargetPort: number,
+      PublishedPort: number,
+      PublishMode: fc.constantFrom('ingress', 'host'),
+    },
+    ['Protocol', 'PublishMode'],
+  )
+  const containerSpec = some(
+    {
+      Image: word,
+      Labels: map,
+      Command: words,
+      Args: words,
+      Hostname: word,
+      Env: words,
+      Dir: word,
+      User: word,
+      StopSignal: word,
+      ReadOnly: fc.constant(true),
+      Mounts: fc.array(mounts, { minLength: 1, maxLength: 3 }),
+      StopGracePeriod: fc.oneof(fc.constant(0), duration),
+      CapabilityAdd: words,
+      CapabilityDrop: words,
+    },
+    [],
+  )
+  const taskTemplate = some(
+    {
+      ContainerSpec: containerSpec,
+      Resources: some(
+        {
+          Limits: fc.record(
+            { NanoCPUs: number, MemoryBytes: number, Pids: number },
+            { requiredKeys: [] },
+          ),
+          Reservations: amount,
+        },
+        [],
+      ),
+      RestartPolicy: some(
+        {
+          Condition: fc.constantFrom('none', 'on-failure', 'any'),
+          Delay: fc.oneof(fc.constant(0), duration),
+          MaxAttempts: fc.nat(),
+          Window: duration,
+        },
+        ['Condition', 'MaxAttempts'],
+      ),
+      Placement: some(
+        {
+          Constraints: words,
+          MaxReplicas: number,
+          Platforms: fc.array(fc.record({ Architecture: word, OS: word }, { requiredKeys: [] }), {
+            minLength: 1,
+            maxLength: 2,
+          }),
+        },
+        [],
+      ),
+      Networks: fc.constant([{ Target: 'host' }]),
+      ForceUpdate: fc.nat(),
+      Runtime: fc.constant('container'),
+    },
+    ['ForceUpdate', 'Runtime'],
+  )
+  return some(
+    {
+      Name: word,
+      Labels: fc.oneof(fc.constant({}), map),
+      TaskTemplate: taskTemplate,
+      Mode: fc.oneof(
+        fc.constant({ Global: {} }),
+        fc.record({ Replicated: fc.record({ Replicas: fc.nat() }) }),
+      ),
+      UpdateConfig: some(
+        {
+          Parallelism: fc.nat(),
+          Delay: duration,
+          FailureAction: fc.constantFrom('pause', 'continue'),
+          Monitor: duration,
+          MaxFailureRatio: fc.double({ min: 0, max: 1, noNaN: true }).map((ratio) => ratio + 0),
+          Order: fc.constantFrom('stop-first', 'start-first'),
+        },
+        ['Parallelism', 'FailureAction', 'Monitor', 'MaxFailureRatio', 'Order'],
+      ),
+      EndpointSpec: some(
+        {
+          Mode: fc.constantFrom('vip', 'dnsrr'),
+          Ports: fc.array(ports, { minLength: 1, maxLength: 3 }),
+        },
+        ['Mode'],
+      ),
+    },
+    ['Labels', 'TaskTemplate', 'Mode'],
+  )
+}
