@@ -64,7 +64,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli/'],
   pino: ['node/io/log.ts'],
   '@peculiar/x509': ['node/io/signer.ts', 'test/', 'proto/grpc.test.ts'],
-  'reflect-metadata': ['node/io/signer.ts', 'proto/grpc.test.ts'],
+  'reflect-metadata': ['node/io/signer.ts', 'test/', 'proto/grpc.test.ts'],
   'fast-check': ['*.test.ts', 'test/'],
   vitest: ['*.test.ts', 'test/', 'vitest.config.ts'],
   yaml: ['test/'],
