@@ -23,7 +23,8 @@ import { Store } from './store.ts'
 import { newTableSet, type TableSet } from './table-set.ts'
 import type { TableName, Tables, TableView, View } from './view.ts'
 
-export const CHUNK_BYTES_MAX = 262_144
+/** Some 200 tasks: a few milliseconds of work on either side. */
+export const CHUNK_BYTES_MAX = 65_536
 
 /** A record is an object, and none is larger than an entry of the log. */
 const RECORD_BYTES_MAX = 2_097_152

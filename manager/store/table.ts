@@ -90,6 +90,20 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     return copy
   }
 
+  /** Afterwards this table is as `other`, which differs from it in objects of these ids only. */
+  adopt(other: Table<K>, ids: readonly string[]): void {
+    other.#share()
+    this.#share()
+    this.#size = other.#size
+    this.#rows = other.#rows
+    for (let i = 0; i < this.#indexes.length; i++) this.#indexes[i] = other.#index(i)
+    for (const id of ids) {
+      const object = other.get(id)
+      if (object === undefined) this.#recent?.delete(id)
+      else this.#recent?.set(id, object)
+    }
+  }
+
   /** Adds an object, whose id must be new. Where an assertion fails, nothing has changed. */
   create(object: Tables[K]): void {
     this.#assertUnique(object)

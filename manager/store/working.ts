@@ -9,6 +9,7 @@
 import { assert } from '../../lib/assert.ts'
 import { type Change, changedId, type Put } from './change.ts'
 import { PendingTable } from './pending.ts'
+import { TABLE_NAMES } from './schema.ts'
 import type { TableSet } from './table-set.ts'
 import type { TableName, View } from './view.ts'
 
@@ -97,7 +98,10 @@ export class Working {
   commit(head: Head, changes: readonly Change[]): void {
     this.#head.index = head.index
     this.#head.timeMs = head.timeMs
-    for (const change of changes) this.#pending[change.table].commit(changedId(change))
+    for (const name of TABLE_NAMES) {
+      const ids = changes.filter(({ table }) => table === name).map(changedId)
+      if (ids.length > 0) this.#pending[name].commit(ids)
+    }
   }
 
   /** Afterwards it is of no use, and the store may open another. */
