@@ -50,6 +50,9 @@ const LOOK_MS = 1_000
 const RENEW_RETRY_MS = 5_000
 /** What clients send as listen address when their user said nothing. */
 const LISTEN_DEFAULT = '0.0.0.0:2377'
+/** The first session of a new node is waited for this long. */
+const SESSION_MS = 3_000
+const POLL_MS = 20
 /** A write that completes init or leave. */
 const JOINED_MS = 20_000
 
@@ -162,6 +165,7 @@ export class Node {
       if (identity.claims.role === 'manager') await this.#startManager(identity)
       await this.#startAgent()
       this.#state = 'active'
+      await this.#untilSession()
     } catch (error) {
       await this.#abandon()
       throw error
@@ -268,6 +272,7 @@ export class Node {
     })
     await this.#startAgent()
     this.#state = 'active'
+    await this.#untilSession()
     return nodeId
   }
 
@@ -473,6 +478,14 @@ export class Node {
     })
     this.#agent = agent
     await agent.start(await this.#options.describe(identity.rootPem))
+  }
+
+  /** Who looks at the nodes right after init or join sees this one ready; it is no condition. */
+  async #untilSession(): Promise<void> {
+    for (let waited = 0; waited < SESSION_MS; waited += POLL_MS) {
+      if (this.#agent?.status().session === 'running') return
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
   }
 
   #agentManagers(identity: Identity): readonly { nodeId: string; addr: string }[] {
