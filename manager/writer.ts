@@ -16,13 +16,14 @@ import {
   type WriteReply,
   type WriteRequest,
 } from '../proto/gen/control.ts'
-import type { DigestCheck } from '../proto/gen/store.ts'
+import { type DigestCheck, encodeStoreEntry } from '../proto/gen/store.ts'
 import type { Leader } from './leader.ts'
 import type { Change } from './store/change.ts'
-import { encodeEntry, splitChanges } from './store/entry.ts'
+import { groupChanges, newEntry, splitChanges } from './store/entry.ts'
 import type { Handled, HandlerContext, ManagerReach } from './store/handler.ts'
-import type { Store, Working } from './store/store.ts'
+import type { Store } from './store/store.ts'
 import type { View } from './store/view.ts'
+import type { Working } from './store/working.ts'
 
 /** Proposals on their way at once; more waiting requests make the next one larger. */
 const IN_FLIGHT_MAX = 4
@@ -34,8 +35,6 @@ const LOOP_CHANGES_MAX = 2_000
 const QUEUE_MAX = 20_000
 /** While a timer is pending an entry is written at least this often, so that time goes on. */
 const TIME_ENTRY_MS = 5_000
-/** Entries between two digest checks. */
-const DIGEST_ENTRIES = 1_024
 
 export type WriterEffect =
   | {
@@ -84,7 +83,8 @@ export class Writer {
   #baseMonotonicMs: number
   /** Cluster time of the last proposed entry. */
   #lastTimeMs: number
-  #entriesSinceDigest = 0
+  /** Index of the last digest that was sent along. */
+  #digestIndex = 0
 
   /** Begins to lead `term`; the store has applied the first entry of it. */
   constructor(config: WriterConfig, term: number, monotonicMs: number) {
@@ -244,11 +244,14 @@ export class Writer {
     now: number,
     wallMs: number,
   ): void {
-    const split = splitChanges(groupBySlot(changes))
+    const split = splitChanges(groupChanges(changes, this.#config.store.view()))
     const entries = split.length === 0 ? [[]] : split
     entries.forEach((entry, at) => {
       const id = ++this.#sequence
-      const data = encodeEntry(entry, { timeMs: now, wallMs, digest: this.#digestCheck() })
+      const data = encodeStoreEntry({
+        ...newEntry(entry, { timeMs: now, wallMs }),
+        digest: this.#digestCheck(),
+      })
       this.#inFlight.push({ proposal: id, answers: at === entries.length - 1 ? answers : [] })
       this.#effects.push({ kind: 'propose', id, term: this.#term, data })
     })
@@ -275,12 +278,12 @@ export class Writer {
     return this.#config.leader.nextMs() !== undefined && now - this.#lastTimeMs >= TIME_ENTRY_MS
   }
 
+  /** The newest digest that all managers took, once. */
   #digestCheck(): DigestCheck | undefined {
-    this.#entriesSinceDigest++
-    if (this.#entriesSinceDigest < DIGEST_ENTRIES) return undefined
-    this.#entriesSinceDigest = 0
-    const { index } = this.#config.store.view()
-    return { index, digest: this.#config.store.digest() }
+    const check = this.#config.store.lastDigest()
+    if (check === undefined || check.index <= this.#digestIndex) return undefined
+    this.#digestIndex = check.index
+    return check
   }
 
   #answer(answer: Answer, index: number): void {
@@ -291,19 +294,4 @@ export class Writer {
   #refuse(id: number, error: SwarmError): void {
     this.#effects.push({ kind: 'refuse', id, error })
   }
-}
-
-/** Changes of one slot stay together; every other object is a group of its own. */
-function groupBySlot(changes: readonly Change[]): readonly (readonly Change[])[] {
-  const groups = new Map<string, Change[]>()
-  for (const change of changes) {
-    const key =
-      change.kind !== 'remove' && change.table === 'tasks'
-        ? `slot/${change.object.serviceId}/${change.object.slot}/${change.object.slot === 0 ? change.object.nodeId : ''}`
-        : `${change.table}/${change.kind === 'remove' ? change.id : change.object.id}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [change])
-    else group.push(change)
-  }
-  return [...groups.values()]
 }
