@@ -33,6 +33,7 @@ import type { Handled, HandlerContext, ManagerReach } from './store/handler.ts'
 import { SnapshotReader, saveSnapshot } from './store/snapshot.ts'
 import { Store } from './store/store.ts'
 import type { View } from './store/view.ts'
+import { reconcileVersions } from './versions.ts'
 import { Writer, type WriterEffect } from './writer.ts'
 
 /** A write or read that no leader took within this time is refused, as Docker's 20 s. */
@@ -435,6 +436,7 @@ export class Manager {
     nodeStatus.tick(monotonicMs)
     const leader = new Leader([
       { name: 'roles', reconcile: (round) => this.#reconcileRoles(round.view, round.now) },
+      { name: 'versions', reconcile: reconcileVersions },
       { name: 'node-status', reconcile: (round) => nodeStatus.reconcile(round) },
       ...this.#config.loops(),
     ])

@@ -10,6 +10,7 @@ import type { Caller, MemberJoin } from '../proto/gen/control.ts'
 import type { Member } from '../proto/gen/types.ts'
 import type { MembershipChange } from './consensus.ts'
 import type { View } from './store/view.ts'
+import { refuseOldVersion } from './versions.ts'
 
 export type JoinPlan = {
   readonly member: Member
@@ -35,6 +36,7 @@ export function planMemberJoin(
       'failed-precondition',
       `node ${nodeId} is not to be a manager: promote it first`,
     )
+  refuseOldVersion(view, nodeId)
   const known = options.members.find((member) => member.nodeId === nodeId)
   if (known !== undefined && known.raftId === request.raftId) {
     const member: Member = { raftId: known.raftId, nodeId, raftAddr, addr }

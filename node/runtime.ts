@@ -7,6 +7,7 @@ import { openContainerd } from '../agent/runtime/containerd/containerd.ts'
 import { openProcessRuntime } from '../agent/runtime/process.ts'
 import type { Runtime } from '../agent/runtime/runtime.ts'
 import type { Log } from '../lib/log.ts'
+import { CLUSTER_VERSION } from '../manager/versions.ts'
 import { emptyNodeDescription, type NodeDescription } from '../proto/gen/objects.ts'
 import { parseAddress } from './address.ts'
 import type { Config } from './config.ts'
@@ -14,9 +15,6 @@ import { KeeperClient } from './keeper/client.ts'
 import { openKeeperHost } from './keeper/host.ts'
 import { type HostPaths, openHostPaths } from './keeper/host-paths.ts'
 import { VERSION } from './version.ts'
-
-/** The newest cluster_version that this daemon speaks (DESIGN section 5, versions). */
-export const CLUSTER_VERSION = 1
 
 export type OpenedRuntime = {
   readonly runtime: Runtime

@@ -1,0 +1,64 @@
+/**
+ * The cluster's version rises with its last manager and never falls.
+ */
+import { expect, test } from 'vitest'
+import { newSeededRandom } from '../lib/random.ts'
+import type { Cluster, Node } from '../proto/gen/objects.ts'
+import { cluster, node, storeWith } from '../test/build.ts'
+import type { Changed } from './store/round.ts'
+import { reconcileVersions, refuseOldVersion } from './versions.ts'
+
+const NONE: ReadonlySet<string> = new Set()
+const CHANGED: Changed = {
+  all: true,
+  ids: { clusters: NONE, nodes: NONE, services: NONE, tasks: NONE, secrets: NONE, configs: NONE },
+}
+
+function manager(id: string, version: number): Node {
+  return node({ id, member: { raftId: id.charCodeAt(1), nodeId: id }, description: { version } })
+}
+
+function raisedTo(of: Cluster, nodes: readonly Node[]): number | undefined {
+  const view = storeWith({ clusters: [of], nodes }).view()
+  const { changes } = reconcileVersions({
+    view,
+    changed: CHANGED,
+    now: 0,
+    wallMs: 0,
+    random: newSeededRandom(1),
+  })
+  const [change] = changes
+  return change?.kind === 'update' && change.table === 'clusters'
+    ? change.object.clusterVersion
+    : undefined
+}
+
+test('cluster version rises to the lowest that all managers report', () => {
+  const before = cluster({ clusterVersion: 1 })
+
+  expect(raisedTo(before, [manager('m1', 2), manager('m2', 3)])).toBe(2)
+  expect(raisedTo(before, [manager('m1', 1), manager('m2', 3)])).toBeUndefined()
+})
+
+test('cluster version waits for managers that have not described themselves', () => {
+  expect(raisedTo(cluster({ clusterVersion: 1 }), [manager('m1', 2), manager('m2', 0)])).toBe(
+    undefined,
+  )
+})
+
+test('cluster version does not look at workers, and never falls', () => {
+  const worker = node({ id: 'w1', description: { version: 1 } })
+
+  expect(raisedTo(cluster({ clusterVersion: 1 }), [manager('m1', 2), worker])).toBe(2)
+  expect(raisedTo(cluster({ clusterVersion: 3 }), [manager('m1', 2)])).toBeUndefined()
+})
+
+test('a manager of an older version than the cluster is refused', () => {
+  const view = storeWith({
+    clusters: [cluster({ clusterVersion: 2 })],
+    nodes: [manager('m1', 1), manager('m2', 2)],
+  }).view()
+
+  expect(() => refuseOldVersion(view, 'm1')).toThrow(/upgrade it first/)
+  expect(() => refuseOldVersion(view, 'm2')).not.toThrow()
+})

@@ -1,0 +1,45 @@
+/**
+ * Versions: `Cluster.clusterVersion` is the lowest version that all managers report; new kinds and
+ * fields are written only from theirs on (DESIGN section 5). It only ever rises: a manager of an older
+ * version is not admitted to the group afterwards.
+ */
+import { SwarmError } from '../lib/errors.ts'
+import type { Outcome, Round } from './store/round.ts'
+import type { View } from './store/view.ts'
+
+/** The newest version that this program writes and reads. */
+export const CLUSTER_VERSION = 1
+
+/** Raises the cluster's version once every manager has reported a higher one. */
+export function reconcileVersions({ view }: Round): Outcome {
+  const [cluster] = view.clusters.list()
+  const lowest = lowestVersion(view)
+  if (cluster === undefined || lowest === undefined || lowest <= cluster.clusterVersion)
+    return { changes: [], nextMs: undefined }
+  const raised = { ...cluster, clusterVersion: lowest }
+  return { changes: [{ kind: 'update', table: 'clusters', object: raised }], nextMs: undefined }
+}
+
+/** Refuses a manager that could not read what this cluster writes; one that said nothing yet may. */
+export function refuseOldVersion(view: View, nodeId: string): void {
+  const [cluster] = view.clusters.list()
+  const version = view.nodes.get(nodeId)?.description?.version
+  if (cluster === undefined || version === undefined || version === 0) return
+  if (version < cluster.clusterVersion)
+    throw new SwarmError(
+      'failed-precondition',
+      `node ${nodeId} speaks version ${version} and the cluster ${cluster.clusterVersion}: upgrade it first`,
+    )
+}
+
+/** Undefined while some manager has not described itself. */
+function lowestVersion(view: View): number | undefined {
+  let lowest: number | undefined
+  for (const node of view.nodes.list()) {
+    if (node.member === undefined) continue
+    const version = node.description?.version ?? 0
+    if (version === 0) return undefined
+    lowest = Math.min(lowest ?? version, version)
+  }
+  return lowest
+}
