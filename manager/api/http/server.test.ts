@@ -2,7 +2,7 @@
  * What holds for every request to the HTTP API: versions, bodies, errors, sizes, paths that are not
  * served. Bad input is answered with Docker's status and a message that names what is wrong.
  */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type LogFields, silentLog } from '../../../lib/log.ts'
 import { ApiClient, filters } from '../../../test/api-client.ts'
 import { TestBackend } from '../../../test/backend.ts'
@@ -129,4 +129,20 @@ test('stale reads are asked of the backend as such', async () => {
   await client.ask('GET /services?consistency=stale')
 
   expect(asked).toEqual(['linearizable', 'stale'])
+})
+
+test('a write that no manager answers is refused in time, with its outcome unknown', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const backend = new TestBackend()
+  backend.write = () => new Promise(() => undefined)
+
+  const asking = new ApiClient(backend).ask('POST /configs/create', { Name: 'a', Data: 'eA==' })
+  await vi.waitUntil(() => vi.getTimerCount() > 0)
+  await vi.advanceTimersByTimeAsync(20_000)
+
+  expect(await asking).toMatchObject({
+    status: 503,
+    body: { message: expect.stringContaining('outcome unknown') },
+  })
+  vi.useRealTimers()
 })
