@@ -4,14 +4,14 @@
  * elsewhere: it starts a dead keeper again. The lock is the same, so that a daemon that lost
  * patience and this unit never have two keepers at work; which of the two came first does not matter.
  */
+import { SwarmError } from '../../../lib/errors.ts'
 import { parseConfig } from '../../config.ts'
 import { openHostPaths } from '../host-paths.ts'
 import { KEEPER_ENVIRONMENT, keeperCommand, LOCKED_STATUS } from '../launch.ts'
 
 const FLOCK = '/usr/bin/flock'
 
-const { stateDirectory } = parseConfig(process.argv.slice(2))
-const paths = openHostPaths(stateDirectory)
+const paths = openHostPaths(readStateDirectory())
 process.execve?.(
   FLOCK,
   [
@@ -27,3 +27,12 @@ process.execve?.(
 )
 // It returns only where this system cannot do it.
 throw new Error('a process cannot become another one here: let the daemon start its keeper')
+
+function readStateDirectory(): string {
+  try {
+    return parseConfig(process.argv.slice(2)).stateDirectory
+  } catch (error) {
+    process.stderr.write(`${error instanceof SwarmError ? error.message : String(error)}\n`)
+    process.exit(125)
+  }
+}
