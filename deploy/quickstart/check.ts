@@ -13,7 +13,7 @@ import {
   tsswarm,
   waitFor,
 } from './cluster.ts'
-import { listAnswers, listTasks, REPLICAS } from './hello.ts'
+import { isRunningTask, listAnswers, listTasks, REPLICAS } from './hello.ts'
 
 /** From the power cut to replacements elsewhere: five missed heartbeats, and the start. */
 const REPLACED_MS = 20_000
@@ -75,7 +75,7 @@ async function waitForNodes(host: Host, count: number): Promise<void> {
 async function runningIds(host: Host): Promise<readonly string[]> {
   const tasks = await listTasks(host)
   return tasks
-    .filter((task) => task.CurrentState.startsWith('Running'))
+    .filter(isRunningTask)
     .map((task) => task.ID)
     .sort()
 }

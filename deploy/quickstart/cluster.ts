@@ -137,7 +137,7 @@ function buildHello(folder: string): void {
   mkdirSync(folder, { recursive: true })
   const script = [
     '#!/bin/sh',
-    'echo "hello from task $(hostname), replica ${SLOT:-?}" > /www/index.html',
+    'echo "hello from task $(hostname)" > /www/index.html',
     'exec httpd -f -p 80 -h /www',
     '',
   ].join('\n')

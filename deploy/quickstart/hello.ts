@@ -14,6 +14,7 @@ export type TaskRow = {
   readonly DesiredState: string
   readonly CurrentState: string
   readonly Error: string
+  readonly Ports: string
 }
 
 /** The service exists and has converged. */
@@ -22,9 +23,9 @@ export async function createHello(state: State): Promise<void> {
   if (first === undefined) return
   const create = ['service', 'create', '--name', 'hello', '--replicas', String(REPLICAS), '-q']
   if (state.kind === 'containers') {
-    // One replica a host needs a host a replica: with fewer, the rest would wait for a free port.
-    const publish =
-      state.hosts.length >= REPLICAS ? ['--publish', `mode=host,target=80,published=${PORT}`] : []
+    // With fewer hosts than replicas some would wait for the port: each gets a free one instead.
+    const published = state.hosts.length >= REPLICAS ? `,published=${PORT}` : ''
+    const publish = ['--publish', `mode=host,target=80${published}`]
     await mustTsswarm(first, ...create, ...publish, '--update-monitor', '1s', IMAGE)
   } else {
     const script = 'echo "hello from $(hostname), process $$"; exec sleep 1000000'
@@ -45,30 +46,41 @@ export async function listTasks(host: Host): Promise<readonly TaskRow[]> {
     .map((line) => JSON.parse(line))
 }
 
-/** One answer of each replica. */
+/** One answer of each replica; where hosts are processes, what it says in its log. */
 export async function listAnswers(state: State): Promise<readonly string[]> {
   const [first] = state.hosts
   if (first === undefined) return []
-  await waitFor('three running replicas', CONVERGE_MS, async () => {
-    const tasks = await listTasks(first)
-    const running = tasks.filter((task) => task.CurrentState.startsWith('Running'))
+  const tasks = await waitFor(`${REPLICAS} running replicas`, CONVERGE_MS, async () => {
+    const running = (await listTasks(first)).filter(isRunningTask)
     return running.length === REPLICAS ? running : undefined
   })
-  if (state.kind === 'processes' || state.hosts.length < REPLICAS)
-    return (await mustTsswarm(first, 'service', 'logs', 'hello')).trim().split('\n')
   return waitFor('an answer of each replica', CONVERGE_MS, async () => {
-    const answers = await Promise.all(state.hosts.map(ask))
+    const answers = await (state.kind === 'containers'
+      ? Promise.all(tasks.map((task) => ask(state, task)))
+      : readLogs(first))
     const given = answers.filter((answer) => answer !== undefined)
     return given.length === REPLICAS ? given : undefined
   })
 }
 
-async function ask(host: Host): Promise<string | undefined> {
-  const url = `http://${host.address}:${PORT}/`
+export function isRunningTask(task: TaskRow): boolean {
+  return task.CurrentState.startsWith('Running')
+}
+
+async function ask(state: State, task: TaskRow): Promise<string | undefined> {
+  const host = state.hosts.find(({ name }) => name === task.Node)
+  const port = /^\*:(\d+)->/.exec(task.Ports)?.[1]
+  if (host === undefined || port === undefined) return undefined
+  const url = `http://${host.address}:${port}/`
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(1_000) })
     return `${url} answers: ${(await response.text()).trim()}`
   } catch {
     return undefined
   }
+}
+
+async function readLogs(first: Host): Promise<readonly string[]> {
+  const { stdout } = await tsswarm(first, ['service', 'logs', 'hello'])
+  return stdout.split('\n').filter((line) => line.includes('hello from'))
 }

@@ -63,7 +63,12 @@ export function unmountBelow(folders: readonly string[]): void {
 /** The cgroups of this host, on every hierarchy. */
 export function removeCgroups(hash: string): void {
   const roots = ['/sys/fs/cgroup', ...listFolders('/sys/fs/cgroup')]
-  for (const root of roots) removeFolders(`${root}/tsswarm/${hash}`)
+  const names = [hash, `keeper-${hash}`, `containerd-${hash}`]
+  for (const root of roots) {
+    for (const name of names) removeFolders(`${root}/tsswarm/${name}`)
+    // Refused while another host's are in it.
+    if (existsSync(`${root}/tsswarm`)) run('rmdir', `${root}/tsswarm`)
+  }
 }
 
 /** Network namespaces of tasks, which carry the host's hash. */
