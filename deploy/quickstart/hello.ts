@@ -57,7 +57,7 @@ export async function listAnswers(state: State): Promise<readonly string[]> {
   return waitFor('an answer of each replica', CONVERGE_MS, async () => {
     const answers = await (state.kind === 'containers'
       ? Promise.all(tasks.map((task) => ask(state, task)))
-      : readLogs(first))
+      : readLogs(first, tasks))
     const given = answers.filter((answer) => answer !== undefined)
     return given.length === REPLICAS ? given : undefined
   })
@@ -80,7 +80,14 @@ async function ask(state: State, task: TaskRow): Promise<string | undefined> {
   }
 }
 
-async function readLogs(first: Host): Promise<readonly string[]> {
+async function readLogs(
+  first: Host,
+  tasks: readonly TaskRow[],
+): Promise<readonly (string | undefined)[]> {
   const { stdout } = await tsswarm(first, ['service', 'logs', 'hello'])
-  return stdout.split('\n').filter((line) => line.includes('hello from'))
+  const lines = stdout.split('\n')
+  // Tasks that were replaced may still have logs.
+  return tasks.map(({ ID }) =>
+    lines.find((line) => line.includes(ID.slice(0, 12)) && line.includes('hello from')),
+  )
 }
