@@ -81,12 +81,26 @@ async function main(config: Config, log: Log): Promise<void> {
     log.info({}, 'stopped')
     process.exit(0)
   }
+  addStallHook(log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {
       stop().catch(fatal)
     })
   log.info({ version: VERSION, api: config.api, runtime: runtime.name }, 'daemon started')
   await node.start()
+}
+
+/**
+ * For tests of what a main thread that hangs means: with TSSWARM_DEBUG_STALL_MS in the environment
+ * SIGUSR2 blocks this thread for as long. Without it there is no such hook.
+ */
+function addStallHook(log: Log): void {
+  const stallMs = Number(process.env['TSSWARM_DEBUG_STALL_MS'] ?? 0)
+  if (!(stallMs > 0)) return
+  log.warn({ stallMs }, 'SIGUSR2 blocks the main thread')
+  process.on('SIGUSR2', () => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stallMs)
+  })
 }
 
 function listenMetrics(address: string, backend: NodeBackend, log: Log): void {

@@ -53,6 +53,7 @@ export type State = {
   readonly kind: 'containers' | 'processes'
   readonly place: Place
   readonly managers: number
+  readonly environment: Readonly<Record<string, string>>
   readonly hosts: Host[]
 }
 
@@ -86,18 +87,21 @@ function saveState(state: State): void {
 export type Size = {
   readonly hosts: number
   readonly managers: number
-  /** More flags of every daemon. */
-  readonly flags?: readonly string[]
+  /** More of the daemons' environment. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 /** Hosts without daemons yet. */
 export function newState(place: Place, size: Size): State {
   mkdirSync(place.folder, { recursive: true, mode: 0o700 })
-  const hosts = Array.from({ length: size.hosts }, (_, at) =>
-    newHost(place, at + 1, size.flags ?? []),
-  )
-  const { managers } = size
-  const state: State = { kind: isContainers ? 'containers' : 'processes', place, managers, hosts }
+  const hosts = Array.from({ length: size.hosts }, (_, at) => newHost(place, at + 1))
+  const state: State = {
+    kind: isContainers ? 'containers' : 'processes',
+    place,
+    managers: size.managers,
+    environment: size.environment ?? {},
+    hosts,
+  }
   saveState(state)
   if (isContainers) {
     makeHosts(place.net, hosts)
@@ -106,7 +110,7 @@ export function newState(place: Place, size: Size): State {
   return state
 }
 
-function newHost({ folder, net }: Place, number: number, flags: readonly string[]): Host {
+function newHost({ folder, net }: Place, number: number): Host {
   const name = `h${number}`
   const stateDirectory = join(folder, name)
   const port = (base: number): number => (isContainers ? base : base + 10_000 + number * 10)
@@ -127,7 +131,6 @@ function newHost({ folder, net }: Place, number: number, flags: readonly string[
       ...['--metrics', `${address}:${port(9090)}`],
       ...['--runtime', isContainers ? 'containerd' : 'process'],
       ...(isContainers ? ['--images', join(folder, 'images')] : []),
-      ...flags,
     ],
   }
 }
@@ -166,7 +169,11 @@ export async function startDaemon(state: State, host: Host): Promise<void> {
     ...host.flags,
   ]
   const [command = '', ...args] = host.netns === '' ? daemon : [...entering(host), ...daemon]
-  const child = spawn(command, args, { detached: true, stdio: ['ignore', output, output] })
+  const child = spawn(command, args, {
+    detached: true,
+    stdio: ['ignore', output, output],
+    env: { ...process.env, ...state.environment },
+  })
   closeSync(output)
   child.unref()
   host.pid = child.pid ?? 0
