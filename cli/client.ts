@@ -5,14 +5,10 @@
  * is the commands'.
  */
 import { readFileSync } from 'node:fs'
-import {
-  Agent,
-  type ClientRequest,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  request,
-} from 'node:http'
+import { connect, isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Code, SwarmError } from '../lib/errors.ts'
+import { exchange, type HttpReply } from './http.ts'
 import { type Json, parseJson, textAt } from './json.ts'
 import { usageError } from './usage-error.ts'
 
@@ -41,18 +37,16 @@ export type Endpoint = {
 export type Query = Readonly<Record<string, string | undefined>>
 export type Call = {
   readonly query?: Query
-  readonly headers?: OutgoingHttpHeaders
+  readonly headers?: Readonly<Record<string, string>>
   readonly body?: Json
   readonly signal?: AbortSignal
 }
 
 export class Client {
   readonly #endpoint: Endpoint
-  readonly #agent: Agent
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint
-    this.#agent = new Agent({ keepAlive: true })
   }
 
   /** Where the daemon is, as the user gave it. */
@@ -73,21 +67,26 @@ export class Client {
   }
 
   /** The reply as it comes; its refusals are thrown. */
-  async stream(path: string, call: Call): Promise<AsyncIterable<Buffer>> {
-    const reply = await this.#send('GET', path, call)
-    if (reply.statusCode === 200) return reply
-    throw refusalOf(reply.statusCode ?? 0, await readAll(reply))
-  }
-
-  /** Connections that are kept for a next call are closed. */
-  close(): void {
-    this.#agent.destroy()
+  async *stream(path: string, call: Call): AsyncGenerator<Buffer> {
+    try {
+      const reply = await this.#send('GET', path, call)
+      if (reply.status !== 200) throw refusalOf(reply.status, await readAll(reply.body))
+      yield* reply.body
+    } catch (error) {
+      throw this.#failureOf(error)
+    }
   }
 
   async #call(method: string, path: string, call: Call): Promise<Json> {
-    const reply = await this.#send(method, path, call)
-    const text = await readAll(reply)
-    const status = reply.statusCode ?? 0
+    let status: number
+    let text: string
+    try {
+      const reply = await this.#send(method, path, call)
+      status = reply.status
+      text = await readAll(reply.body)
+    } catch (error) {
+      throw this.#failureOf(error)
+    }
     if (status < 200 || status > 299) throw refusalOf(status, text)
     if (text === '') return undefined
     const json = parseJson(text)
@@ -96,39 +95,33 @@ export class Client {
     return json
   }
 
-  async #send(method: string, path: string, call: Call): Promise<IncomingMessage> {
-    const { hostname, port, socketPath, tls } = this.#endpoint
-    const body = call.body === undefined ? undefined : JSON.stringify(call.body)
-    const options = {
+  async #send(method: string, path: string, call: Call): Promise<HttpReply> {
+    const { hostname, port, socketPath } = this.#endpoint
+    const socket = await this.#connect()
+    call.signal?.addEventListener('abort', () => socket.destroy(), { once: true })
+    return exchange(socket, {
       method,
-      path: `${path}${encodeQuery(call.query ?? {})}`,
+      target: `${path}${encodeQuery(call.query ?? {})}`,
       headers: {
+        Host: socketPath === undefined ? `${hostname}:${port}` : 'tsswarm',
+        ...(method === 'POST' ? { 'Content-Type': 'application/json' } : {}),
         ...call.headers,
-        host: socketPath === undefined ? `${hostname}:${port}` : 'tsswarm',
-        ...(method === 'POST' ? { 'content-type': 'application/json' } : {}),
-        ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
       },
-      ...(socketPath === undefined ? { hostname, port } : { socketPath }),
-      ...(call.signal === undefined ? {} : { signal: call.signal }),
-    }
-    // Loaded where it is needed: TLS takes longer to load than all the rest.
-    const sent =
-      tls === undefined
-        ? request({ ...options, agent: this.#agent })
-        : (await import('node:https')).request({ ...options, ...tls })
-    return await this.#replyTo(sent, body)
-  }
-
-  #replyTo(sent: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
-    return new Promise((resolve, reject) => {
-      sent.on('response', resolve)
-      sent.on('error', (cause) => reject(this.#failureOf(cause)))
-      sent.end(body)
+      body: method === 'POST' ? JSON.stringify(call.body ?? {}) : undefined,
     })
   }
 
-  #failureOf(cause: Error): Error {
-    if (cause.name === 'AbortError') return cause
+  async #connect(): Promise<Duplex> {
+    const { hostname, port, socketPath, tls } = this.#endpoint
+    if (socketPath !== undefined) return connect({ path: socketPath })
+    if (tls === undefined) return connect({ host: hostname, port })
+    // Loaded where it is needed: it takes longer to load than all the rest.
+    const { connect: connectTls } = await import('node:tls')
+    return connectTls({ host: hostname, port, servername: isIP(hostname) ? '' : hostname, ...tls })
+  }
+
+  #failureOf(cause: unknown): unknown {
+    if (cause instanceof SwarmError || !(cause instanceof Error)) return cause
     const code = 'code' in cause ? String(cause.code) : ''
     if (code === 'EACCES' || code === 'EPERM')
       return new SwarmError(
@@ -143,9 +136,24 @@ export class Client {
           `'systemctl start tsswarm' or 'tsswarm daemon'`,
         { cause },
       )
-    return new SwarmError('unavailable', `connection to ${this.host} failed: ${cause.message}`, {
-      cause,
-    })
+    const hint = code === 'EPIPE' ? ' (the daemon hangs up on a request that is too large)' : ''
+    const message = `connection to ${this.host} failed: ${cause.message}${hint}`
+    return new SwarmError('unavailable', message, { cause })
+  }
+}
+
+/** Objects that the system changes too, such as a service that is updated, change under one's hands. */
+const UPDATE_ATTEMPTS_MAX = 5
+
+/** The change is made on what is there now: `update` reads, edits and writes it, again if need be. */
+export async function untilInSequence<T>(update: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await update()
+    } catch (error) {
+      const isLate = error instanceof SwarmError && error.message.includes('update out of sequence')
+      if (!isLate || attempt === UPDATE_ATTEMPTS_MAX) throw error
+    }
   }
 }
 
@@ -211,9 +219,9 @@ function encodeQuery(query: Query): string {
   return given.length === 0 ? '' : `?${given.join('&')}`
 }
 
-async function readAll(reply: IncomingMessage): Promise<string> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of reply) chunks.push(chunk)
+async function readAll(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of body) chunks.push(chunk)
   return Buffer.concat(chunks).toString('utf8')
 }
 

@@ -196,11 +196,7 @@ function newProgram(found: Found | undefined, world: World): Command {
         world.env,
       ),
     )
-    try {
-      await spec.run({ ...given, world, client })
-    } finally {
-      client.close()
-    }
+    await spec.run({ ...given, world, client })
   }
 }
 

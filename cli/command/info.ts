@@ -27,7 +27,7 @@ export const infoCommand: CommandSpec = {
 }
 
 function formatInfo(info: Json): string {
-  return formatLines([
+  const host = formatLines([
     ['Name', textAt(info, 'Name')],
     ['Server Version', textAt(info, 'ServerVersion')],
     [
@@ -42,9 +42,10 @@ function formatInfo(info: Json): string {
     ['Total Memory', formatBytes(numberAt(info, 'MemTotal'))],
     ['State Dir', textAt(info, 'DockerRootDir')],
     ['Labels', textsAt(info, 'Labels').join(', ')],
-    ['Swarm', textAt(info, 'Swarm', 'LocalNodeState')],
-    ['Swarm details', swarmLines(at(info, 'Swarm'))],
   ])
+  const swarm = formatLines(swarmLines(at(info, 'Swarm')), ' ')
+  const state = textAt(info, 'Swarm', 'LocalNodeState')
+  return `${host}\nSwarm: ${state}${swarm === '' ? '' : `\n${swarm}`}`
 }
 
 function swarmLines(swarm: Json): readonly Line[] {

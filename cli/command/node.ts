@@ -2,7 +2,7 @@
  * `tsswarm node …`: the members of the cluster (swarm-mode.md 5.2). `self` stands for the node that
  * is asked, in `inspect` and `ps` alone, as with Docker.
  */
-import { type Client, encodeFilters } from '../client.ts'
+import { type Client, encodeFilters, untilInSequence } from '../client.ts'
 import { type CommandSpec, forEachArgument } from '../command.ts'
 import { filterFlag, readFilters } from '../filters.ts'
 import { INSPECT_FLAGS, inspect } from '../inspect.ts'
@@ -178,14 +178,11 @@ function roleCommand(command: {
     examples: [`tsswarm node ${command.name} node2 node3`],
     run: ({ args, flags, world, client }) =>
       forEachArgument(args, async (ref) => {
-        const node = await getNode(client, ref)
-        const hasRole = textAt(node, 'Spec', 'Role') === command.role
-        if (!hasRole)
-          await postNode(client, node, { ...objectAt(node, 'Spec'), Role: command.role })
-        const text = hasRole ? `Node ${ref} is already a ${command.role}.` : command.done(ref)
-        world.print(
-          flags.has('json') ? JSON.stringify({ ID: textAt(node, 'ID'), Changed: !hasRole }) : text,
+        const { id, isChanged } = await updateNode(client, ref, (spec) =>
+          textAt(spec, 'Role') === command.role ? undefined : { ...spec, Role: command.role },
         )
+        const text = isChanged ? command.done(ref) : `Node ${ref} is already a ${command.role}.`
+        world.print(flags.has('json') ? JSON.stringify({ ID: id, Changed: isChanged }) : text)
       }),
   }
 }
@@ -236,18 +233,21 @@ function getNode(client: Client, ref: string): Promise<Json> {
   return client.get(`/nodes/${encodeURIComponent(ref)}`)
 }
 
-async function updateNode(
+/** The node has the spec that `edit` makes of its present one; undefined leaves it. */
+function updateNode(
   client: Client,
   ref: string,
-  edit: (spec: JsonObject) => JsonObject,
-): Promise<void> {
-  const node = await getNode(client, ref)
-  await postNode(client, node, edit(objectAt(node, 'Spec')))
-}
-
-async function postNode(client: Client, node: Json, spec: JsonObject): Promise<void> {
-  await client.post(`/nodes/${encodeURIComponent(textAt(node, 'ID'))}/update`, {
-    query: { version: String(numberAt(node, 'Version', 'Index')) },
-    body: spec,
+  edit: (spec: JsonObject) => JsonObject | undefined,
+): Promise<{ readonly id: string; readonly isChanged: boolean }> {
+  return untilInSequence(async () => {
+    const node = await getNode(client, ref)
+    const id = textAt(node, 'ID')
+    const spec = edit(objectAt(node, 'Spec'))
+    if (spec !== undefined)
+      await client.post(`/nodes/${encodeURIComponent(id)}/update`, {
+        query: { version: String(numberAt(node, 'Version', 'Index')) },
+        body: spec,
+      })
+    return { id, isChanged: spec !== undefined }
   })
 }

@@ -3,7 +3,7 @@
  * specs, progress and logs have files of their own, loaded when they are needed.
  */
 import { SwarmError } from '../../lib/errors.ts'
-import { type Client, encodeFilters } from '../client.ts'
+import { type Client, encodeFilters, untilInSequence } from '../client.ts'
 import { type CommandSpec, type Flags, forEachArgument, type Invocation } from '../command.ts'
 import { filterFlag, readFilters } from '../filters.ts'
 import { INSPECT_FLAGS, inspect } from '../inspect.ts'
@@ -60,13 +60,12 @@ const updateCommand: CommandSpec = {
   run: async ({ args, flags, world, client }) => {
     const ref = args[0] ?? ''
     const { editSpec } = await import('../service/edit-spec.ts')
-    const service = await getService(client, ref)
-    const spec = editSpec(at(service, 'Spec'), flags, world.env)
-    const image = textAt(spec, 'TaskTemplate', 'ContainerSpec', 'Image')
-    const headers = await authHeaders({ flags, image, env: world.env })
-    const reply = await postService(client, service, { spec, headers })
+    const { id, reply } = await updateService(client, ref, async (spec) => {
+      const edited = editSpec(spec, flags, world.env)
+      const image = textAt(edited, 'TaskTemplate', 'ContainerSpec', 'Image')
+      return { spec: edited, headers: await authHeaders({ flags, image, env: world.env }) }
+    })
     for (const warning of listAt(reply, 'Warnings')) world.warn(String(warning))
-    const id = textAt(service, 'ID')
     await finish({ flags, world, client }, { id, ref, output: { ID: id } })
   },
 }
@@ -89,16 +88,16 @@ const scaleCommand: CommandSpec = {
     })
     const scaled: { readonly ref: string; readonly id: string }[] = []
     const scale = async (ref: string, replicas: number): Promise<void> => {
-      const service = await getService(client, ref)
-      if (at(service, 'Spec', 'Mode', 'Replicated') === undefined)
-        throw new SwarmError(
-          'invalid-argument',
-          `${ref}: scale can only be used with replicated mode`,
-        )
-      const spec = setReplicas(at(service, 'Spec'), replicas)
-      await postService(client, service, { spec, headers: {} })
-      scaled.push({ ref, id: textAt(service, 'ID') })
-      const output = { ID: textAt(service, 'ID'), Replicas: replicas }
+      const { id } = await updateService(client, ref, async (spec) => {
+        if (at(spec, 'Mode', 'Replicated') === undefined)
+          throw new SwarmError(
+            'invalid-argument',
+            `${ref}: scale can only be used with replicated mode`,
+          )
+        return { spec: setReplicas(spec, replicas), headers: {} }
+      })
+      scaled.push({ ref, id })
+      const output = { ID: id, Replicas: replicas }
       world.print(flags.has('json') ? JSON.stringify(output) : `${ref} scaled to ${replicas}`)
     }
     try {
@@ -304,15 +303,25 @@ async function findService(client: Client, ref: string): Promise<Json> {
   }
 }
 
-function postService(
+/** The service has the spec that `edit` makes of its present one. */
+function updateService(
   client: Client,
-  service: Json,
-  change: { readonly spec: Json; readonly headers: Readonly<Record<string, string>> },
-): Promise<Json> {
-  return client.post(`/services/${encodeURIComponent(textAt(service, 'ID'))}/update`, {
-    query: { version: String(numberAt(service, 'Version', 'Index')), registryAuthFrom: 'spec' },
-    headers: change.headers,
-    body: change.spec,
+  ref: string,
+  edit: (spec: Json) => Promise<{
+    readonly spec: Json
+    readonly headers: Readonly<Record<string, string>>
+  }>,
+): Promise<{ readonly id: string; readonly reply: Json }> {
+  return untilInSequence(async () => {
+    const service = await getService(client, ref)
+    const id = textAt(service, 'ID')
+    const { spec, headers } = await edit(at(service, 'Spec'))
+    const reply = await client.post(`/services/${encodeURIComponent(id)}/update`, {
+      query: { version: String(numberAt(service, 'Version', 'Index')), registryAuthFrom: 'spec' },
+      headers,
+      body: spec,
+    })
+    return { id, reply }
   })
 }
 

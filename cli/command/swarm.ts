@@ -3,7 +3,7 @@
  * top. Flags, calls and texts are Docker's (swarm-mode.md 5.1, 6.8), the hints name tsswarm. A
  * setting that no flag names is left to the server, also at init.
  */
-import type { Client } from '../client.ts'
+import { type Client, untilInSequence } from '../client.ts'
 import { type CommandSpec, type FlagSpec, type Flags, nameOfFlag, type World } from '../command.ts'
 import { compact, flagAt, type Json, type JsonObject, numberAt, objectAt, textAt } from '../json.ts'
 import { parseChoice, parseCount, parseDuration, parseInteger } from '../text/units.ts'
@@ -112,7 +112,7 @@ export const joinTokenCommand: CommandSpec = {
     const role = parseRole(args[0] ?? '')
     const isQuiet = flags.has('quiet') || flags.has('json')
     if (flags.has('rotate')) {
-      await rotateToken(client, role)
+      await updateSwarm(client, { edit: (spec) => spec, rotate: role })
       if (!isQuiet) world.print(`Successfully rotated ${role} join token.\n`)
     }
     if (isQuiet) {
@@ -135,11 +135,7 @@ const updateCommand: CommandSpec = {
   run: async ({ flags, world, client }) => {
     if (SETTING_FLAGS.every(({ flags: flag }) => !flags.isGiven(nameOfFlag(flag))))
       throw usageError('no setting was given')
-    const swarm = await client.get('/swarm')
-    await client.post('/swarm/update', {
-      query: { version: String(numberAt(swarm, 'Version', 'Index')) },
-      body: withSettings(objectAt(swarm, 'Spec'), flags),
-    })
+    await updateSwarm(client, { edit: (spec) => withSettings(spec, flags), rotate: undefined })
     world.print(flags.has('json') ? '{}' : 'Swarm updated.')
   },
 }
@@ -190,27 +186,35 @@ function parsed(
   return text === undefined ? undefined : parse(text, name)
 }
 
-function parseRole(text: string): 'worker' | 'manager' {
+function parseRole(text: string): Role {
   if (text === 'worker' || text === 'manager') return text
   throw usageError(`unknown role "${text}": use worker or manager`)
 }
 
-async function rotateToken(client: Client, role: 'worker' | 'manager'): Promise<void> {
-  const swarm = await client.get('/swarm')
-  await client.post('/swarm/update', {
-    query: {
-      version: String(numberAt(swarm, 'Version', 'Index')),
-      rotateWorkerToken: String(role === 'worker'),
-      rotateManagerToken: String(role === 'manager'),
-    },
-    body: objectAt(swarm, 'Spec'),
+type Role = 'worker' | 'manager'
+
+/** The swarm has the spec that `edit` makes of its present one, and a new token for a role. */
+function updateSwarm(
+  client: Client,
+  change: { readonly edit: (spec: JsonObject) => JsonObject; readonly rotate: Role | undefined },
+): Promise<void> {
+  return untilInSequence(async () => {
+    const swarm = await client.get('/swarm')
+    await client.post('/swarm/update', {
+      query: {
+        version: String(numberAt(swarm, 'Version', 'Index')),
+        rotateWorkerToken: String(change.rotate === 'worker'),
+        rotateManagerToken: String(change.rotate === 'manager'),
+      },
+      body: change.edit(objectAt(swarm, 'Spec')),
+    })
   })
 }
 
 async function printJoinHint(
   client: Client,
   world: World,
-  join: { readonly role: 'worker' | 'manager'; readonly nodeId: string },
+  join: { readonly role: Role; readonly nodeId: string },
 ): Promise<void> {
   const [node, swarm] = await Promise.all([
     client.get(`/nodes/${encodeURIComponent(join.nodeId)}`),
@@ -223,6 +227,6 @@ async function printJoinHint(
   )
 }
 
-function tokenOf(swarm: Json, role: 'worker' | 'manager'): string {
+function tokenOf(swarm: Json, role: Role): string {
   return textAt(swarm, 'JoinTokens', role === 'worker' ? 'Worker' : 'Manager')
 }

@@ -3,23 +3,25 @@
  * heading. Fields without a value are left out.
  */
 
-/** A field, or a heading with fields below. */
+/** A field, a value alone where it has no name, or a heading with fields below. */
 export type Line = readonly [string, string | readonly Line[]]
 
 /** The lines as text, without those that say nothing. */
 export function formatLines(lines: readonly Line[], indent = ''): string {
-  const shown = lines.filter(([, value]) => value.length > 0)
   const width = Math.max(
     0,
-    ...shown.map(([name, value]) => (typeof value === 'string' ? name.length : 0)),
+    ...lines.map(([name, value]) => (typeof value === 'string' && value !== '' ? name.length : 0)),
   )
-  return shown
-    .map(([name, value]) =>
-      typeof value === 'string'
-        ? `${indent}${`${name}:`.padEnd(width + 2)}${value}`
-        : `${indent}${name}:\n${formatLines(value, `${indent} `)}`,
-    )
-    .filter((text) => text.trim() !== '')
+  return lines
+    .map(([name, value]) => {
+      if (typeof value !== 'string') {
+        const below = formatLines(value, `${indent} `)
+        return below === '' ? '' : `${indent}${name}:\n${below}`
+      }
+      if (value === '' || name === '') return value === '' ? '' : indent + value
+      return `${indent}${`${name}:`.padEnd(width + 2)}${value}`
+    })
+    .filter((text) => text !== '')
     .join('\n')
 }
 

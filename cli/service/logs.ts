@@ -28,7 +28,7 @@ export async function printLogs({ args, flags, world, client }: Invocation): Pro
   const release = world.onInterrupt(() => stop.abort())
   const format = isRaw || flags.has('json') ? undefined : await newPrefixer(client, source, flags)
   try {
-    const chunks = await client.stream(`${source.path}/logs`, {
+    const chunks = client.stream(`${source.path}/logs`, {
       query: {
         stdout: '1',
         stderr: '1',
