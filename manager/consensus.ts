@@ -131,7 +131,6 @@ export type MainEvent =
       readonly term: number
       readonly store: Uint8Array
     }
-  | { readonly kind: 'propose-refused'; readonly id: number }
   | { readonly kind: 'read-ready'; readonly id: number; readonly index: number }
   | { readonly kind: 'read-refused'; readonly id: number }
   | { readonly kind: 'members'; readonly members: readonly MemberState[]; readonly term: number }
@@ -210,6 +209,8 @@ export class Consensus {
   #term = 0
   #leader = 0
 
+  /** Proposals of this term that Raft does not take now, in order: a transfer is under way. */
+  #held: Uint8Array[] = []
   #membership: PendingMembership[] = []
   #readsWaiting: WaitingRead[] = []
   #readRound: ReadRound | undefined
@@ -370,6 +371,7 @@ export class Consensus {
 
   /** Moves what the core has ready into effects; everything the core emits leaves it here. */
   #pump(): void {
+    this.#proposeHeld()
     for (let ready = this.#raft.ready(); ready !== undefined; ready = this.#raft.ready()) {
       for (const message of ready.messages) {
         if (message.to === LOCAL_APPEND_THREAD) this.#persist(message, ready.mustSync)
@@ -386,6 +388,7 @@ export class Consensus {
     if (role === this.#role && term === this.#term && leader === this.#leader) return
     if (leader !== this.#leader) this.#leaderClosedTick = undefined
     const isNews = role !== this.#role && (role === 'leader' || this.#role === 'leader')
+    if (role !== 'leader' || term !== this.#term) this.#held = []
     this.#role = role
     this.#term = term
     this.#leader = leader
@@ -526,10 +529,19 @@ export class Consensus {
     this.#wantSnapshot()
   }
 
-  #propose(input: { id: number; term: number; data: Uint8Array }): void {
-    const isCurrent = this.#role === 'leader' && this.#term === input.term
-    if (isCurrent && this.#raft.propose(input.data) === 'ok') return
-    this.#out.events.push({ kind: 'propose-refused', id: input.id })
+  /**
+   * A proposal of another term is dropped: the role event that ended its term has told main. One of
+   * this term is never dropped alone, for those behind it were decided on top of it.
+   */
+  #propose(input: { readonly term: number; readonly data: Uint8Array }): void {
+    if (this.#role !== 'leader' || this.#term !== input.term) return
+    this.#held.push(input.data)
+    this.#proposeHeld()
+  }
+
+  #proposeHeld(): void {
+    while (this.#held[0] !== undefined && this.#raft.propose(this.#held[0]) === 'ok')
+      this.#held.shift()
   }
 
   // ── reads ──────────────────────────────────────────────────────────────────────────────────
@@ -608,7 +620,7 @@ export class Consensus {
       return
     }
     // Raft turns a second pending change into an empty entry, so this one waits for the others.
-    if (this.#confState.votersOutgoing.length > 0 || this.#isConfChangePending()) return
+    if (!this.#raft.canChangeMembers()) return
     const outcome = this.#raft.proposeConfChange({
       transition: 'auto',
       changes: changesOf(pending.change),
@@ -643,10 +655,6 @@ export class Consensus {
     )
   }
 
-  #isConfChangePending(): boolean {
-    return this.#membership.some((pending) => pending.proposedTick !== undefined)
-  }
-
   #refuseMembership(reason: string): void {
     for (const pending of this.#membership) this.#refuse(pending.id, reason)
     this.#membership = []
@@ -658,7 +666,7 @@ export class Consensus {
 
   #promoteLearners(): void {
     if (this.#role !== 'leader' || this.#confState.learners.length === 0) return
-    if (this.#isConfChangePending() || this.#confState.votersOutgoing.length > 0) return
+    if (!this.#raft.canChangeMembers()) return
     const { progress, commit } = this.#raft.status()
     const caughtUp = this.#confState.learners.find((raftId) => {
       const learner = progress.get(raftId)

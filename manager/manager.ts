@@ -188,6 +188,13 @@ export class Manager {
   #relays = new Map<number, number>()
   /** Membership requests on their way through Raft, by their number. */
   #joining = new Map<number, { readonly origin: Origin; readonly member: Member }>()
+  /** What a member request comes to, by the number of the read that must confirm it. */
+  #unconfirmed = new Map<
+    number,
+    { readonly origin: Origin; readonly outcome: WriteReply | SwarmError }
+  >()
+  /** The writer's reads by the number that consensus knows them by. */
+  #confirming = new Map<number, number>()
   #commands = new Map<number, Extract<ManagerInput, { readonly kind: 'command' }>>()
   #leaving: { readonly raftIds: readonly number[]; readonly askedMs: number } = {
     raftIds: [],
@@ -332,10 +339,6 @@ export class Manager {
       case 'install':
         this.#install(event.index, event.store)
         break
-      case 'propose-refused':
-        // The role event that goes with it ends the writer; nothing was evaluated twice.
-        this.#stopLeading()
-        break
       case 'read-ready':
         this.#readReady(event.id, event.index)
         break
@@ -474,7 +477,11 @@ export class Manager {
       'the leader changed, outcome unknown: look before trying again',
     )
     for (const { origin } of this.#joining.values()) this.#answer(origin, lost)
+    for (const { origin } of this.#unconfirmed.values()) this.#answer(origin, notLeader())
     this.#joining = new Map()
+    this.#unconfirmed = new Map()
+    // A later writer counts its reads anew, so answers to this one's must not reach it.
+    this.#confirming = new Map()
     this.#leavingIds = []
   }
 
@@ -514,9 +521,6 @@ export class Manager {
         effect satisfies never
     }
   }
-
-  /** The writer's reads by the number that consensus knows them by. */
-  #confirming = new Map<number, number>()
 
   #listReach(): readonly ManagerReach[] {
     return this.#members.map((member) => ({
@@ -579,10 +583,7 @@ export class Manager {
     if (this.#writer !== undefined) {
       this.#submit(origin, request)
     } else if (isForwarded) {
-      this.#answer(
-        origin,
-        new SwarmError('unavailable', 'this manager is not the leader', { retriable: true }),
-      )
+      this.#answer(origin, notLeader())
     } else {
       this.#queueCall(origin, request)
       this.#forwardCalls()
@@ -678,15 +679,14 @@ export class Manager {
 
   #memberJoin(origin: Origin, request: WriteRequest): void {
     assert(request.body?.kind === 'memberJoin', 'a request for membership')
-    const view = this.#writer?.view() ?? this.#store.view()
     try {
-      const plan = planMemberJoin(view, request.body.memberJoin, {
+      const plan = planMemberJoin(this.#store.view(), request.body.memberJoin, {
         caller: request.caller ?? emptyCaller,
         members: this.#members,
         random: this.#config.random,
       })
       if (plan.change === undefined) {
-        this.#answer(origin, this.#joinReply(plan.member))
+        this.#answerConfirmed(origin, this.#joinReply(plan.member))
         return
       }
       const id = ++this.#sequence
@@ -694,8 +694,15 @@ export class Manager {
       this.#emit({ kind: 'consensus', input: { kind: 'change-members', id, change: plan.change } })
     } catch (error) {
       if (!(error instanceof SwarmError)) throw error
-      this.#answer(origin, error)
+      this.#answerConfirmed(origin, error)
     }
+  }
+
+  /** Once it is known that this manager still leads: a deposed one's state may be old. */
+  #answerConfirmed(origin: Origin, outcome: WriteReply | SwarmError): void {
+    const id = ++this.#sequence
+    this.#unconfirmed.set(id, { origin, outcome })
+    this.#emit({ kind: 'consensus', input: { kind: 'read-index', id } })
   }
 
   #memberJoined(id: number): void {
@@ -749,6 +756,9 @@ export class Manager {
       this.#answerReads()
       return
     }
+    const unconfirmed = this.#unconfirmed.get(id)
+    this.#unconfirmed.delete(id)
+    if (unconfirmed !== undefined) this.#answer(unconfirmed.origin, unconfirmed.outcome)
     const confirming = this.#confirming.get(id)
     this.#confirming.delete(id)
     if (confirming !== undefined) this.#writer?.readReady(confirming, index)
@@ -757,9 +767,14 @@ export class Manager {
   #readRefused(id: number): void {
     const read = this.#reads.get(id)
     this.#reads.delete(id)
-    this.#confirming.delete(id)
     if (read !== undefined)
       this.#answerRead(read, new SwarmError('unavailable', NO_LEADER, { retriable: true }))
+    const unconfirmed = this.#unconfirmed.get(id)
+    this.#unconfirmed.delete(id)
+    if (unconfirmed !== undefined) this.#answer(unconfirmed.origin, notLeader())
+    const confirming = this.#confirming.get(id)
+    this.#confirming.delete(id)
+    if (confirming !== undefined) this.#writer?.readRefused(confirming)
   }
 
   #answerReads(): void {
@@ -842,9 +857,7 @@ export class Manager {
   }
 
   #relay(id: number, request: RelayRequest): void {
-    const outcome =
-      this.#nodeStatus?.relay(this.#store.view(), request) ??
-      new SwarmError('unavailable', 'this manager is not the leader', { retriable: true })
+    const outcome = this.#nodeStatus?.relay(this.#store.view(), request) ?? notLeader()
     this.#emit({ kind: 'relay-answer', id, outcome })
   }
 
@@ -962,6 +975,10 @@ export class Manager {
 
 /** The user of the local API: whoever may open its socket may do everything. */
 export const localCaller: Caller = { ...emptyCaller, role: 'manager' }
+
+function notLeader(): SwarmError {
+  return new SwarmError('unavailable', 'this manager is not the leader', { retriable: true })
+}
 
 function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))

@@ -166,6 +166,18 @@ export class Writer {
     return true
   }
 
+  /** That ReadIndex was not confirmed: nothing was changed, and nothing can be said. */
+  readRefused(id: number): void {
+    const answers = this.#confirming.get(id) ?? []
+    this.#confirming.delete(id)
+    const error = new SwarmError(
+      'unavailable',
+      'this manager could not confirm that it still leads, nothing was changed: try again',
+      { retriable: true },
+    )
+    for (const answer of answers) this.#refuse(answer.id, error)
+  }
+
   /** No more leading: requests not evaluated are given back, all others are answered. */
   stop(): readonly Waiting[] {
     const unknown = new SwarmError(
@@ -244,7 +256,7 @@ export class Writer {
     now: number,
     wallMs: number,
   ): void {
-    const split = splitChanges(groupChanges(changes, this.#config.store.view()))
+    const split = this.#split(changes)
     const entries = split.length === 0 ? [[]] : split
     entries.forEach((entry, at) => {
       const id = ++this.#sequence
@@ -256,6 +268,18 @@ export class Writer {
       this.#effects.push({ kind: 'propose', id, term: this.#term, data })
     })
     this.#lastTimeMs = now
+  }
+
+  /** A slot is never cut, unless its tasks alone are more than one entry holds. */
+  #split(changes: readonly Change[]): readonly (readonly Change[])[] {
+    const groups = groupChanges(changes, this.#config.store.view())
+    try {
+      return splitChanges(groups)
+    } catch (error) {
+      if (!(error instanceof SwarmError) || error.code !== 'resource-exhausted') throw error
+      this.#config.log.warn({ reason: error.message }, 'slot cut between two entries')
+      return splitChanges(changes.map((change) => [change]))
+    }
   }
 
   /** Refusals and no change: committed state must be known to be this leader's. */

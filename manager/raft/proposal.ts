@@ -62,6 +62,11 @@ function admitEntry(raft: Raft, entry: Entry, index: number): Entry {
   return { ...entry, type: 'normal', data: NO_BYTES, confChange: undefined }
 }
 
+/** Whether a membership change that is proposed now is made, and does not become an empty entry. */
+export function canChangeMembers(raft: Raft): boolean {
+  return raft.role === 'leader' && findRefusal(raft, false) === undefined
+}
+
 function findRefusal(raft: Raft, wantsToLeave: boolean): ConfChangeRefusal | undefined {
   const { pendingConfIndex: pendingIndex, confState } = raft
   const { applied } = raft.log

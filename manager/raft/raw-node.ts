@@ -21,6 +21,7 @@ import {
   NO_BYTES,
 } from './message.ts'
 import { viewProgress } from './progress.ts'
+import { canChangeMembers } from './proposal.ts'
 import { newRaft, step, tick } from './raft.ts'
 import { type Handover, hasReady, newHandover, type Ready, takeReady } from './ready.ts'
 import { type Config, drawElectionTimeout, type Raft, type Role } from './state.ts'
@@ -104,6 +105,11 @@ export class RawNode {
     }
     const type = options.v1 ? 'conf-change' : 'conf-change-v2'
     return this.#propose(newEntry({ type, confChange: change }))
+  }
+
+  /** Whether a membership change that is proposed now is made, and does not become an empty entry. */
+  canChangeMembers(): boolean {
+    return canChangeMembers(this.#raft)
   }
 
   /**

@@ -1,0 +1,431 @@
+/**
+ * Consensus between its threads: a group wired in memory, whose main threads apply at once unless a
+ * test holds them. What Raft itself must do is tested in `raft/`.
+ */
+import { expect, test } from 'vitest'
+import { silentLog } from '../lib/log.ts'
+import { newSeededRandom } from '../lib/random.ts'
+import { encodeSnapshotPayload } from '../proto/gen/consensus.ts'
+import type { Member } from '../proto/gen/types.ts'
+import {
+  Consensus,
+  type ConsensusInput,
+  MAIN_DEAD_TICKS,
+  MAIN_STALLED_TICKS,
+  type MainEvent,
+} from './consensus.ts'
+import { emptyConfState, type Message } from './raft/message.ts'
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (data: Uint8Array): string => new TextDecoder().decode(data)
+
+function memberOf(raftId: number): Member {
+  return { raftId, nodeId: `n${raftId}`, raftAddr: `n${raftId}:7946`, addr: `n${raftId}:2377` }
+}
+
+class Peer {
+  readonly raftId: number
+  readonly consensus: Consensus
+  readonly events: MainEvent[] = []
+  /** Main of this peer applies nothing and makes no progress. */
+  isStalled = false
+  isCut = false
+  fatal: string | undefined
+  #held: number | undefined
+  #counter = 0
+
+  constructor(raftId: number, voters: readonly number[]) {
+    this.raftId = raftId
+    const isFounder = voters.includes(raftId)
+    const members = voters.map(memberOf)
+    const data = encodeSnapshotPayload({ members, store: new Uint8Array(0) })
+    this.consensus = new Consensus({
+      raftId,
+      random: newSeededRandom(raftId),
+      log: silentLog,
+      hardState: { term: isFounder ? 1 : 0, vote: 0, commit: isFounder ? 1 : 0 },
+      entries: [],
+      snapshot: isFounder
+        ? { index: 1, term: 1, confState: { ...emptyConfState, voters: [...voters] }, data }
+        : undefined,
+      snapshotInterval: { entries: 10_000, bytes: 2 ** 26, keepEntries: 500 },
+    })
+  }
+
+  /** Carries everything out; gives back what is to be sent. */
+  pump(): readonly Message[] {
+    const sent: Message[] = []
+    for (let ready = this.consensus.ready(); ready !== undefined; ready = this.consensus.ready()) {
+      sent.push(...ready.send)
+      this.fatal = ready.fatal
+      for (const event of ready.events) this.#apply(event)
+      const sequence = ready.persist.at(-1)?.sequence
+      if (sequence !== undefined) this.consensus.step({ kind: 'persisted', sequence })
+      if (ready.fatal !== undefined) break
+    }
+    return sent
+  }
+
+  tick(): void {
+    if (!this.isStalled) this.#counter++
+    this.consensus.step({ kind: 'main-progress', counter: this.#counter })
+    this.consensus.tick()
+  }
+
+  /** Main goes on after a stall. */
+  release(): void {
+    this.isStalled = false
+    if (this.#held !== undefined) this.consensus.step({ kind: 'applied', index: this.#held })
+  }
+
+  #apply(event: MainEvent): void {
+    this.events.push(event)
+    const index =
+      event.kind === 'committed'
+        ? event.entries.at(-1)?.index
+        : event.kind === 'install'
+          ? event.index
+          : undefined
+    if (event.kind === 'snapshot-wanted' && !this.isStalled)
+      this.consensus.step({
+        kind: 'snapshot',
+        index: this.consensus.status().applied,
+        store: bytes('state'),
+      })
+    if (index === undefined) return
+    if (this.isStalled) this.#held = index
+    else this.consensus.step({ kind: 'applied', index })
+  }
+
+  committed(): readonly string[] {
+    return this.events
+      .flatMap((event) => (event.kind === 'committed' ? event.entries : []))
+      .filter((entry) => entry.data.length > 0)
+      .map((entry) => text(entry.data))
+  }
+}
+
+class Group {
+  readonly peers: Peer[]
+  /** A message that is lost. */
+  drops: (message: Message) => boolean = () => false
+
+  constructor(voters: readonly number[]) {
+    this.peers = voters.map((raftId) => new Peer(raftId, voters))
+    for (const peer of this.peers) this.connect(peer)
+  }
+
+  connect(peer: Peer): void {
+    for (const other of this.peers) {
+      if (other === peer) continue
+      peer.consensus.step({ kind: 'peer', raftId: other.raftId, state: 'connected' })
+      other.consensus.step({ kind: 'peer', raftId: peer.raftId, state: 'connected' })
+    }
+  }
+
+  add(raftId: number): Peer {
+    const peer = new Peer(raftId, [])
+    this.peers.push(peer)
+    this.connect(peer)
+    return peer
+  }
+
+  settle(): void {
+    for (let isBusy = true; isBusy; ) {
+      isBusy = false
+      for (const peer of this.peers) {
+        for (const message of peer.pump()) {
+          const to = this.peers.find((other) => other.raftId === message.to)
+          if (to === undefined || to.isCut || peer.isCut || this.drops(message)) continue
+          to.consensus.step({ kind: 'message', message })
+          isBusy = true
+        }
+      }
+    }
+  }
+
+  tick(count = 1): void {
+    for (let at = 0; at < count; at++) {
+      for (const peer of this.peers) peer.tick()
+      this.settle()
+    }
+  }
+
+  until(isDone: () => boolean, ticksMax = 400): number {
+    for (let ticks = 0; ticks < ticksMax; ticks++) {
+      if (isDone()) return ticks
+      this.tick()
+    }
+    throw new Error('it did not come about')
+  }
+
+  leader(): Peer {
+    const isLeader = (peer: Peer): boolean =>
+      peer.consensus.status().role === 'leader' && !peer.isCut
+    this.until(() => this.peers.some(isLeader))
+    const leader = this.peers.find(isLeader)
+    if (leader === undefined) throw new Error('no leader')
+    return leader
+  }
+
+  step(peer: Peer, ...inputs: readonly ConsensusInput[]): void {
+    for (const input of inputs) peer.consensus.step(input)
+    this.settle()
+  }
+}
+
+function proposal(peer: Peer, data: string): ConsensusInput {
+  return { kind: 'propose', id: 1, term: peer.consensus.status().term, data: bytes(data) }
+}
+
+function count(peer: Peer, kind: MainEvent['kind']): number {
+  return peer.events.filter((event) => event.kind === kind).length
+}
+
+test('a proposal of another term is dropped, whoever leads', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const { term } = leader.consensus.status()
+
+  group.step(leader, { kind: 'propose', id: 1, term: term - 1, data: bytes('old') })
+  group.step(leader, { kind: 'propose', id: 2, term: term + 1, data: bytes('new') })
+  group.step(leader, proposal(leader, 'now'))
+  group.tick(4)
+
+  for (const peer of group.peers) expect(peer.committed()).toEqual(['now'])
+})
+
+test('proposals during a transfer that fails are committed afterwards, all and in order', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.tick(4)
+  group.drops = (message) => message.type === 'timeout-now'
+
+  group.step(leader, { kind: 'transfer' }, proposal(leader, 'a'), proposal(leader, 'b'))
+  const during = leader.committed()
+  group.until(() => leader.committed().length === 2)
+
+  expect(during).toEqual([])
+  expect(leader.committed()).toEqual(['a', 'b'])
+  expect(leader.consensus.status().role).toBe('leader')
+})
+
+test('proposals held during a transfer that succeeds never come back', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.tick(4)
+
+  for (const input of [{ kind: 'transfer' } as const, proposal(leader, 'a')])
+    leader.consensus.step(input)
+  group.settle()
+  group.until(() => group.leader() !== leader)
+  group.step(leader, { kind: 'transfer' })
+  group.tick(60)
+
+  for (const peer of group.peers) expect(peer.committed()).toEqual([])
+})
+
+test('a member that is added right after an election does not wait for a deadline', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.add(4)
+
+  leader.consensus.step({
+    kind: 'change-members',
+    id: 7,
+    change: { kind: 'add', member: memberOf(4), replaces: undefined },
+  })
+  const ticks = group.until(() => count(leader, 'members-changed') === 1)
+
+  expect(ticks).toBeLessThan(10)
+  expect(count(leader, 'members-refused')).toBe(0)
+})
+
+test('a learner becomes a voter, and its promotion adds one entry to the log', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const joiner = group.add(4)
+  group.step(leader, {
+    kind: 'change-members',
+    id: 7,
+    change: { kind: 'add', member: memberOf(4), replaces: undefined },
+  })
+
+  group.until(() => isVoter(leader, 4))
+  const before = leader.consensus.status().commit
+  group.tick(40)
+
+  expect(leader.consensus.status().commit).toBe(before)
+  expect(joiner.consensus.listMembers().map((member) => member.raftId)).toEqual([1, 2, 3, 4])
+})
+
+test('a slow main sees no flood of promotions of the same learner', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.add(4)
+  group.step(leader, {
+    kind: 'change-members',
+    id: 7,
+    change: { kind: 'add', member: memberOf(4), replaces: undefined },
+  })
+  const before = leader.consensus.status().commit
+  leader.isStalled = true
+
+  group.tick(MAIN_STALLED_TICKS - 10)
+
+  expect(leader.consensus.status().commit - before).toBeLessThan(5)
+})
+
+test('a second change of members waits for the first', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.add(4)
+  group.add(5)
+  const add = (id: number, raftId: number): ConsensusInput => ({
+    kind: 'change-members',
+    id,
+    change: { kind: 'add', member: memberOf(raftId), replaces: undefined },
+  })
+
+  group.step(leader, add(7, 4), add(8, 5))
+  group.until(() => count(leader, 'members-changed') === 2)
+  group.until(() => isVoter(leader, 4) && isVoter(leader, 5))
+
+  expect(count(leader, 'members-refused')).toBe(0)
+})
+
+test('a member that comes back with an empty directory replaces the one it was', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const wiped = group.peers.find((peer) => peer !== leader)?.raftId ?? 0
+  group.peers.splice(
+    group.peers.findIndex((peer) => peer.raftId === wiped),
+    1,
+  )
+  group.add(4)
+
+  group.step(leader, {
+    kind: 'change-members',
+    id: 7,
+    change: {
+      kind: 'add',
+      member: { ...memberOf(4), nodeId: `n${wiped}` },
+      replaces: wiped,
+    },
+  })
+  group.until(() => isVoter(leader, 4))
+
+  const ids = leader.consensus.listMembers().map((member) => member.raftId)
+  expect(ids).toEqual([1, 2, 3, 4].filter((raftId) => raftId !== wiped))
+})
+
+test('what would lose the quorum is refused', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const [away, other] = group.peers.filter((peer) => peer !== leader)
+  if (away === undefined || other === undefined) throw new Error('three members')
+  away.isCut = true
+  leader.consensus.step({ kind: 'peer', raftId: away.raftId, state: 'closed' })
+  group.tick(20)
+
+  group.step(leader, {
+    kind: 'change-members',
+    id: 1,
+    change: { kind: 'remove', raftId: other.raftId },
+  })
+  group.step(leader, {
+    kind: 'change-members',
+    id: 2,
+    change: { kind: 'remove', raftId: away.raftId },
+  })
+  group.until(() => count(leader, 'members-changed') === 1)
+
+  const refused = leader.events.filter((event) => event.kind === 'members-refused')
+  expect(refused).toMatchObject([{ id: 1, reason: expect.stringContaining('loss of quorum') }])
+  const ids = leader.consensus.listMembers().map((member) => member.raftId)
+  expect(ids).not.toContain(away.raftId)
+})
+
+test('a leader that loses its office refuses the changes that wait', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.tick(4)
+  leader.isCut = true
+  leader.consensus.step({
+    kind: 'change-members',
+    id: 7,
+    change: { kind: 'remove', raftId: 2 === leader.raftId ? 1 : 2 },
+  })
+
+  group.until(() => leader.consensus.status().role !== 'leader')
+
+  expect(count(leader, 'members-refused')).toBe(1)
+})
+
+test('reads are answered while a leader is known, and refused after their deadline', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const follower = group.peers.find((peer) => peer !== leader) ?? leader
+  group.tick(4)
+
+  group.step(follower, { kind: 'read-index', id: 1 })
+  follower.isCut = true
+  group.step(follower, { kind: 'read-index', id: 2 })
+  group.tick(110)
+
+  expect(follower.events.filter((event) => event.kind.startsWith('read-'))).toMatchObject([
+    { kind: 'read-ready', id: 1 },
+    { kind: 'read-refused', id: 2 },
+  ])
+})
+
+test('a main without progress loses the leadership in three seconds, and the process after 30', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.tick(4)
+
+  leader.isStalled = true
+  group.until(() => group.leader() !== leader, MAIN_STALLED_TICKS + 20)
+  group.tick(200)
+  const isBack = leader.consensus.status().role === 'leader'
+  group.until(() => leader.fatal !== undefined, MAIN_DEAD_TICKS)
+
+  expect(isBack).toBe(false)
+  expect(leader.fatal).toContain('no progress')
+})
+
+test('a main that goes on again may lead again, and has missed nothing', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.tick(4)
+  leader.isStalled = true
+  group.until(() => group.leader() !== leader, MAIN_STALLED_TICKS + 20)
+  const successor = group.leader()
+  group.step(successor, proposal(successor, 'later'))
+
+  leader.release()
+  group.tick(10)
+
+  expect(leader.committed()).toEqual(['later'])
+  expect(leader.consensus.status().leader).toBe(successor.raftId)
+})
+
+test('a stream from the leader that stays closed brings an election within half a second', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.tick(4)
+
+  leader.isCut = true
+  for (const peer of group.peers)
+    peer.consensus.step({ kind: 'peer', raftId: leader.raftId, state: 'closed' })
+  const ticks = group.until(() =>
+    group.peers.some((peer) => peer !== leader && peer.consensus.status().role === 'leader'),
+  )
+
+  expect(ticks).toBeLessThanOrEqual(10)
+})
+
+function isVoter(peer: Peer, raftId: number): boolean {
+  const last = peer.events.findLast((event) => event.kind === 'members')
+  return last?.members.some((member) => member.raftId === raftId && member.isVoter) ?? false
+}
