@@ -53,7 +53,7 @@ export type State = {
   readonly kind: 'containers' | 'processes'
   readonly place: Place
   readonly managers: number
-  readonly environment: Readonly<Record<string, string>>
+  readonly environment?: Readonly<Record<string, string>>
   readonly hosts: Host[]
 }
 
