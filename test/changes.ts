@@ -21,7 +21,7 @@ export const wish: fc.Arbitrary<Wish> = fc.record({
   table: fc.constantFrom('nodes', 'services', 'tasks', 'tasks', 'tasks', 'secrets', 'configs'),
   id: fc.integer({ min: 0, max: 11 }),
   remove: fc.integer({ min: 0, max: 3 }).map((i) => i === 0),
-  variant: fc.integer({ min: 0, max: 5 }),
+  variant: fc.integer({ min: 0, max: 11 }),
 })
 
 /** Objects by table and id. */
@@ -76,12 +76,12 @@ const STATES: readonly TaskState[] = ['new', 'pending', 'assigned', 'running', '
 function taskFor(id: string, variant: number): Tables['tasks'] {
   return task({
     id,
-    serviceId: variant === 0 ? '' : `s${variant % 3}`,
-    slot: variant % 4,
-    nodeId: variant % 2 === 0 ? '' : `n${variant % 3}`,
+    serviceId: variant === 0 ? '' : `s${variant % 2}`,
+    slot: (variant >> 1) % 3,
+    nodeId: variant < 6 ? '' : `n${variant % 3}`,
     desiredState: variant < 3 ? 'running' : 'shutdown',
     replaces: variant === 5 ? 'tasks1' : '',
-    status: { state: STATES[variant] ?? 'new' },
+    status: { state: STATES[variant % STATES.length] ?? 'new' },
   })
 }
 

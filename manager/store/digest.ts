@@ -1,7 +1,8 @@
 /**
  * Digest: a 128-bit multiset hash of all objects, for managers to find out that they differ
- * (DESIGN section 5). It is the sum, modulo 2^128, of a hash of each object's bytes as a snapshot
- * carries them, so the order of what happened does not matter, and an object can be taken out again.
+ * (DESIGN section 5). It is the sum, word by word modulo 2^32, of a hash of each object's bytes as a
+ * snapshot carries them, so the order of what happened does not matter, and an object can be taken
+ * out again. It is no defence against someone who makes up objects, and need not be.
  * Hashing is dear, and objects change several times in a row: a change only notes what the object
  * was, and hashes are computed once for many changes (docs/store.md has the figures).
  */
@@ -23,7 +24,7 @@ export type FindBody = (table: TableName, id: string) => Body
 type Stale = { readonly table: TableName; readonly id: string; readonly before: Body }
 
 export class Digest {
-  /** Little-endian words of the sum; it counts a stale object as it was before. */
+  /** The sums; it counts a stale object as it was before. */
   readonly #words = new Uint32Array(DIGEST_BYTES / 4)
   readonly #stale = new Map<string, Stale>()
 
@@ -67,11 +68,8 @@ export class Digest {
     if (body === undefined) return
     const hash = sha256(encodeStoreChange({ kind: 'create', object: body }))
     const words = new DataView(hash.buffer, hash.byteOffset)
-    let carry = 0
     this.#words.forEach((word, i) => {
-      const sum = word + sign * words.getUint32(i * 4, true) + carry
-      this.#words[i] = sum
-      carry = Math.floor(sum / 2 ** 32)
+      this.#words[i] = word + sign * words.getUint32(i * 4, true)
     })
   }
 }

@@ -18,8 +18,8 @@ import type { View } from './view.ts'
 export const ENTRY_BYTES_MAX = 1_048_576
 export const ENTRY_CHANGES_MAX = 2_000
 
-/** What an entry has besides its changes: two times and a digest check. */
-const FRAME_BYTES = 64
+/** What is left of an entry besides two times and a digest check. */
+const CHANGES_BYTES_MAX = ENTRY_BYTES_MAX - 64
 /** Tag and length before each change. */
 const CHANGE_FRAME_BYTES = 5
 
@@ -73,15 +73,14 @@ export function splitChanges(
 ): readonly (readonly Change[])[] {
   const entries: Change[][] = []
   let entry: Change[] = []
-  let entryBytes = FRAME_BYTES
+  let entryBytes = 0
   for (const group of groups) {
     const bytes = sizeOf(group)
-    if (group.length > ENTRY_CHANGES_MAX || FRAME_BYTES + bytes > ENTRY_BYTES_MAX)
-      throw tooMuch(group, bytes)
-    if (entry.length + group.length > ENTRY_CHANGES_MAX || entryBytes + bytes > ENTRY_BYTES_MAX) {
+    if (group.length > ENTRY_CHANGES_MAX || bytes > CHANGES_BYTES_MAX) throw tooMuch(group, bytes)
+    if (entry.length + group.length > ENTRY_CHANGES_MAX || entryBytes + bytes > CHANGES_BYTES_MAX) {
       entries.push(entry)
       entry = []
-      entryBytes = FRAME_BYTES
+      entryBytes = 0
     }
     entry.push(...group)
     entryBytes += bytes

@@ -15,7 +15,7 @@ const STAMP = { timeMs: 1_000, wallMs: 5_000 }
 
 test('views stay as they were whatever is applied after', () => {
   const property = fc.property(
-    fc.array(fc.array(wish, { maxLength: 8 }), { maxLength: 40 }),
+    fc.array(fc.array(wish, { maxLength: 8, size: 'max' }), { maxLength: 40, size: 'max' }),
     (rounds) => {
       const store = new Store()
       const kept: [View, Model, Model][] = []
@@ -39,7 +39,7 @@ test('views stay as they were whatever is applied after', () => {
 })
 
 test('the store holds what its entries say, in ascending order of id', () => {
-  const property = fc.property(fc.array(wish, { maxLength: 200 }), (wishes) => {
+  const property = fc.property(fc.array(wish, { maxLength: 200, size: 'max' }), (wishes) => {
     const store = new Store()
     const model = new Map<string, unknown>()
 
@@ -138,6 +138,25 @@ test('a list may be read while the working view below it changes, and again', ()
   expect(seen).toEqual(['t1', 't2'])
   expect([...tasks].map(({ id }) => id)).toEqual(['t1', 't2'])
   expect([...working.view.tasks.by('service', 'service1')]).toHaveLength(4)
+})
+
+test('a list keeps the objects that it had, also those that are changed meanwhile', () => {
+  const store = storeWith({ tasks: [task({ id: 't1' }), task({ id: 't2' })] })
+  const working = store.working()
+  const old = working.view.tasks.get('t2')
+  working.apply([{ kind: 'create', table: 'nodes', object: node() }])
+  const lists = [
+    working.view.tasks.list(),
+    working.view.tasks.by('service', 'service1'),
+    working.view.tasks.by('slot', 'service1/1'),
+  ]
+
+  working.apply([
+    { kind: 'update', table: 'tasks', object: task({ id: 't2', desiredState: 'shutdown' }) },
+  ])
+
+  for (const list of lists) expect([...list][1]).toBe(old)
+  expect(working.view.tasks.get('t2')).not.toBe(old)
 })
 
 test('by() asserts that the index exists', () => {

@@ -90,7 +90,10 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     return copy
   }
 
-  /** Afterwards this table is as `other`, which differs from it in objects of these ids only. */
+  /**
+   * Afterwards this table is as `other`. They must differ in objects of these ids only, and not in
+   * whether such an object is there.
+   */
   adopt(other: Table<K>, ids: readonly string[]): void {
     other.#share()
     this.#share()
@@ -99,8 +102,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     for (let i = 0; i < this.#indexes.length; i++) this.#indexes[i] = other.#index(i)
     for (const id of ids) {
       const object = other.get(id)
-      if (object === undefined) this.#recent?.delete(id)
-      else this.#recent?.set(id, object)
+      if (object !== undefined) this.#recent?.set(id, object)
     }
   }
 

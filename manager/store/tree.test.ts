@@ -3,6 +3,8 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { newId } from '../../lib/id.ts'
+import { newSeededRandom } from '../../lib/random.ts'
 import {
   type Edit,
   findValue,
@@ -55,6 +57,28 @@ test.each([
     for (const [old, entries] of [...kept, [root, model] as const]) expectEqual(old, entries, keyOf)
   })
   fc.assert(property, { numRuns: 60 })
+})
+
+test.each([
+  ['ordered', orderedKey],
+  ['hashed', hashedKey],
+])('tree with %s keys stays in shape while it grows and shrinks in any order', (_, keyOf) => {
+  const random = newSeededRandom('tree')
+  const names = Array.from({ length: 6_000 }, () => newId(random))
+  const model = new Map<string, number>()
+  let root = newTree<number>()
+  const edit = newEdit()
+
+  for (let step = 0; step < 24_000; step++) {
+    const name = names[random.integer(names.length)] ?? ''
+    // Grows for a while, then shrinks to little, twice.
+    const isPut = random.integer(10) < (step % 12_000 < 6_000 ? 9 : 1)
+    if (isPut) {
+      root = put(root, keyOf(name), step, edit)
+      model.set(name, step)
+    } else if (model.delete(name)) root = removeValue(root, keyOf(name), edit)
+    if (step % 3_000 === 2_999) expectEqual(root, model, keyOf)
+  }
 })
 
 test('tree keeps ascending keys in nodes that are nearly full', () => {

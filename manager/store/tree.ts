@@ -19,7 +19,8 @@ export type Edit = { readonly name: 'edit' }
 /**
  * Invariant: keys, each in `ranks` and `texts`, ascend. A leaf of a map has a value for each, of a
  * set none. A branch has a child for each, and child i holds the keys from key i on and below key
- * i + 1; key 0 is never read. Only a root is empty, and no branch has a single child.
+ * i + 1. A branch's key 0 is also its parent's key for it, but on the left edge of the tree, where
+ * it means nothing and is not read. Only a root is empty, and no branch has a single child.
  */
 export type Node<V> = {
   readonly edit: Edit
@@ -258,16 +259,10 @@ function joinChild<V>(parent: Node<V>, position: number): void {
   const at = position === 0 ? 0 : position - 1
   const left = ownedChild(parent, children, at)
   const right = childAt(children, at + 1)
-  const seam = left.texts.length
   left.ranks.push(...right.ranks)
   left.texts.push(...right.texts)
   left.values.push(...right.values)
   left.children?.push(...childrenOf(right))
-  if (right.children !== undefined) {
-    // Key 0 of a branch is not kept true, and now it will be read.
-    left.ranks[seam] = defined(parent.ranks[at + 1], 'a branch has a key for each child')
-    left.texts[seam] = defined(parent.texts[at + 1], 'a branch has a key for each child')
-  }
   parent.ranks.splice(at + 1, 1)
   parent.texts.splice(at + 1, 1)
   children.splice(at + 1, 1)

@@ -10,8 +10,11 @@ import { Store } from './store.ts'
 import type { StoreEvent, Subscription } from './watch.ts'
 
 test('the feed replays to the same state, also after resets', () => {
-  const step = fc.record({ wishes: fc.array(wish, { maxLength: 6 }), drain: fc.boolean() })
-  const property = fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+  const step = fc.record({
+    wishes: fc.array(wish, { maxLength: 6, size: 'max' }),
+    drain: fc.boolean(),
+  })
+  const property = fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
     const store = new Store()
     const feed = store.feed.subscribe({ eventsMax: 5 })
     const replica = new Map<string, unknown>()

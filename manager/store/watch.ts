@@ -81,7 +81,6 @@ class Queue {
     const events = delivery.kind === 'entry' ? delivery.events.length : 0
     if (isReset || this.#events + events > this.#options.eventsMax) {
       this.#waiting = [{ kind: 'reset', index: delivery.index }]
-      this.#events = 0
     } else {
       this.#waiting.push(delivery)
       this.#events += events

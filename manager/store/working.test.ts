@@ -18,7 +18,7 @@ const command = fc.oneof(
 )
 
 test('a working view is the applied state with what is pending, whatever commits or is rolled back', () => {
-  const property = fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
+  const property = fc.property(fc.array(command, { maxLength: 120, size: 'max' }), (commands) => {
     const store = new Store()
     const working = store.working()
     const proposals: (readonly Change[])[] = []
@@ -100,6 +100,24 @@ test('an object with a later change pending stays pending when the earlier one c
 
   expect([between?.spec?.availability, between?.meta?.version]).toEqual([second, 0])
   expect(working.view.nodes.get('n1')).toBe(store.view().nodes.get('n1'))
+})
+
+test('an object whose change commits is the applied one, while others stay pending', () => {
+  const store = storeWith({ nodes: [node({ id: 'n1' }), node({ id: 'n2' })] })
+  const working = store.working()
+  const drain = (id: string): Change => ({
+    kind: 'update',
+    table: 'nodes',
+    object: node({ id, spec: { availability: 'drain' } }),
+  })
+  working.apply([drain('n1')])
+  const proposed = working.takeChanges()
+  working.apply([drain('n2')])
+
+  applyTo(store, proposed)
+
+  expect(working.view.nodes.get('n1')).toBe(store.view().nodes.get('n1'))
+  expect(working.view.nodes.get('n2')?.meta?.version).toBe(0)
 })
 
 test('takeChanges() gives one change for each object, and none for what came and went', () => {
