@@ -1,14 +1,16 @@
 /**
  * A node's identity on disk, `STATE/identity/`: its key and certificate, the root it trusts, and
  * what it needs to find its way back into the cluster. Files are written whole, synced and renamed,
- * mode 0600. It decides nothing; joining and renewal are in `join.ts` and `renewal.ts`.
+ * mode 0600. `node.json` makes the others count: it comes last and goes first. Key and certificate
+ * share a file, so that a crash in a renewal leaves the old pair or the new one. It decides nothing;
+ * joining and renewal are in `join.ts` and `node.ts`.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SwarmError } from '../lib/errors.ts'
 import type { CertificateClaims } from '../manager/ca/signer.ts'
 import { isIssuedBy, isKeyOf, readClaims } from './io/certificate.ts'
-import { writeFileSafely } from './io/safe-file.ts'
+import { removeFileSafely, writeFileSafely } from './io/safe-file.ts'
 
 export type Identity = {
   readonly keyPem: string
@@ -30,69 +32,105 @@ export type Place = {
 }
 
 const FOLDER = 'identity'
+const PLACE_FILE = 'node.json'
+const REMEDY =
+  'restore the folder, or remove it and join again (on a manager: remove the node from the cluster first)'
 
 /** The identity of this state directory, or undefined when the node is in no cluster. */
 export function loadIdentity(stateDirectory: string): Identity | undefined {
   const folder = join(stateDirectory, FOLDER)
-  if (!existsSync(join(folder, 'node.json'))) return undefined
-  const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
-  const keyPem = read('node.key')
-  const certificatePem = read('node.crt')
-  const rootPem = read('root.crt')
+  if (!existsSync(join(folder, PLACE_FILE))) return undefined
+  const { keyPem, certificatePem } = splitPair(read(folder, 'node.pem'), folder)
+  const rootPem = read(folder, 'root.crt')
   if (!isKeyOf(keyPem, certificatePem))
     throw new SwarmError(
       'data-loss',
-      `${folder}/node.key does not belong to node.crt: restore both or leave and join again`,
+      `the key and the certificate in ${folder}/node.pem do not belong together: ${REMEDY}`,
     )
   if (!isIssuedBy(certificatePem, rootPem))
     throw new SwarmError(
       'data-loss',
-      `${folder}/node.crt was not issued by root.crt: restore both or leave and join again`,
+      `${folder}/node.pem was not issued by root.crt beside it: ${REMEDY}`,
     )
   return {
     keyPem,
     certificatePem,
     rootPem,
     claims: readClaims(certificatePem),
-    place: parsePlace(read('node.json'), folder),
+    place: parsePlace(read(folder, PLACE_FILE), folder),
   }
 }
 
-/** Key first, then certificate, then what makes them count: a crash leaves the old or the new. */
+/** The identity is on disk, whole: a crash on the way leaves the old one or this one. */
 export function saveIdentity(stateDirectory: string, identity: Identity): void {
   const folder = join(stateDirectory, FOLDER)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   writeFileSafely(join(folder, 'root.crt'), identity.rootPem)
-  writeFileSafely(join(folder, 'node.key'), identity.keyPem)
-  writeFileSafely(join(folder, 'node.crt'), identity.certificatePem)
-  writeFileSafely(join(folder, 'node.json'), `${JSON.stringify(identity.place, undefined, 2)}\n`)
+  writeFileSafely(join(folder, 'node.pem'), `${identity.certificatePem.trim()}\n${identity.keyPem}`)
+  writeFileSafely(join(folder, PLACE_FILE), `${JSON.stringify(identity.place, undefined, 2)}\n`)
 }
 
-/** The node is in no cluster any more: nothing of keys, log or tasks is left. */
+/** Nothing of keys, log or tasks is left of a life in a cluster, also where a crash had begun this. */
 export function removeIdentity(stateDirectory: string): void {
-  // The identity goes last but one: a crash in between leaves a node that can leave again.
+  // A manager must never come back as itself with a log that is gone: it might vote twice.
+  removeFileSafely(join(stateDirectory, FOLDER, PLACE_FILE))
   rmSync(join(stateDirectory, 'raft'), { recursive: true, force: true })
   rmSync(join(stateDirectory, 'agent'), { recursive: true, force: true })
   rmSync(join(stateDirectory, FOLDER), { recursive: true, force: true })
 }
 
+function read(folder: string, name: string): string {
+  try {
+    return readFileSync(join(folder, name), 'utf8')
+  } catch (cause) {
+    throw new SwarmError('data-loss', `${folder}/${name} cannot be read: ${REMEDY}`, { cause })
+  }
+}
+
+function splitPair(
+  text: string,
+  folder: string,
+): { readonly keyPem: string; readonly certificatePem: string } {
+  const blocks = text.match(/-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----\n?/g) ?? []
+  const certificatePem = blocks.find((block) => block.includes('BEGIN CERTIFICATE'))
+  const keyPem = blocks.find((block) => block.includes('PRIVATE KEY'))
+  if (certificatePem === undefined || keyPem === undefined)
+    throw new SwarmError(
+      'data-loss',
+      `${folder}/node.pem holds no certificate or no key: ${REMEDY}`,
+    )
+  return { keyPem, certificatePem }
+}
+
 function parsePlace(text: string, folder: string): Place {
+  const found = parseObject(text)
+  const raftId = found?.get('raftId')
+  const managers = found?.get('managers')
+  const texts = ['listenAddr', 'raftListenAddr', 'advertiseAddr'].map((key) => found?.get(key))
+  const [listenAddr, raftListenAddr, advertiseAddr] = texts
+  if (
+    typeof raftId !== 'number' ||
+    !Number.isSafeInteger(raftId) ||
+    typeof listenAddr !== 'string' ||
+    typeof raftListenAddr !== 'string' ||
+    typeof advertiseAddr !== 'string' ||
+    !isTexts(managers)
+  )
+    throw new SwarmError('data-loss', `${folder}/${PLACE_FILE} is damaged: ${REMEDY}`)
+  return { raftId, listenAddr, raftListenAddr, advertiseAddr, managers }
+}
+
+function parseObject(text: string): ReadonlyMap<string, unknown> | undefined {
   try {
     const parsed: unknown = JSON.parse(text)
-    if (typeof parsed === 'object' && parsed !== null) {
-      const found = new Map<string, unknown>(Object.entries(parsed))
-      const textOf = (key: string): string => String(found.get(key) ?? '')
-      const managers = found.get('managers')
-      return {
-        raftId: Number(found.get('raftId') ?? 0),
-        listenAddr: textOf('listenAddr'),
-        raftListenAddr: textOf('raftListenAddr'),
-        advertiseAddr: textOf('advertiseAddr'),
-        managers: Array.isArray(managers) ? managers.map(String) : [],
-      }
-    }
-  } catch (cause) {
-    throw new SwarmError('data-loss', `${folder}/node.json cannot be read`, { cause })
+    return typeof parsed === 'object' && parsed !== null
+      ? new Map<string, unknown>(Object.entries(parsed))
+      : undefined
+  } catch {
+    return undefined
   }
-  throw new SwarmError('data-loss', `${folder}/node.json cannot be read`)
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
 }

@@ -160,6 +160,7 @@ export class Node {
         claims: readClaims(reply.certificatePem),
         place: { ...place, managers: mergeAddrs(reply.managerAddrs, request.remoteAddrs) },
       }
+      removeIdentity(this.#options.config.stateDirectory)
       saveIdentity(this.#options.config.stateDirectory, identity)
       this.#adopt(identity)
       if (identity.claims.role === 'manager') await this.#startManager(identity)
@@ -250,6 +251,7 @@ export class Node {
       raftAddr: this.#raftAddr(place),
       addr: place.advertiseAddr,
     }
+    removeIdentity(config.stateDirectory)
     this.#bootstrap(cluster.id, member)
     const identity: Identity = {
       keyPem,
@@ -415,8 +417,9 @@ export class Node {
     const role = this.#manager
     this.#manager = undefined
     await role?.close()
-    rmSync(join(this.#options.config.stateDirectory, 'raft'), { recursive: true, force: true })
+    // First the id: it must never be used with a log that is gone.
     this.#setPlace({ raftId: 0 })
+    rmSync(join(this.#options.config.stateDirectory, 'raft'), { recursive: true, force: true })
   }
 
   #learnMembers(members: readonly MemberState[]): void {

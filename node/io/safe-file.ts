@@ -2,7 +2,7 @@
  * Whole files that must be there after a power cut: written beside, synced, renamed over, and the
  * directory synced. Mode 0600.
  */
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** Afterwards the file holds exactly `content`, durably; before, what it held. */
@@ -14,6 +14,13 @@ export function writeFileSafely(path: string, content: string | Uint8Array): voi
     fsyncSync(file)
   })
   renameSync(temporary, path)
+  withFile(dirname(path), 'r', fsyncSync)
+}
+
+/** The file is gone, durably; nothing happens where it was not there. */
+export function removeFileSafely(path: string): void {
+  if (!existsSync(path)) return
+  rmSync(path)
   withFile(dirname(path), 'r', fsyncSync)
 }
 
