@@ -83,12 +83,18 @@ test.each([
 
 test('tree keeps ascending keys in nodes that are nearly full', () => {
   const edit = newEdit()
+  const model = new Map<string, number>()
   let root = newTree<number>()
-  for (let i = 0; i < 31 * 31; i++)
-    root = insertValue(root, orderedKey(String(i).padStart(7, '0')), i, edit)
+  for (let i = 0; i < 30_000; i++) {
+    const name = String(i).padStart(7, '0')
+    root = insertValue(root, orderedKey(name), i, edit)
+    model.set(name, i)
+  }
 
-  expect(root.children?.length).toBeLessThanOrEqual(32)
-  expect(root.children?.every((child) => child.children === undefined)).toBe(true)
+  const leaves = countLeaves(root)
+
+  expectEqual(root, model, orderedKey)
+  expect(leaves).toBeLessThanOrEqual(30_000 / 30)
 })
 
 test('tree asserts that an inserted key is new and that others are there', () => {
@@ -133,6 +139,11 @@ function expectEqual(
 function compareKeys(a: Key, b: Key): number {
   if (a.rank !== b.rank) return a.rank - b.rank
   return a.text < b.text ? -1 : 1
+}
+
+function countLeaves(node: Node<number>): number {
+  if (node.children === undefined) return 1
+  return node.children.reduce((count, child) => count + countLeaves(child), 0)
 }
 
 /** Where the tree breaks its invariant. */

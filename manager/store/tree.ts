@@ -235,7 +235,7 @@ function splitChild<V>(parent: Node<V>, position: number, key: Key): void {
   const child = childAt(children, position)
   // Keys that come in ascending order, as from a snapshot, would leave half-full nodes behind.
   const ascends = position === children.length - 1 && isBelow(child, WIDTH - 1, key)
-  splitAt(parent, position, ascends ? WIDTH - 1 : WIDTH / 2)
+  splitAt(parent, position, ascends ? WIDTH - 2 : WIDTH / 2)
 }
 
 function splitAt<V>(parent: Node<V>, position: number, half: number): void {
