@@ -30,7 +30,7 @@ export function printListing(world: World, flags: Flags, listing: Listing): void
   }
   const format = flags.text('format')
   if (flags.has('quiet') && (format === undefined || format === '' || format === 'table')) {
-    printRows(world, listing.rows, listing.quiet)
+    printRows(world, listing, listing.quiet)
     return
   }
   if (format === 'json') {
@@ -38,7 +38,7 @@ export function printListing(world: World, flags: Flags, listing: Listing): void
     return
   }
   const table = tableOf(format, listing.table)
-  if (table === undefined) printRows(world, listing.rows, expandEscapes(format ?? ''))
+  if (table === undefined) printRows(world, listing, expandEscapes(format ?? ''))
   else printTable(world, listing, expandEscapes(table))
 }
 
@@ -48,9 +48,11 @@ function tableOf(format: string | undefined, standard: string): string | undefin
   return format.startsWith('table ') ? format.slice('table '.length).trimStart() : undefined
 }
 
-function printRows(world: World, rows: readonly TemplateObject[], source: string): void {
+function printRows(world: World, listing: Listing, source: string): void {
   const template = compileTemplate(source, { isStrict: true })
-  for (const row of rows) world.print(template(row))
+  // A misspelt field is refused also where there are no rows.
+  template(listing.headings)
+  for (const row of listing.rows) world.print(template(row))
 }
 
 function printTable(world: World, listing: Listing, source: string): void {
