@@ -44,7 +44,8 @@ export function roleOfToken(token: string, root: RootCa): NodeRole {
 
 /** Compares in a time that does not depend on where the texts differ. */
 function isSameText(a: string, b: string): boolean {
-  if (a.length !== b.length) return false
+  // An unfinished cluster has no tokens, and no token is none of them.
+  if (a.length !== b.length || a === '') return false
   let difference = 0
   for (let at = 0; at < a.length; at++) difference |= a.charCodeAt(at) ^ b.charCodeAt(at)
   return difference === 0
