@@ -9,11 +9,13 @@ export type Address = { readonly host: string; readonly port: number }
 
 /** `host:port` in its parts; `portDefault` where none is written. `invalid-argument` otherwise. */
 export function parseAddress(text: string, portDefault?: number): Address {
-  const match =
-    /^(?:\[([^\]]+)\]|([^:]*)|([0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F.:]*))(?::(\d+))?$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? match?.[3]
-  const port = match?.[4] === undefined ? portDefault : Number(match[4])
-  if (host === undefined || port === undefined || port > 65_535)
+  const match = /^(?:\[([^\]]+)\]|([^:[\]\s]*))(?::(\d+))?$/.exec(
+    isIP(text) === 6 ? `[${text}]` : text,
+  )
+  const isV6 = match?.[1] !== undefined
+  const host = match?.[1] ?? match?.[2]
+  const port = match?.[3] === undefined ? portDefault : Number(match[3])
+  if (host === undefined || port === undefined || port > 65_535 || (isV6 && isIP(host) !== 6))
     throw new SwarmError('invalid-argument', `"${text}" is no address: write HOST:PORT`)
   return { host: host === '' ? '0.0.0.0' : host, port }
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { SwarmError } from '../lib/errors.ts'
+import { formatAddress, parseAddress } from './address.ts'
 import { LOG_LEVELS, type LogLevel } from './io/log.ts'
 
 export type Config = {
@@ -27,6 +28,9 @@ export type Config = {
   readonly registryMirrors: readonly string[]
   readonly insecureRegistries: readonly string[]
 }
+
+const CONTROL_PORT = 2377
+const RAFT_PORT = 7946
 
 const DEFAULTS = {
   'state-dir': '/var/lib/tsswarm',
@@ -73,8 +77,8 @@ export function parseConfig(args: readonly string[]): Config {
     stateDirectory: textOf(values, 'state-dir') ?? DEFAULTS['state-dir'],
     api: listOf(values, 'api').map(checkApi),
     apiTls: tlsOf(values),
-    listen: textOf(values, 'listen') ?? DEFAULTS.listen,
-    raftListen: textOf(values, 'raft-listen') ?? DEFAULTS['raft-listen'],
+    listen: addressOf(values, 'listen', CONTROL_PORT) ?? DEFAULTS.listen,
+    raftListen: addressOf(values, 'raft-listen', RAFT_PORT) ?? DEFAULTS['raft-listen'],
     advertiseAddr: textOf(values, 'advertise-addr') ?? '',
     runtime: choiceOf(
       values,
@@ -85,9 +89,9 @@ export function parseConfig(args: readonly string[]): Config {
     containerd: textOf(values, 'containerd'),
     imagesDirectory: textOf(values, 'images'),
     labels: new Map(listOf(values, 'label').map(parseLabel)),
-    metrics: textOf(values, 'metrics'),
+    metrics: addressOf(values, 'metrics'),
     logLevel: choiceOf(values, 'log-level', LOG_LEVELS, 'info'),
-    registryMirrors: listOf(values, 'registry-mirror'),
+    registryMirrors: listOf(values, 'registry-mirror').map(checkMirror),
     insecureRegistries: listOf(values, 'insecure-registry'),
   }
 }
@@ -134,6 +138,19 @@ function textOf(values: Values, name: string): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
+/** With the default port where none is written; a setting without one needs it written. */
+function addressOf(values: Values, name: string, portDefault?: number): string | undefined {
+  const text = textOf(values, name)
+  if (text === undefined) return undefined
+  try {
+    return formatAddress(parseAddress(text, portDefault))
+  } catch (cause) {
+    throw new SwarmError('invalid-argument', `--${name} "${text}" is no address: write HOST:PORT`, {
+      cause,
+    })
+  }
+}
+
 function listOf(values: Values, name: string): readonly string[] {
   const value = values[name]
   return value === undefined || typeof value === 'string' ? [] : value
@@ -161,6 +178,14 @@ function checkApi(address: string): string {
   throw new SwarmError(
     'invalid-argument',
     `--api "${address}" is neither unix:///PATH nor tcp://HOST:PORT`,
+  )
+}
+
+function checkMirror(address: string): string {
+  if (/^https?:\/\/[^/]/.test(address)) return address
+  throw new SwarmError(
+    'invalid-argument',
+    `--registry-mirror "${address}" is no URL: write https://HOST or http://HOST`,
   )
 }
 
