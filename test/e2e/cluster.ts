@@ -5,6 +5,7 @@
  */
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { callApi } from '../../deploy/quickstart/api.ts'
 import {
@@ -254,6 +255,14 @@ export class Cluster {
     const found = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(await response.text())
     if (found === null) throw new Error(`${host.name} has no metric ${name}`)
     return Number(found[1])
+  }
+
+  /** Address of the manager that the host's agent has its session with, by the daemon's log. */
+  managerOf(host: Host): string {
+    const log = readFileSync(join(this.state.place.folder, `${host.name}.log`), 'utf8')
+    const started = log.split('\n').findLast((line) => line.includes('"session started"'))
+    const manager: unknown = started === undefined ? '' : asJson(JSON.parse(started))['manager']
+    return String(manager)
   }
 
   /** What a service's tasks have written, line by line. */
