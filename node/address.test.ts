@@ -1,10 +1,8 @@
 /** Addresses as users write them, and which of them the others are told. */
-import { networkInterfaces } from 'node:os'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { networkInterfaces } from 'node:os'
+import { describe, expect, test } from 'vitest'
 import { formatAddress, isUnspecified, parseAddress } from './address.ts'
 import { resolveAdvertise } from './advertise.ts'
-
-vi.mock('node:os', () => ({ networkInterfaces: vi.fn(() => ({})) }))
 
 describe('parseAddress()', () => {
   test.each([
@@ -57,12 +55,10 @@ test.each([
 describe('the advertised address', () => {
   const anywhere = { host: '0.0.0.0', port: 2377 }
 
-  afterEach(() => {
-    vi.mocked(networkInterfaces).mockReset()
-  })
-
-  /** A machine with these IPv4 addresses, by interface. */
-  function machine(addresses: Readonly<Record<string, readonly string[]>>): void {
+  /** A machine with these addresses, by interface. */
+  function machine(
+    addresses: Readonly<Record<string, readonly string[]>>,
+  ): ReturnType<typeof networkInterfaces> {
     const made = Object.entries(addresses).map(([name, list]) => [
       name,
       list.map((address) => ({
@@ -72,7 +68,7 @@ describe('the advertised address', () => {
           : { family: 'IPv4' as const, netmask: '255.255.255.0' }),
       })),
     ])
-    vi.mocked(networkInterfaces).mockReturnValue(Object.fromEntries(made))
+    return Object.fromEntries(made)
   }
 
   test.each([
@@ -87,31 +83,35 @@ describe('the advertised address', () => {
     ['', { host: '10.2.2.2', port: 5000 }, '10.2.2.2:5000'],
     ['', { host: '::1', port: 5000 }, '[::1]:5000'],
   ])('of %j with listener %j is %s', (text, listen, advertised) => {
-    machine({ lo: ['127.0.0.1'], eth0: ['192.168.0.7'], eth1: ['fe80::1', 'fd00::7'] })
+    const interfaces = machine({
+      lo: ['127.0.0.1'],
+      eth0: ['192.168.0.7'],
+      eth1: ['fe80::1', 'fd00::7'],
+    })
 
-    expect(resolveAdvertise(text, listen)).toBe(advertised)
+    expect(resolveAdvertise(text, listen, interfaces)).toBe(advertised)
   })
 
   test('is the only one of the machine where nothing is said', () => {
-    machine({
+    const interfaces = machine({
       lo: ['127.0.0.1'],
       eth0: ['192.168.0.7', 'fd00::7'],
       docker0: ['172.17.0.1'],
       'ts0hg5850-1': ['172.28.0.1'],
     })
 
-    expect(resolveAdvertise('', anywhere)).toBe('192.168.0.7:2377')
-    expect(resolveAdvertise('', { host: '::', port: 1 })).toBe('192.168.0.7:1')
+    expect(resolveAdvertise('', anywhere, interfaces)).toBe('192.168.0.7:2377')
+    expect(resolveAdvertise('', { host: '::', port: 1 }, interfaces)).toBe('192.168.0.7:1')
   })
 
   test('has to be named where there are several, or none', () => {
-    machine({ eth0: ['192.168.0.7'], eth1: ['10.0.0.7'] })
-    expect(() => resolveAdvertise('', anywhere)).toThrow(
+    const several = machine({ eth0: ['192.168.0.7'], eth1: ['10.0.0.7'] })
+    const none = machine({ lo: ['127.0.0.1'] })
+
+    expect(() => resolveAdvertise('', anywhere, several)).toThrow(
       /192\.168\.0\.7 on eth0 and 10\.0\.0\.7 on eth1.*--advertise-addr/,
     )
-
-    machine({ lo: ['127.0.0.1'] })
-    expect(() => resolveAdvertise('', anywhere)).toThrow(/has none: specify one/)
+    expect(() => resolveAdvertise('', anywhere, none)).toThrow(/has none: specify one/)
   })
 
   test.each([
@@ -120,8 +120,8 @@ describe('the advertised address', () => {
     ['eth9', /"eth9" is neither an IP address nor an interface/],
     ['10.0.0.1:99999', /is no address/],
   ])('%s is refused', (text, message) => {
-    machine({ eth0: ['192.168.0.7'] })
+    const interfaces = machine({ eth0: ['192.168.0.7'] })
 
-    expect(() => resolveAdvertise(text, anywhere)).toThrow(message)
+    expect(() => resolveAdvertise(text, anywhere, interfaces)).toThrow(message)
   })
 })

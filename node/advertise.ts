@@ -7,21 +7,30 @@ import { networkInterfaces } from 'node:os'
 import { SwarmError } from '../lib/errors.ts'
 import { type Address, formatAddress, isUnspecified, parseAddress } from './address.ts'
 
-/** `text` is an IP, an interface, either with `:port`, or empty; the port is the listener's. */
-export function resolveAdvertise(text: string, listen: Address): string {
+type Interfaces = ReturnType<typeof networkInterfaces>
+
+/**
+ * `text` is an IP, an interface, either with `:port`, or empty; the port is the listener's.
+ * `interfaces` are this machine's.
+ */
+export function resolveAdvertise(
+  text: string,
+  listen: Address,
+  interfaces: Interfaces = networkInterfaces(),
+): string {
   const wanted = text === '' ? undefined : parseAddress(text, listen.port)
   if (wanted !== undefined && text !== '') {
     if (isIP(wanted.host) !== 0 && isUnspecified(wanted.host))
       throw new SwarmError('invalid-argument', 'advertise address must be a non-zero IP address')
-    const host = isIP(wanted.host) === 0 ? addressOfInterface(wanted.host) : wanted.host
+    const host = isIP(wanted.host) === 0 ? addressOfInterface(wanted.host, interfaces) : wanted.host
     return formatAddress({ host, port: wanted.port })
   }
-  const host = isUnspecified(listen.host) ? onlyAddress() : listen.host
+  const host = isUnspecified(listen.host) ? onlyAddress(interfaces) : listen.host
   return formatAddress({ host, port: listen.port })
 }
 
-function addressOfInterface(name: string): string {
-  const found = (networkInterfaces()[name] ?? []).find(
+function addressOfInterface(name: string, interfaces: Interfaces): string {
+  const found = (interfaces[name] ?? []).find(
     (address) => address.family === 'IPv4' || !address.address.startsWith('fe80'),
   )
   if (found === undefined)
@@ -32,8 +41,8 @@ function addressOfInterface(name: string): string {
   return found.address
 }
 
-function onlyAddress(): string {
-  const found = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+function onlyAddress(interfaces: Interfaces): string {
+  const found = Object.entries(interfaces).flatMap(([name, addresses]) =>
     (addresses ?? [])
       .filter((address) => !address.internal && address.family === 'IPv4' && !isOwnLink(name))
       .map((address) => ({ name, host: address.address })),
