@@ -154,6 +154,16 @@ describe('house rules', () => {
     expect(directionErrors(sources)).toEqual([])
   })
 
+  test('STYLE.md shows the same table', () => {
+    const rows = readFileSync(join(ROOT, 'STYLE.md'), 'utf8').matchAll(/^\| `(.+?)` \| (.*) \|$/gm)
+    const shown = [...rows].map(([, folder = '', text = '']) => [
+      folder,
+      text === 'anything' ? TOP : [...text.matchAll(/`(.+?)`/g)].map(([, name]) => name),
+    ])
+
+    expect(Object.fromEntries(shown)).toEqual(MAY_IMPORT)
+  })
+
   test('every library has one home', () => {
     expect(homeErrors([{ path: 'manager/x.ts', text: "import pino from 'pino'" }])).toHaveLength(1)
 
