@@ -211,6 +211,8 @@ export class Consensus {
 
   /** Proposals of this term that Raft does not take now, in order: a transfer is under way. */
   #held: Uint8Array[] = []
+  /** Members that were to be sent a snapshot which they would not take. */
+  #unsent: number[] = []
   #membership: PendingMembership[] = []
   #readsWaiting: WaitingRead[] = []
   #readRound: ReadRound | undefined
@@ -276,6 +278,7 @@ export class Consensus {
   /** One tick of TICK_MS passed. */
   tick(): void {
     this.#now++
+    for (const raftId of this.#unsent.splice(0)) this.#raft.reportSnapshot(raftId, 'failed')
     // A stalled main must not lead: it would take leadership and then answer nothing.
     if (this.#role === 'leader' || this.#mainStalledTicks < MAIN_STALLED_TICKS) this.#raft.tick()
     this.#watchLeaderStream()
@@ -376,6 +379,7 @@ export class Consensus {
       for (const message of ready.messages) {
         if (message.to === LOCAL_APPEND_THREAD) this.#persist(message, ready.mustSync)
         else if (message.to === LOCAL_APPLY_THREAD) this.#apply(message)
+        else if (isUseless(message)) this.#unsent.push(message.to)
         else this.#out.send.push(message)
       }
       for (const state of ready.readStates) this.#readStateArrived(state.context, state.index)
@@ -789,6 +793,13 @@ const NO_DATA: Uint8Array = new Uint8Array(0)
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, at) => byte === b[at])
+}
+
+/** A member takes no snapshot of a time before it was one; the newer one is being made. */
+function isUseless({ snapshot, to }: Message): boolean {
+  if (snapshot === undefined) return false
+  const { voters, votersOutgoing, learners, learnersNext } = snapshot.confState ?? emptyConfState
+  return ![...voters, ...votersOutgoing, ...learners, ...learnersNext].includes(to)
 }
 
 function newOut(): { persist: Persist[]; send: Message[]; events: MainEvent[] } {
