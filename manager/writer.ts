@@ -64,6 +64,14 @@ export type WriterRun = {
 
 type Answer = { readonly id: number; readonly outcome: Omit<WriteReply, 'index'> | SwarmError }
 export type Waiting = { readonly id: number; readonly request: WriteRequest }
+/** Refusals that wait for a ReadIndex and for the proposals that they rest on. */
+type Confirming = {
+  readonly answers: readonly Answer[]
+  /** The last proposal that was in flight when they were decided; 0: none. */
+  readonly after: number
+  /** What the ReadIndex was confirmed at, once it was. */
+  readonly index: number | undefined
+}
 /** An entry on its way through Raft, and who is answered when it is committed. */
 type InFlight = { readonly proposal: number; readonly answers: readonly Answer[] }
 
@@ -74,7 +82,9 @@ export class Writer {
   #waiting: Waiting[] = []
   #inFlight: InFlight[] = []
   /** Refusals without changes, waiting for a ReadIndex, by the number of the read. */
-  #confirming = new Map<number, readonly Answer[]>()
+  #confirming = new Map<number, Confirming>()
+  /** The last proposal that was committed; 0 before the first. */
+  #committedProposal = 0
   #sequence = 0
   #effects: WriterEffect[] = []
 
@@ -155,20 +165,22 @@ export class Writer {
       index,
     })
     for (const answer of entry.answers) this.#answer(answer, index)
+    this.#committedProposal = entry.proposal
+    this.#answerConfirmed()
   }
 
   /** A ReadIndex that was asked for by effect `read-index` was confirmed and applied. */
   readReady(id: number, index: number): boolean {
-    const answers = this.#confirming.get(id)
-    if (answers === undefined) return false
-    this.#confirming.delete(id)
-    for (const answer of answers) this.#answer(answer, index)
+    const confirming = this.#confirming.get(id)
+    if (confirming === undefined) return false
+    this.#confirming.set(id, { ...confirming, index })
+    this.#answerConfirmed()
     return true
   }
 
   /** That ReadIndex was not confirmed: nothing was changed, and nothing can be said. */
   readRefused(id: number): void {
-    const answers = this.#confirming.get(id) ?? []
+    const answers = this.#confirming.get(id)?.answers ?? []
     this.#confirming.delete(id)
     const error = new SwarmError(
       'unavailable',
@@ -186,7 +198,7 @@ export class Writer {
     )
     for (const { answers } of this.#inFlight)
       for (const answer of answers) this.#refuse(answer.id, unknown)
-    for (const answers of this.#confirming.values())
+    for (const { answers } of this.#confirming.values())
       for (const answer of answers) this.#refuse(answer.id, unknown)
     const waiting = this.#waiting
     this.#inFlight = []
@@ -282,20 +294,23 @@ export class Writer {
     }
   }
 
-  /** Refusals and no change: committed state must be known to be this leader's. */
+  /**
+   * Refusals and no change. They rest on what is committed and on proposals in flight: so this
+   * leader must be known to lead after they were decided, and those must have been committed.
+   */
   #confirm(answers: readonly Answer[]): void {
     const id = ++this.#sequence
-    // Answers that rest on proposals in flight come with the last of those.
-    const last = this.#inFlight.at(-1)
-    if (last !== undefined) {
-      this.#inFlight[this.#inFlight.length - 1] = {
-        ...last,
-        answers: [...last.answers, ...answers],
-      }
-      return
-    }
-    this.#confirming.set(id, answers)
+    const after = this.#inFlight.at(-1)?.proposal ?? 0
+    this.#confirming.set(id, { answers, after, index: undefined })
     this.#effects.push({ kind: 'read-index', id })
+  }
+
+  #answerConfirmed(): void {
+    for (const [id, { answers, after, index }] of this.#confirming) {
+      if (index === undefined || after > this.#committedProposal) continue
+      this.#confirming.delete(id)
+      for (const answer of answers) this.#answer(answer, index)
+    }
   }
 
   #isTimeEntryDue(now: number): boolean {
