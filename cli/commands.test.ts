@@ -422,6 +422,25 @@ describe('progress', () => {
     await daemon.close()
   })
 
+  test('the wait outlasts a change of leader, but not more than that', async () => {
+    let failures = 20
+    const daemon = await ScriptedDaemon.start(({ call }) => {
+      if (call.startsWith('POST')) return { status: 201, body: { ID: 'abc' } }
+      failures -= 1
+      if (failures >= 0) return { status: 503, body: { message: 'the swarm has no leader' } }
+      return { body: call.startsWith('GET /services') ? service({ State: 'completed' }) : [] }
+    })
+    const args = ['service', 'create', '-q', 'img']
+
+    expect((await daemon.run(args)).err).toBe('')
+    failures = 1_000_000
+    expect(await daemon.run(args)).toMatchObject({
+      code: 1,
+      err: 'Error response from daemon: the swarm has no leader\n',
+    })
+    await daemon.close()
+  })
+
   test('Ctrl-C leaves the work going and says so, exit code 0', async () => {
     const daemon = await ScriptedDaemon.start(({ call }) =>
       call.startsWith('GET /services') ? { body: service({}) } : { body: [] },

@@ -17,7 +17,8 @@ const world: World = {
   print: (line) => process.stdout.write(`${line}\n`),
   warn: (line) => process.stderr.write(`${line}\n`),
   get columns() {
-    return process.stdout.isTTY ? process.stdout.columns : undefined
+    // A terminal that does not know its width says 0.
+    return process.stdout.isTTY ? process.stdout.columns || 80 : undefined
   },
   nowMs: () => Date.now(),
   sleep: async (ms, signal) => {

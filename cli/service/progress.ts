@@ -76,18 +76,25 @@ export function progressOf(watch: Watch, sight: Sight, ref: string): Progress {
   const convergedAtMs = count.isConverged ? (watch.convergedAtMs ?? sight.nowMs) : undefined
   const next: Watch = { convergedAtMs, places: count.places }
   const lines = new Map(count.lines)
+  // Only a completed update says so, and a later one has taken the word back.
+  if (status === 'completed') return converged(next, lines, ref)
   if (convergedAtMs === undefined) {
     if (watch.convergedAtMs !== undefined) lines.set('verify', 'verify: Detected task failure')
     return { watch: next, lines, end: undefined }
   }
   const leftMs = convergedAtMs + monitorMs - sight.nowMs
-  if (status === 'completed' || (leftMs <= 0 && !isUpdating)) {
-    lines.set('verify', `verify: Service ${ref} converged`)
-    return { watch: next, lines, end: { kind: 'converged' } }
-  }
+  if (leftMs <= 0 && !isUpdating) return converged(next, lines, ref)
   const seconds = Math.max(1, Math.ceil(leftMs / 1000))
   lines.set('verify', `verify: Waiting ${seconds} seconds to verify that tasks are stable...`)
   return { watch: next, lines, end: undefined }
+}
+
+function converged(watch: Watch, lines: ReadonlyMap<string, string>, ref: string): Progress {
+  return {
+    watch,
+    lines: new Map([...lines, ['verify', `verify: Service ${ref} converged`]]),
+    end: { kind: 'converged' },
+  }
 }
 
 function monitorOf(service: Json): number {

@@ -7,9 +7,11 @@ import { SwarmError } from '../../lib/errors.ts'
 import { type Client, encodeFilters } from '../client.ts'
 import type { World } from '../command.ts'
 import { listAt } from '../json.ts'
-import { newWatch, progressOf } from './progress.ts'
+import { newWatch, progressOf, type Sight } from './progress.ts'
 
 const LOOK_MS = 200
+/** Managers that elect a leader, or a daemon that starts again, are back within this time. */
+const UNAVAILABLE_MAX_MS = 30_000
 
 export type Wait = {
   readonly id: string
@@ -24,13 +26,17 @@ export async function waitForService(world: World, client: Client, wait: Wait): 
   const release = world.onInterrupt(() => interrupted.abort())
   const show = wait.isQuiet ? () => undefined : newDisplay(world)
   try {
+    const look = newLook(world, client, wait.id)
     for (let watch = newWatch; !interrupted.signal.aborted; ) {
-      const progress = progressOf(watch, await look(world, client, wait.id), wait.ref)
-      show(progress.lines)
-      if (progress.end?.kind === 'failed')
-        throw new SwarmError('failed-precondition', progress.end.message)
-      if (progress.end !== undefined) return
-      watch = progress.watch
+      const sight = await look()
+      if (sight !== undefined) {
+        const progress = progressOf(watch, sight, wait.ref)
+        show(progress.lines)
+        if (progress.end?.kind === 'failed')
+          throw new SwarmError('failed-precondition', progress.end.message)
+        if (progress.end !== undefined) return
+        watch = progress.watch
+      }
       await world.sleep(LOOK_MS, interrupted.signal)
     }
     world.print(
@@ -41,11 +47,23 @@ export async function waitForService(world: World, client: Client, wait: Wait): 
   }
 }
 
-async function look(
-  world: World,
-  client: Client,
-  id: string,
-): Promise<Parameters<typeof progressOf>[1]> {
+/** Looks at the service; undefined while nobody can say, which is an error only after a while. */
+function newLook(world: World, client: Client, id: string): () => Promise<Sight | undefined> {
+  let seenMs = world.nowMs()
+  return async () => {
+    try {
+      const sight = await fetchSight(world, client, id)
+      seenMs = sight.nowMs
+      return sight
+    } catch (error) {
+      const isUnavailable = error instanceof SwarmError && error.code === 'unavailable'
+      if (!isUnavailable || world.nowMs() - seenMs > UNAVAILABLE_MAX_MS) throw error
+      return undefined
+    }
+  }
+}
+
+async function fetchSight(world: World, client: Client, id: string): Promise<Sight> {
   const filters = encodeFilters({ service: [id], '_up-to-date': ['true'] })
   const [service, tasks, nodes] = await Promise.all([
     client.get(`/services/${encodeURIComponent(id)}`),
