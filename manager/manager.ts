@@ -253,7 +253,6 @@ export class Manager {
     this.#forwardCalls()
     this.#stepSnapshot()
     this.#endIfWrong()
-    this.#pump()
   }
 
   step(input: ManagerInput): void {
@@ -301,10 +300,14 @@ export class Manager {
       default:
         input satisfies never
     }
-    this.#pump()
   }
 
+  /**
+   * What there is to do now. Writer and dispatcher go on here and not in `step`, so that all
+   * inputs of a round share one proposal: each costs a crossing of threads and a sync.
+   */
   ready(): readonly ManagerOutput[] | undefined {
+    this.#pump()
     if (this.#outputs.length === 0) return undefined
     const outputs = this.#outputs
     this.#outputs = []

@@ -8,6 +8,10 @@ import type { Log } from '../lib/log.ts'
 import type { ConsensusInput, MainEvent } from '../manager/consensus.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
+import type { RoundTime } from './loop.ts'
+
+/** What is applied is told this late at most when there is nothing else to tell. */
+const APPLIED_DELAY_MS = 40
 
 /** What the thread is started with. */
 export type ConsensusStart = {
@@ -62,8 +66,12 @@ export type ConsensusHandlers = {
 export class ConsensusPort {
   #worker: Worker
   #inputs: ConsensusInput[] = []
+  /** The newest `applied` among what waits, told with the next other input or a little later. */
+  #applied: Extract<ConsensusInput, { readonly kind: 'applied' }> | undefined
+  #flushedMs = 0
   #metrics: ThreadMetrics = { commit: 0, applied: 0, snapshotsInstalled: 0 }
   #closed: Promise<void>
+  #isClosing = false
   /** Resolves with the port of the Raft listener; rejects when the thread could not start. */
   readonly listening: Promise<number>
 
@@ -74,21 +82,27 @@ export class ConsensusPort {
       // collections short.
       resourceLimits: { maxYoungGenerationSizeMb: 16 },
     })
-    let isOpen = true
+    let isListening = false
     this.#closed = new Promise((resolve) => {
       this.#worker.once('exit', () => {
-        isOpen = false
+        if (isListening && !this.#isClosing) handlers.onFatal('the consensus thread ended')
         resolve()
       })
     })
     this.listening = new Promise((resolve, reject) => {
-      this.#worker.once('error', reject)
+      // Before it listens its starter is told, and later nobody waits: the node must end.
+      const fail = (error: Error): void => {
+        if (isListening && !this.#isClosing) handlers.onFatal(error.stack ?? error.message)
+        else reject(error)
+      }
+      this.#worker.on('error', fail)
       this.#worker.on('message', (message: FromThread) => {
         switch (message.kind) {
           case 'events':
             handlers.onEvents(message.events)
             break
           case 'listening':
+            isListening = true
             resolve(message.port)
             break
           case 'log':
@@ -98,8 +112,7 @@ export class ConsensusPort {
             this.#metrics = message.metrics
             break
           case 'fatal':
-            reject(new Error(message.reason))
-            if (isOpen) handlers.onFatal(message.reason)
+            fail(new Error(message.reason))
             break
           case 'closed':
             break
@@ -112,13 +125,26 @@ export class ConsensusPort {
 
   /** Queued until `flush`, so that a round's inputs cross in one message. */
   push(input: ConsensusInput): void {
-    this.#inputs.push(input)
+    if (input.kind === 'applied') this.#applied = input
+    else this.#inputs.push(input)
   }
 
-  flush(): void {
-    if (this.#inputs.length === 0) return
-    this.#post({ kind: 'inputs', inputs: this.#inputs })
+  /**
+   * The inputs are on their way. Waking the thread costs more than what it is told, and what is
+   * applied only frees memory there, so that alone goes not at once.
+   */
+  flush({ monotonicMs }: RoundTime): void {
+    const isLate = this.#applied !== undefined && monotonicMs - this.#flushedMs >= APPLIED_DELAY_MS
+    if (this.#inputs.length === 0 && !isLate) return
+    this.#flushedMs = monotonicMs
+    this.#flush()
+  }
+
+  #flush(): void {
+    const inputs = this.#applied === undefined ? this.#inputs : [this.#applied, ...this.#inputs]
+    this.#applied = undefined
     this.#inputs = []
+    if (inputs.length > 0) this.#post({ kind: 'inputs', inputs })
   }
 
   setIdentity(identity: TransportIdentity): void {
@@ -131,7 +157,7 @@ export class ConsensusPort {
 
   /** Resolves when the log is closed and the thread has ended. */
   async close(): Promise<void> {
-    this.flush()
+    this.#flush()
     this.#post({ kind: 'close' })
     await this.#closed
   }

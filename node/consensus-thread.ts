@@ -5,10 +5,13 @@
  * thread, and carries out what it returns: messages first, then one write and one sync for all
  * that waits, then what that makes true. An error of the log ends the process.
  */
+import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Log } from '../lib/log.ts'
 import { Consensus, type MainEvent, TICK_MS } from '../manager/consensus.ts'
+import { Outbox } from '../manager/outbox.ts'
 import { loadSnapshot, persistAll } from '../manager/persist.ts'
+import type { Message } from '../manager/raft/message.ts'
 import { openWal } from '../manager/wal/wal.ts'
 import type { ConsensusStart, FromThread, ToThread } from './consensus-port.ts'
 import { readClaims } from './io/certificate.ts'
@@ -16,6 +19,8 @@ import { NodeDisk } from './io/disk.ts'
 import { RaftTransport } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
 
+/** A commit index that nothing else bears to a follower is told this long after. */
+const COMMIT_DELAY_MS = 2
 /** Rounds of effects carried out before other events of the thread get their turn. */
 const ROUNDS_MAX = 64
 
@@ -58,13 +63,15 @@ const transport = new RaftTransport({
     feed(() => consensus.step({ kind: 'snapshot-sent', raftId, outcome })),
 })
 
+const outbox = new Outbox()
+let flushTimer: NodeJS.Timeout | undefined
 let isScheduled = false
 let isClosing = false
 let snapshotsInstalled = 0
 
 /** Inputs that arrive together are carried out together: one write, one sync. */
 function feed(step: () => void): void {
-  step()
+  guarded(step)
   if (isScheduled) return
   isScheduled = true
   setImmediate(() => {
@@ -76,16 +83,39 @@ function feed(step: () => void): void {
 function carryOut(): void {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const ready = consensus.ready()
-    if (ready === undefined) break
-    if (ready.send.length > 0) transport.send(ready.send)
+    if (ready === undefined) return
+    // First, for a caller waits for what is committed; nobody for what the others are told of it.
     postEvents(ready.events)
-    if (ready.fatal !== undefined) throw new Error(ready.fatal)
+    send(ready.send)
+    if (ready.fatal !== undefined) endProcess(ready.fatal)
     if (ready.persist.length > 0) {
       snapshotsInstalled += ready.persist.filter((effect) => effect.snapshot !== undefined).length
       const sequence = persistAll(opened.wal, ready.persist)
       consensus.step({ kind: 'persisted', sequence })
     }
   }
+  feed(() => undefined)
+}
+
+/** Main is stuck, so nobody but this thread can end the process. */
+function endProcess(reason: string): never {
+  writeSync(
+    process.stderr.fd,
+    `${JSON.stringify({ level: 'error', msg: 'the node ends', reason })}\n`,
+  )
+  process.kill(process.pid, 'SIGKILL')
+  throw new Error(reason)
+}
+
+function send(messages: readonly Message[]): void {
+  if (messages.length === 0) return
+  const now = outbox.add(messages)
+  if (now.length > 0) transport.send(now)
+  if (outbox.isEmpty || flushTimer !== undefined) return
+  flushTimer = setTimeout(() => {
+    flushTimer = undefined
+    transport.send(outbox.flush())
+  }, COMMIT_DELAY_MS)
 }
 
 /** Bytes are copied out of Raft's log once and then moved, never cloned with their pools. */
@@ -135,6 +165,8 @@ function close(): void {
   isClosing = true
   clearInterval(timer)
   guarded(carryOut)
+  clearTimeout(flushTimer)
+  transport.send(outbox.flush())
   opened.wal.sync()
   transport.close()
   post({ kind: 'closed' })

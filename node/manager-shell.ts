@@ -101,7 +101,7 @@ export class ManagerShell implements LoopPart {
       outputs = this.#manager.ready()
     )
       for (const output of outputs) this.#carryOut(output)
-    this.#port?.flush()
+    this.#port?.flush(time)
   }
 
   view(): View {
