@@ -53,6 +53,17 @@ export function elapsedMs(work: () => void): number {
   return performance.now() - start
 }
 
+/**
+ * How much of the processor this thread takes for `work`, in ms: other than elapsed time it hardly
+ * depends on who else is at work on the machine.
+ */
+export function cpuMs(work: () => void): number {
+  const start = process.threadCpuUsage()
+  work()
+  const { user, system } = process.threadCpuUsage(start)
+  return (user + system) / 1000
+}
+
 function cells(figure: Figure): string[] {
   const median = medianOf(figure.samples)
   const { reference } = figure

@@ -8,7 +8,7 @@ import type { Change } from '../manager/store/change.ts'
 import { decodeEntry, encodeEntry } from '../manager/store/entry.ts'
 import { SnapshotReader, saveSnapshot } from '../manager/store/snapshot.ts'
 import { Store } from '../manager/store/store.ts'
-import { elapsedMs, type Figure, printFigures } from './report.ts'
+import { cpuMs, type Figure, printFigures } from './report.ts'
 import { measureWay, WAYS } from './store/ways.ts'
 import { batchesOf, newWorld, type World } from './store/world.ts'
 
@@ -52,7 +52,7 @@ function measureOnce(world: World, note: Note): void {
   note(
     'digest of what is left',
     'ms',
-    elapsedMs(() => store.digest()),
+    cpuMs(() => store.digest()),
   )
   measureSnapshot(store, note)
 }
@@ -63,19 +63,19 @@ function measureChanges(name: string, store: Store, changes: readonly Change[], 
   const spent = { work: 0, encode: 0, decode: 0, apply: 0 }
   for (const batch of batchesOf(changes, ENTRY)) {
     let taken: readonly Change[] = []
-    spent.work += elapsedMs(() => {
+    spent.work += cpuMs(() => {
       working.apply(batch)
       taken = working.takeChanges()
     })
     let bytes: Uint8Array = new Uint8Array(0)
-    spent.encode += elapsedMs(() => {
+    spent.encode += cpuMs(() => {
       bytes = encodeEntry(taken, STAMP)
     })
     let entry = decodeEntry(new Uint8Array(0))
-    spent.decode += elapsedMs(() => {
+    spent.decode += cpuMs(() => {
       entry = decodeEntry(bytes)
     })
-    spent.apply += elapsedMs(() => {
+    spent.apply += cpuMs(() => {
       store.apply(store.view().index + 1, entry)
       store.view()
     })
@@ -101,7 +101,7 @@ function measureSnapshot(store: Store, note: Note): void {
   })
   note('save a snapshot', 'ms', sumOf(saveSteps))
   note('save: longest step', 'ms', Math.max(...saveSteps))
-  note('restore it', 'ms', sumOf(restoreSteps) + elapsedMs(() => reader.finish()))
+  note('restore it', 'ms', sumOf(restoreSteps) + cpuMs(() => reader.finish()))
   note('restore: longest step', 'ms', Math.max(...restoreSteps))
 }
 
@@ -110,7 +110,7 @@ function stepsOf(step: () => boolean): readonly number[] {
   const times: number[] = []
   for (let goesOn = true; goesOn; )
     times.push(
-      elapsedMs(() => {
+      cpuMs(() => {
         goesOn = step()
       }),
     )

@@ -13,7 +13,7 @@ import { findFreePort } from './loopback.ts'
 const START_MS = 20_000
 
 export type Etcd = {
-  readonly clientPorts: readonly number[]
+  readonly pids: readonly number[]
   /** The client port of the member that leads. */
   findLeader(): Promise<number>
   stop(): void
@@ -38,7 +38,8 @@ export async function startEtcd(folder: string, members: number): Promise<Etcd |
         ...['--initial-advertise-peer-urls', `http://127.0.0.1:${peer}`],
         ...['--initial-cluster', cluster, '--initial-cluster-state', 'new'],
       ],
-      { stdio: ['ignore', output, output] },
+      // A session of its own, as each daemon has: the kernel shares the processor between sessions.
+      { detached: true, stdio: ['ignore', output, output] },
     )
     closeSync(output)
     children.push(child)
@@ -65,7 +66,7 @@ export async function startEtcd(folder: string, members: number): Promise<Etcd |
   const stop = (): void => {
     for (const child of children) child.kill('SIGKILL')
   }
-  return { clientPorts, findLeader, stop }
+  return { pids: children.map((child) => child.pid ?? 0), findLeader, stop }
 }
 
 function ask(port: number, path: string, body: string): Promise<unknown> {

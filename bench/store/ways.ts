@@ -8,7 +8,7 @@ import { SCHEMA } from '../../manager/store/schema.ts'
 import { Table } from '../../manager/store/table.ts'
 import type { TableView } from '../../manager/store/view.ts'
 import type { Node, Task } from '../../proto/gen/objects.ts'
-import { elapsedMs, type Figure } from '../report.ts'
+import { cpuMs, type Figure } from '../report.ts'
 import { OverlayTable } from './overlay-table.ts'
 import { batchesOf, type World } from './world.ts'
 
@@ -65,7 +65,7 @@ function measureWrites(way: Way, world: World): readonly Figure[] {
     reference: SWARMKIT.updateUs,
     samples: sample(() => {
       const tables = filled(way, world)
-      return perTask(elapsedMs(() => work(tables)))
+      return perTask(cpuMs(() => work(tables)))
     }),
   })
   return [
@@ -75,7 +75,7 @@ function measureWrites(way: Way, world: World): readonly Figure[] {
       reference: SWARMKIT.createUs,
       samples: sample(() => {
         const tables = way.newTables()
-        return perTask(elapsedMs(() => world.tasks.forEach(tables.createTask)))
+        return perTask(cpuMs(() => world.tasks.forEach(tables.createTask)))
       }),
     },
     update('update a task, no view', (tables) => world.updates.forEach(tables.updateTask)),
@@ -95,7 +95,7 @@ function measureReads(way: Way, world: World): readonly Figure[] {
 
 function readsOf(suffix: string, view: Frozen, world: World): readonly Figure[] {
   const each = (count: number, work: () => void): readonly number[] =>
-    sample(() => (elapsedMs(work) * 1000) / count)
+    sample(() => (cpuMs(work) * 1000) / count)
   return [
     {
       name: `get${suffix}`,
@@ -123,18 +123,18 @@ function readsOf(suffix: string, view: Frozen, world: World): readonly Figure[] 
     {
       name: `half of the tasks by state${suffix}`,
       unit: 'ms',
-      samples: sample(() => elapsedMs(() => consume(view.tasks.by('state', 'running')))),
+      samples: sample(() => cpuMs(() => consume(view.tasks.by('state', 'running')))),
     },
     {
       name: `list the nodes${suffix}`,
       unit: 'ms',
       reference: SWARMKIT.listMs,
-      samples: sample(() => elapsedMs(() => consume(view.nodes.list()))),
+      samples: sample(() => cpuMs(() => consume(view.nodes.list()))),
     },
     {
       name: `list the tasks${suffix}`,
       unit: 'ms',
-      samples: sample(() => elapsedMs(() => consume(view.tasks.list()))),
+      samples: sample(() => cpuMs(() => consume(view.tasks.list()))),
     },
   ]
 }
