@@ -1,10 +1,11 @@
 /**
  * Raft's messages between managers: mutual TLS on the Raft port, length-prefixed frames, one
  * connection a direction and peer, and a further one for a snapshot, so that it delays no
- * heartbeat; who is called before it knows the caller's address answers on the same connection. It runs in the consensus thread. It decides nothing about messages; it checks that
- * certificate, member id and each message's sender belong together, drops what a slow peer does
- * not take (Raft sends again), and says when a peer is connected or gone. Not gRPC: a second copy
- * of grpc-js in this thread would cost 10 MB and twice the time a message (docs/raft.md).
+ * heartbeat; who is called before it knows the caller's address answers on the same connection. It
+ * runs in the consensus thread and decides nothing about messages; it checks that certificate,
+ * member id and each message's sender belong together, drops what a slow peer does not take (Raft
+ * sends again), and says when a peer is connected or gone. Not gRPC: a second copy of grpc-js in
+ * this thread would cost 10 MB and twice the time a message (docs/raft.md).
  */
 import { connect, createServer, type Server, type TLSSocket } from 'node:tls'
 import type { Log } from '../../lib/log.ts'
@@ -25,6 +26,9 @@ const PING_MS = 500
 /** A connection without an answer for this long is ended. */
 const SILENCE_MS = 2_000
 const HELLO_BYTES_MAX = 1_024
+const HANDSHAKE_MS = 5_000
+/** Connections at once: a few from each member, and some room for those that are refused. */
+const CONNECTIONS_MAX = 256
 
 export type TransportIdentity = {
   readonly certificatePem: string
@@ -65,7 +69,12 @@ export class RaftTransport {
   #peers = new Map<number, Peer>()
   /** Which node each Raft id belongs to; empty until this member knows its group. */
   #nodeOf = new Map<number, string>()
-  #incoming = new Set<TLSSocket>()
+  /** Ids that were members in this process's life: they never come back (DESIGN section 5). */
+  #removed = new Set<number>()
+  /** Accepted connections, with the Raft id that was said; 0 before. */
+  #incoming = new Map<TLSSocket, number>()
+  /** Connections over which a snapshot goes out. */
+  #snapshots = new Set<TLSSocket>()
   /** Who called last, by Raft id: the way back to a member whose address is not known yet. */
   #callers = new Map<number, TLSSocket>()
   #pingTimer: NodeJS.Timeout | undefined
@@ -78,9 +87,11 @@ export class RaftTransport {
 
   /** Resolves with the port that is listened on. */
   async listen(): Promise<number> {
-    const server = createServer({ ...this.#tlsOptions(), requestCert: true }, (socket) =>
-      this.#accept(socket),
+    const server = createServer(
+      { ...this.#tlsOptions(), requestCert: true, handshakeTimeout: HANDSHAKE_MS },
+      (socket) => this.#accept(socket),
     )
+    server.maxConnections = CONNECTIONS_MAX
     this.#server = server
     server.on('tlsClientError', (error) => {
       this.#config.log.debug({ error: error.message }, 'raft connection refused')
@@ -93,6 +104,10 @@ export class RaftTransport {
         resolve()
       })
     })
+    // No more files, for example: those that are connected go on.
+    server.on('error', (error) => {
+      this.#config.log.warn({ error: error.message }, 'raft connection not accepted')
+    })
     this.#pingTimer = setInterval(() => this.#ping(), PING_MS)
     const address = server.address()
     return typeof address === 'object' && address !== null ? address.port : port
@@ -100,7 +115,10 @@ export class RaftTransport {
 
   /** The group changed: peers are dialled, moved or dropped. */
   setMembers(members: readonly Member[]): void {
+    const before = [...this.#nodeOf.keys()]
     this.#nodeOf = new Map(members.map((member) => [member.raftId, member.nodeId]))
+    for (const raftId of before) if (!this.#nodeOf.has(raftId)) this.#removed.add(raftId)
+    for (const [socket, from] of this.#incoming) if (this.#removed.has(from)) socket.destroy()
     for (const member of members) {
       if (member.raftId === this.#config.raftId) continue
       const known = this.#peers.get(member.raftId)
@@ -149,7 +167,7 @@ export class RaftTransport {
     this.#isClosed = true
     clearInterval(this.#pingTimer)
     this.#server?.close()
-    for (const socket of this.#incoming) socket.destroy()
+    for (const socket of [...this.#incoming.keys(), ...this.#snapshots]) socket.destroy()
     for (const peer of [...this.#peers.values()]) this.#dropPeer(peer)
   }
 
@@ -183,7 +201,10 @@ export class RaftTransport {
     const socket = this.#connect(peer.addr)
     peer.socket = socket
     peer.heardMs = performance.now()
+    // Else a dial into a host without power waits for minutes, also when the host is back.
+    const timer = setTimeout(() => socket.destroy(), SILENCE_MS)
     socket.on('secureConnect', () => {
+      clearTimeout(timer)
       const refusal = this.#refusalOf(socket, peer.raftId)
       if (refusal !== undefined) {
         this.#config.log.warn({ peer: peer.raftId, addr: peer.addr, refusal }, 'raft peer refused')
@@ -196,12 +217,17 @@ export class RaftTransport {
       peer.heardMs = performance.now()
       this.#config.onPeer(peer.raftId, 'connected')
     })
-    readFrames(socket, FRAME_BYTES_MAX, (kind, body) => {
-      peer.heardMs = performance.now()
-      if (kind === KIND.message && peer.isReady) this.#deliver(socket, peer.raftId, body)
-    })
+    readFrames(
+      socket,
+      () => FRAME_BYTES_MAX,
+      (kind, body) => {
+        peer.heardMs = performance.now()
+        if (kind === KIND.message && peer.isReady) this.#deliver(socket, peer.raftId, body)
+      },
+    )
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
+      clearTimeout(timer)
       const wasReady = peer.isReady
       peer.isReady = false
       peer.socket = undefined
@@ -230,15 +256,26 @@ export class RaftTransport {
   /** Why the other side is not who it should be; undefined when it is. */
   #refusalOf(socket: TLSSocket, raftId: number | undefined): string | undefined {
     if (!socket.authorized) return `not authorized: ${String(socket.authorizationError)}`
-    const certificate = socket.getPeerX509Certificate()
-    if (certificate === undefined) return 'no certificate'
-    const claims = this.#config.readClaims(certificate.raw)
+    const claims = this.#claimsOf(socket)
+    if (claims === undefined) return 'no certificate of a node'
     if (claims.clusterId !== this.#config.clusterId) return 'certificate of another cluster'
     if (claims.role !== 'manager') return 'certificate of a worker'
-    const nodeId = raftId === undefined ? undefined : this.#nodeOf.get(raftId)
+    if (raftId === undefined) return undefined
+    if (this.#removed.has(raftId)) return `member ${raftId} was removed`
+    const nodeId = this.#nodeOf.get(raftId)
     if (nodeId !== undefined && nodeId !== claims.nodeId)
       return `member ${raftId} is node ${nodeId}, not ${claims.nodeId}`
     return undefined
+  }
+
+  #claimsOf(socket: TLSSocket): CertificateClaims | undefined {
+    const certificate = socket.getPeerX509Certificate()
+    if (certificate === undefined) return undefined
+    try {
+      return this.#config.readClaims(certificate.raw)
+    } catch {
+      return undefined
+    }
   }
 
   #hello(): Uint8Array {
@@ -248,32 +285,51 @@ export class RaftTransport {
   }
 
   #accept(socket: TLSSocket): void {
-    this.#incoming.add(socket)
+    const claims = this.#claimsOf(socket)
+    if (claims === undefined || this.#refusalOf(socket, undefined) !== undefined) {
+      this.#config.log.warn(
+        { addr: socket.remoteAddress, refusal: this.#refusalOf(socket, undefined) },
+        'raft connection refused',
+      )
+      socket.destroy()
+      return
+    }
+    this.#incoming.set(socket, 0)
     socket.setNoDelay(true)
     socket.setTimeout(SILENCE_MS * 5, () => socket.destroy())
     socket.on('error', () => socket.destroy())
-    let from: number | undefined
+    const fromOf = (): number => this.#incoming.get(socket) ?? 0
+    // The connection ends with its certificate; the next one shows the renewed one.
+    const expiry = setTimeout(
+      () => socket.destroy(),
+      Math.min(claims.notAfterMs - Date.now(), 2 ** 31 - 1),
+    )
     socket.on('close', () => {
+      clearTimeout(expiry)
+      if (this.#callers.get(fromOf()) === socket) this.#callers.delete(fromOf())
       this.#incoming.delete(socket)
-      if (from !== undefined && this.#callers.get(from) === socket) this.#callers.delete(from)
     })
-    readFrames(socket, SNAPSHOT_BYTES_MAX, (kind, body) => {
-      if (from === undefined) {
-        from = kind === KIND.hello ? this.#greet(socket, body) : undefined
-        if (from === undefined) socket.destroy()
-        return
-      }
-      // A snapshot's connection ends with it, so nothing is answered there.
-      if (kind !== KIND.snapshot) this.#callers.set(from, socket)
-      if (kind === KIND.ping) socket.write(frameOf(KIND.pong, NO_BODY))
-      if (kind === KIND.message || kind === KIND.snapshot) this.#deliver(socket, from, body)
-    })
+    const bytesMax = (): number => (fromOf() === 0 ? HELLO_BYTES_MAX : SNAPSHOT_BYTES_MAX)
+    readFrames(socket, bytesMax, (kind, body) => this.#receive(socket, kind, body))
+  }
+
+  #receive(socket: TLSSocket, kind: number, body: Buffer): void {
+    const from = this.#incoming.get(socket) ?? 0
+    if (from === 0) {
+      const said = kind === KIND.hello ? this.#greet(socket, body) : undefined
+      if (said === undefined) socket.destroy()
+      else this.#incoming.set(socket, said)
+      return
+    }
+    // A snapshot's connection ends with it, so nothing is answered there.
+    if (kind !== KIND.snapshot) this.#callers.set(from, socket)
+    if (kind === KIND.ping) socket.write(frameOf(KIND.pong, NO_BODY))
+    if (kind === KIND.message || kind === KIND.snapshot) this.#deliver(socket, from, body)
   }
 
   /** The Raft id behind a connection, or undefined when it is refused. */
   #greet(socket: TLSSocket, body: Buffer): number | undefined {
-    const from =
-      body.length <= HELLO_BYTES_MAX ? parseHello(body, this.#config.clusterId) : undefined
+    const from = parseHello(body, this.#config.clusterId)
     const refusal =
       from === undefined ? 'not a greeting of this cluster' : this.#refusalOf(socket, from)
     if (refusal === undefined) return from
@@ -282,20 +338,25 @@ export class RaftTransport {
   }
 
   #deliver(socket: TLSSocket, from: number, body: Buffer): void {
+    const message = this.#decode(from, body)
+    if (message === undefined || message.from !== from || message.to !== this.#config.raftId) {
+      this.#config.log.warn(
+        { from, claimed: message?.from, to: message?.to },
+        'raft message unreadable or misaddressed',
+      )
+      socket.destroy()
+      return
+    }
+    // What Raft makes of it is not caught here: an assertion of its ends the node.
+    this.#config.onMessage(message)
+  }
+
+  #decode(from: number, body: Buffer): Message | undefined {
     try {
-      const message = decodeMessage(body)
-      if (message.from !== from || message.to !== this.#config.raftId) {
-        this.#config.log.warn(
-          { from, claimed: message.from, to: message.to },
-          'raft message misaddressed',
-        )
-        socket.destroy()
-        return
-      }
-      this.#config.onMessage(message)
+      return decodeMessage(body)
     } catch (error) {
       this.#config.log.warn({ from, error: String(error) }, 'raft message unreadable')
-      socket.destroy()
+      return undefined
     }
   }
 
@@ -310,12 +371,16 @@ export class RaftTransport {
     const done = (outcome: 'finished' | 'failed'): void => {
       if (isDone) return
       isDone = true
-      this.#config.onSnapshotSent(message.to, outcome)
+      if (!this.#isClosed) this.#config.onSnapshotSent(message.to, outcome)
     }
     const socket = this.#connect(peer.addr)
+    this.#snapshots.add(socket)
     socket.on('timeout', () => socket.destroy())
     socket.on('error', () => socket.destroy())
-    socket.on('close', () => done('failed'))
+    socket.on('close', () => {
+      this.#snapshots.delete(socket)
+      done('failed')
+    })
     socket.on('secureConnect', () => {
       if (this.#refusalOf(socket, peer.raftId) !== undefined) {
         socket.destroy()
@@ -352,7 +417,7 @@ function frameOf(kind: number, body: Uint8Array): Buffer {
 /** Calls `onFrame` for each whole frame; a too large one ends the connection. */
 function readFrames(
   socket: TLSSocket,
-  bytesMax: number,
+  bytesMax: () => number,
   onFrame: (kind: number, body: Buffer) => void,
 ): void {
   let chunks: Buffer[] = []
@@ -366,7 +431,7 @@ function readFrames(
     chunks.push(chunk)
     length += chunk.length
     let size = peekLength()
-    if (size !== Number.POSITIVE_INFINITY && size > bytesMax) {
+    if (size !== Number.POSITIVE_INFINITY && size > bytesMax()) {
       socket.destroy()
       return
     }
@@ -374,7 +439,7 @@ function readFrames(
     let buffer = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
     while (buffer.length >= 4) {
       size = buffer.readUInt32BE(0)
-      if (size < 1 || size > bytesMax) {
+      if (size < 1 || size > bytesMax()) {
         socket.destroy()
         return
       }
@@ -396,7 +461,10 @@ function parseHello(body: Buffer, clusterId: string): number | undefined {
       readonly cluster: unknown
       readonly from: unknown
     }
-    return cluster === clusterId && typeof from === 'number' && Number.isSafeInteger(from)
+    return cluster === clusterId &&
+      typeof from === 'number' &&
+      Number.isSafeInteger(from) &&
+      from > 0
       ? from
       : undefined
   } catch {
