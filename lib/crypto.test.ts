@@ -2,7 +2,7 @@
  * Known answers of the RFCs and of NIST, and that what was altered does not open.
  */
 import { expect, test } from 'vitest'
-import { equalBytes, hkdfSha256, hmacSha256, open, seal, sha256 } from './crypto.ts'
+import { equalBytes, hkdfSha256, hmacSha256, newSealKey, open, seal, sha256 } from './crypto.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const unhex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'))
@@ -62,4 +62,15 @@ test('equalBytes() compares lengths and contents', () => {
   expect(equalBytes(text('ab'), text('ab'))).toBe(true)
   expect(equalBytes(text('ab'), text('ac'))).toBe(false)
   expect(equalBytes(text('ab'), text('abc'))).toBe(false)
+})
+
+test('a key made ready seals and opens as its bytes do, and must have 32 of them', () => {
+  const key = new Uint8Array(32).fill(7)
+  const options = { nonce: new Uint8Array(12).fill(1), associated: text('where it stands') }
+
+  const sealed = seal(newSealKey(key), text('secret'), options)
+
+  expect(hex(sealed)).toBe(hex(seal(key, text('secret'), options)))
+  expect(open(newSealKey(key), sealed, options)).toEqual(text('secret'))
+  expect(() => newSealKey(new Uint8Array(31))).toThrow(/32 bytes/)
 })

@@ -8,7 +8,15 @@
  */
 import { assert, defined } from '../../lib/assert.ts'
 import { crc32c } from '../../lib/crc32c.ts'
-import { hkdfSha256, KEY_BYTES, NONCE_BYTES, open, seal } from '../../lib/crypto.ts'
+import {
+  hkdfSha256,
+  KEY_BYTES,
+  NONCE_BYTES,
+  newSealKey,
+  open,
+  type SealKey,
+  seal,
+} from '../../lib/crypto.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 
@@ -52,13 +60,13 @@ export function newDamageError(file: string, offset: number, reason: string): Sw
 /** Seals and opens the records of one file. */
 export class FileCipher {
   readonly keyId: number
-  readonly #key: Uint8Array
+  readonly #key: SealKey
   /** The last sequence sealed. Invariant: only higher ones follow, so no nonce is used twice. */
   #sealedSequence = -1
 
   constructor(keyId: number, key: Uint8Array) {
     this.keyId = keyId
-    this.#key = key
+    this.#key = newSealKey(key)
   }
 
   seal(sequence: number, plaintext: Uint8Array, associated: Uint8Array): Uint8Array {
