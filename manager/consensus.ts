@@ -86,6 +86,8 @@ export type ConsensusInput =
   | { readonly kind: 'transfer' }
   /** Main's progress counter, read once a tick. */
   | { readonly kind: 'main-progress'; readonly counter: number }
+  /** Whether the log's disk has no space: nothing becomes durable until it has. */
+  | { readonly kind: 'disk'; readonly isFull: boolean }
   | { readonly kind: 'peer'; readonly raftId: number; readonly state: 'connected' | 'closed' }
   | {
       readonly kind: 'snapshot-sent'
@@ -136,6 +138,8 @@ export type MainEvent =
   | { readonly kind: 'members'; readonly members: readonly MemberState[]; readonly term: number }
   | { readonly kind: 'members-changed'; readonly id: number }
   | { readonly kind: 'members-refused'; readonly id: number; readonly reason: string }
+  /** Whether writes can be taken: without space for the log they would wait for ever. */
+  | { readonly kind: 'disk'; readonly isFull: boolean }
   /** The log has grown enough: main should step `snapshot`. */
   | { readonly kind: 'snapshot-wanted' }
 
@@ -223,6 +227,7 @@ export class Consensus {
   #mainCounter = -1
   #mainStalledTicks = 0
   #fatal: string | undefined
+  #isDiskFull = false
 
   #appliedIndex: number
   #snapshotIndex: number
@@ -279,8 +284,9 @@ export class Consensus {
   tick(): void {
     this.#now++
     for (const raftId of this.#unsent.splice(0)) this.#raft.reportSnapshot(raftId, 'failed')
-    // A stalled main must not lead: it would take leadership and then answer nothing.
-    if (this.#role === 'leader' || this.#mainStalledTicks < MAIN_STALLED_TICKS) this.#raft.tick()
+    // Who is not fit to lead must not: it would take leadership and then answer nothing.
+    if (this.#role === 'leader' || this.#isFit()) this.#raft.tick()
+    if (this.#isDiskFull && this.#now % ELECTION_TICKS === 0) this.#transfer()
     this.#watchLeaderStream()
     this.#expireReads()
     this.#stepMembership()
@@ -323,6 +329,11 @@ export class Consensus {
         break
       case 'main-progress':
         this.#watchMain(input.counter)
+        break
+      case 'disk':
+        this.#isDiskFull = input.isFull
+        this.#out.events.push({ kind: 'disk', isFull: input.isFull })
+        if (input.isFull) this.#transfer()
         break
       case 'peer':
         this.#peer(input.raftId, input.state)
@@ -741,6 +752,10 @@ export class Consensus {
       )
       this.#transfer()
     }
+  }
+
+  #isFit(): boolean {
+    return this.#mainStalledTicks < MAIN_STALLED_TICKS && !this.#isDiskFull
   }
 
   #wantSnapshot(): void {

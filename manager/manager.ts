@@ -173,6 +173,8 @@ export class Manager {
   #term = 0
   #leaderId = 0
   #isRaftLeader = false
+  /** The log's disk has no space, so nothing this manager would write becomes durable. */
+  #isDiskFull = false
   /** While this manager leads and has applied the first entry of its term. */
   #writer: Writer | undefined
   #leader: Leader | undefined
@@ -360,6 +362,9 @@ export class Manager {
         break
       case 'snapshot-wanted':
         this.#beginSnapshot()
+        break
+      case 'disk':
+        this.#isDiskFull = event.isFull
         break
       default:
         event satisfies never
@@ -583,7 +588,16 @@ export class Manager {
   // ── writes ─────────────────────────────────────────────────────────────────────────────────
 
   #write(origin: Origin, request: WriteRequest, isForwarded: boolean): void {
-    if (this.#writer !== undefined) {
+    if (this.#writer !== undefined && this.#isDiskFull && origin.from === 'shell') {
+      this.#answer(
+        origin,
+        new SwarmError(
+          'resource-exhausted',
+          'the disk under the log of the leading manager is full: free some space and try again',
+          { retriable: true },
+        ),
+      )
+    } else if (this.#writer !== undefined) {
       this.#submit(origin, request)
     } else if (isForwarded) {
       this.#answer(origin, notLeader())

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { newSeededRandom } from '../lib/random.ts'
 import { type DiskOperation, SimDisk } from '../test/sim/disk.ts'
 import type { Persist } from './consensus.ts'
-import { loadSnapshot, persistAll } from './persist.ts'
+import { loadSnapshot, Persister, persistAll } from './persist.ts'
 import { type Entry, emptyConfState, type Snapshot } from './raft/message.ts'
 import { type OpenedWal, openWal } from './wal/wal.ts'
 
@@ -147,4 +147,27 @@ test('a full disk when the leader’s snapshot comes is an error', () => {
 
 test('a log without a snapshot has none to load', () => {
   expect(loadSnapshot(world().open())).toBeUndefined()
+})
+
+test('a disk without space takes nothing more, and everything once it has some', () => {
+  const { disk, open } = world()
+  const persister = new Persister(open().wal)
+  const used = disk.list('raft').reduce((sum, name) => sum + disk.size(`raft/${name}`), 0)
+  disk.capacityBytes = used + 100
+  let last = 0
+  while (!persister.isFull && last < 100_000) {
+    last++
+    persister.add([effect(last, { entries: entries(last, last) })])
+    const durable = persister.run()
+    if (!persister.isFull) expect(durable).toBe(last)
+  }
+
+  persister.add([effect(last + 1, { entries: entries(last + 1, last + 1) })])
+  const still = persister.run()
+  disk.heal()
+  const durable = persister.run()
+
+  expect([still, durable, persister.isFull]).toEqual([undefined, last + 1, false])
+  disk.crash('none')
+  expect(open().entries.at(-1)?.index).toBe(last + 1)
 })

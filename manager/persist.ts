@@ -11,11 +11,56 @@ import type { OpenedWal, Wal } from './wal/wal.ts'
 /** A snapshot's bytes go to the disk in pieces of this size. */
 const CHUNK_BYTES = 256 * 1024
 
+/** Effects on their way to a disk that may be full for a while (docs/log.md). */
+export class Persister {
+  readonly #wal: Wal
+  /** Not durable yet, in order. */
+  #waiting: Persist[] = []
+  #isFull = false
+
+  constructor(wal: Wal) {
+    this.#wal = wal
+  }
+
+  /** Whether the last `run` found no space; the next one tries again. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  add(effects: readonly Persist[]): void {
+    this.#waiting.push(...effects)
+  }
+
+  /** The last sequence that is durable now; undefined when none became so. Throws as `persistAll`. */
+  run(): number | undefined {
+    const effects = this.#waiting
+    let durable: number | undefined
+    this.#isFull = false
+    try {
+      persistAll(this.#wal, effects, (sequence) => {
+        durable = sequence
+      })
+    } catch (error) {
+      if (!isDiskError(error, 'enospc') || this.#wal.isStopped) throw error
+      this.#isFull = true
+    }
+    const isWaiting = (effect: Persist): boolean => effect.sequence > (durable ?? 0)
+    this.#waiting = effects.filter(isWaiting)
+    return durable
+  }
+}
+
 /**
- * Everything in `effects` is durable afterwards, in order; returns the last sequence. Any error
- * but a full disk during compaction means that the node must end.
+ * Everything in `effects` is durable afterwards, in order, and `onDurable` was told of each part;
+ * returns the last sequence. On a full disk what it was told of is durable and the rest may be tried again, unless the log has
+ * stopped; after any other error the node must end.
  */
-export function persistAll(wal: Wal, effects: readonly Persist[]): number {
+export function persistAll(
+  wal: Wal,
+  effects: readonly Persist[],
+  onDurable: (sequence: number) => void = () => undefined,
+): number {
+  let sequence = 0
   let batch: { hardState: HardState | undefined; entries: readonly Entry[]; mustSync: boolean } =
     newBatch()
   const flush = (): void => {
@@ -24,10 +69,9 @@ export function persistAll(wal: Wal, effects: readonly Persist[]): number {
       if (batch.mustSync) wal.sync()
     }
     batch = newBatch()
+    if (sequence > 0) onDurable(sequence)
   }
-  let sequence = 0
   for (const effect of effects) {
-    sequence = effect.sequence
     if (effect.snapshot !== undefined) {
       flush()
       wal.saveSnapshot(metaOf(effect.snapshot), chunksOf(effect.snapshot.data), {
@@ -45,6 +89,7 @@ export function persistAll(wal: Wal, effects: readonly Persist[]): number {
         mustSync: batch.mustSync || effect.mustSync,
       }
     }
+    sequence = effect.sequence
   }
   flush()
   return sequence

@@ -7,10 +7,11 @@
  */
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
+import { isDiskError } from '../lib/disk.ts'
 import type { Log } from '../lib/log.ts'
 import { Consensus, type MainEvent, TICK_MS } from '../manager/consensus.ts'
 import { Outbox } from '../manager/outbox.ts'
-import { loadSnapshot, persistAll } from '../manager/persist.ts'
+import { loadSnapshot, Persister } from '../manager/persist.ts'
 import type { Message } from '../manager/raft/message.ts'
 import { openWal } from '../manager/wal/wal.ts'
 import type { ConsensusStart, FromThread, ToThread } from './consensus-port.ts'
@@ -23,6 +24,9 @@ import { systemRandom } from './io/random.ts'
 const COMMIT_DELAY_MS = 2
 /** Rounds of effects carried out before other events of the thread get their turn. */
 const ROUNDS_MAX = 64
+/** A full disk is tried again, and complained about, after so many ticks: half a second, a minute. */
+const RETRY_TICKS = 10
+const WARN_TICKS = 1_200
 
 const port = parentPort
 if (port === null) throw new Error('consensus-thread.ts runs as a worker thread only')
@@ -65,6 +69,8 @@ const transport = new RaftTransport({
 
 const outbox = new Outbox()
 let flushTimer: NodeJS.Timeout | undefined
+const persister = new Persister(opened.wal)
+let ticks = 0
 let isScheduled = false
 let isClosing = false
 let snapshotsInstalled = 0
@@ -90,11 +96,32 @@ function carryOut(): void {
     if (ready.fatal !== undefined) endProcess(ready.fatal)
     if (ready.persist.length > 0) {
       snapshotsInstalled += ready.persist.filter((effect) => effect.snapshot !== undefined).length
-      const sequence = persistAll(opened.wal, ready.persist)
-      consensus.step({ kind: 'persisted', sequence })
+      persister.add(ready.persist)
+      writeLog()
     }
   }
   feed(() => undefined)
+}
+
+/** On a full disk nothing is acknowledged, and it is tried again until there is space. */
+function writeLog(): void {
+  const wasFull = persister.isFull
+  const sequence = persister.run()
+  if (sequence !== undefined) consensus.step({ kind: 'persisted', sequence })
+  if (persister.isFull === wasFull) return
+  consensus.step({ kind: 'disk', isFull: persister.isFull })
+  if (persister.isFull) log.error({}, 'disk full, nothing is written or acknowledged')
+  else log.info({}, 'disk has space again')
+}
+
+/** The next segment is made ahead, between rounds; a full disk is met while there is still room. */
+function prepareSegment(): void {
+  try {
+    opened.wal.prepare()
+  } catch (error) {
+    if (!isDiskError(error, 'enospc') || opened.wal.isStopped) throw error
+    if (ticks % WARN_TICKS === 0) log.warn({}, 'disk full, the log has no room to grow')
+  }
 }
 
 /** Main is stuck, so nobody but this thread can end the process. */
@@ -209,8 +236,9 @@ const timer = setInterval(() => {
     const counter = Atomics.load(progress, 0)
     consensus.step({ kind: 'main-progress', counter })
     feed(() => consensus.tick())
-    // The next segment is made ahead, between rounds.
-    opened.wal.prepare()
+    ticks++
+    if (persister.isFull && ticks % RETRY_TICKS === 0) feed(writeLog)
+    if (!persister.isFull) prepareSegment()
     const { commit, applied } = consensus.status()
     post({ kind: 'metrics', metrics: { commit, applied, snapshotsInstalled } })
   })

@@ -168,6 +168,11 @@ export class Wal {
     return this.#lastIndex
   }
 
+  /** Whether an error has ended the log for good: the node must end. */
+  get isStopped(): boolean {
+    return this.#failure !== undefined
+  }
+
   /**
    * The batch is written in one piece, all or nothing, and safe after `sync`; one not yet synced
    * before it is synced first. A batch that only moves the commit index is written with the next

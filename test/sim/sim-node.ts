@@ -11,9 +11,9 @@ import type { SeededRandom } from '../../lib/random.ts'
 import { Consensus, type ConsensusInput, type Persist, TICK_MS } from '../../manager/consensus.ts'
 import { handleWrite, newLoops } from '../../manager/handle.ts'
 import { Manager, type ManagerOutput } from '../../manager/manager.ts'
-import { loadSnapshot, persistAll } from '../../manager/persist.ts'
+import { loadSnapshot, Persister } from '../../manager/persist.ts'
 import type { Message } from '../../manager/raft/message.ts'
-import { openWal, type Wal } from '../../manager/wal/wal.ts'
+import { openWal } from '../../manager/wal/wal.ts'
 import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
@@ -37,7 +37,9 @@ type Daemon = {
   readonly agent: Agent
   consensus: Consensus | undefined
   manager: Manager | undefined
-  wal: Wal | undefined
+  persister: Persister | undefined
+  /** Given to the persister and not yet durable. */
+  unsaved: readonly Persist[]
 }
 
 export class SimNode {
@@ -114,7 +116,14 @@ export class SimNode {
       state: this.#loadAgentState(),
       now: this.#now(),
     })
-    this.#daemon = { instance, agent, consensus: undefined, manager: undefined, wal: undefined }
+    this.#daemon = {
+      instance,
+      agent,
+      consensus: undefined,
+      manager: undefined,
+      persister: undefined,
+      unsaved: [],
+    }
     if (this.role === 'manager' && this.raftId !== 0) this.startManager()
     this.runtime.onExit = (exit) => {
       agent.step({ kind: 'exited', exit })
@@ -146,7 +155,7 @@ export class SimNode {
       random: this.#random.split(`wal-${daemon.instance}`),
       segmentBytes: SEGMENT_BYTES,
     })
-    daemon.wal = opened.wal
+    daemon.persister = new Persister(opened.wal)
     daemon.manager = new Manager({
       raftId: this.raftId,
       random: this.#random.split(`manager-${daemon.instance}`),
@@ -252,6 +261,7 @@ export class SimNode {
         counter: Math.floor(this.#world.schedule.nowMs),
       })
       daemon.consensus?.tick()
+      if (daemon.persister?.isFull === true) this.#writeLog(daemon)
       daemon.agent.tick(this.#now())
     })
     this.#pump()
@@ -343,15 +353,32 @@ export class SimNode {
     // One write after another, as the thread makes them.
     this.#diskFreeMs = Math.max(schedule.nowMs, this.#diskFreeMs) + this.#world.diskDelayMs(this)
     schedule.after(this.#diskFreeMs - schedule.nowMs, () => {
-      if (this.#daemon !== daemon || daemon.wal === undefined) return
-      const { wal } = daemon
+      if (this.#daemon !== daemon) return
       this.#guard(() => {
-        const sequence = persistAll(wal, effects)
-        this.#world.checkers.persisted(this, effects)
-        daemon.consensus?.step({ kind: 'persisted', sequence })
+        daemon.persister?.add(effects)
+        daemon.unsaved = [...daemon.unsaved, ...effects]
+        this.#writeLog(daemon)
       })
       this.#pump()
     })
+  }
+
+  /** As the thread does: what finds no space is tried again. */
+  #writeLog(daemon: Daemon): void {
+    const { persister, consensus } = daemon
+    if (persister === undefined || consensus === undefined) return
+    const wasFull = persister.isFull
+    const sequence = persister.run()
+    if (sequence !== undefined) {
+      const saved = daemon.unsaved.filter((effect) => effect.sequence <= sequence)
+      daemon.unsaved = daemon.unsaved.filter((effect) => effect.sequence > sequence)
+      this.#world.checkers.persisted(this, saved)
+      consensus.step({ kind: 'persisted', sequence })
+    }
+    if (persister.isFull !== wasFull) {
+      this.#world.trace(`${this.id} disk ${persister.isFull ? 'full' : 'has space'}`)
+      consensus.step({ kind: 'disk', isFull: persister.isFull })
+    }
   }
 
   #pumpManager(): boolean {
