@@ -103,7 +103,7 @@ describe('start-up cache', () => {
     )
   })
 
-  test('refreshStartCache() removes old generations, but not one that a process runs from', () => {
+  test('refreshStartCache() removes old generations, but not one that is or was just in use', () => {
     refreshStartCache(root, cache)
     const used = current()
     const script = join(cache, used, 'sleep.js')
@@ -112,14 +112,17 @@ describe('start-up cache', () => {
     put('lib/greeting.ts', 'export const greeting = "unused"')
     refreshStartCache(root, cache)
     const unused = current()
+    put('lib/greeting.ts', 'export const greeting = "before"')
+    refreshStartCache(root, cache)
+    const before = current()
     const longAgo = new Date(Date.now() - 7_200_000)
-    for (const name of [used, unused]) utimesSync(join(cache, name), longAgo, longAgo)
+    for (const name of [used, unused, before]) utimesSync(join(cache, name), longAgo, longAgo)
 
     try {
       put('lib/greeting.ts', 'export const greeting = "newest"')
       refreshStartCache(root, cache)
 
-      expect(new Set(generations())).toEqual(new Set([used, current()]))
+      expect(new Set(generations())).toEqual(new Set([used, before, current()]))
     } finally {
       child.kill()
     }

@@ -26,6 +26,8 @@ import { dirname, join } from 'node:path'
 const FOLDERS = ['lib', 'proto', 'manager', 'agent', 'node', 'cli']
 /** Changed when the same sources give another tree. */
 const FORMAT = 1
+/** File systems stamp with a clock that is behind by as much. */
+const CLOCK_LAG_MS = 10
 /** A younger generation may be about to be started from. */
 const KEPT_MS = 3_600_000
 
@@ -67,7 +69,7 @@ export function stripSource(text: string): string {
 
 /** `cache/current` names a generation of the tree at `root` as it was at the call or later. */
 export function refreshStartCache(root: string, cache: string): void {
-  const startedAt = new Date()
+  const startedAt = new Date(Date.now() - CLOCK_LAG_MS)
   const files = stripSources(root)
   const hash = createHash('sha256').update(`${FORMAT}\0${root}\0`)
   for (const { path, text } of files) hash.update(`${path}\0${text}\0`)
@@ -76,11 +78,13 @@ export function refreshStartCache(root: string, cache: string): void {
   for (const { path, text } of files) writeTo(join(scratch, path), text)
   symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'))
   publish(scratch, join(cache, name))
+  const before = findCurrent(cache)
   const pointer = join(cache, `.current.${process.pid}`)
   writeFileSync(pointer, `${name}\n`)
   utimesSync(pointer, startedAt, startedAt)
   renameSync(pointer, join(cache, 'current'))
-  removeUnused(cache, name, startedAt.getTime())
+  // A start that read the pointer just before is about to run what it named.
+  removeUnused(cache, [name, before], startedAt.getTime())
 }
 
 /** A generation of this name stays if there is one: it has the same content. */
@@ -101,11 +105,19 @@ function isTaken(error: unknown): boolean {
   return code === 'ENOTEMPTY' || code === 'EEXIST'
 }
 
-function removeUnused(cache: string, current: string, nowMs: number): void {
+function findCurrent(cache: string): string {
+  try {
+    return readFileSync(join(cache, 'current'), 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+
+function removeUnused(cache: string, kept: readonly string[], nowMs: number): void {
   const commands = listCommands()
   for (const name of readdirSync(cache)) {
     const path = join(cache, name)
-    if (name === current || name === 'current' || commands.includes(path)) continue
+    if (kept.includes(name) || name === 'current' || commands.includes(path)) continue
     const modifiedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs
     if (nowMs - modifiedMs > KEPT_MS) rmSync(path, { recursive: true, force: true })
   }
