@@ -61,6 +61,8 @@ export class ManagerShell implements LoopPart {
     string,
     { readonly channel: Channel; readonly client: Client<typeof controlService> }
   >()
+  /** Writes on their way to a leader, by its Raft id and what ends the waiting. */
+  #forwards = new Set<{ readonly raftId: number; readonly abort: AbortController }>()
   #watchers = new Set<(changes: readonly Change[] | undefined, view: View) => void>()
   #isClosed = false
 
@@ -89,6 +91,9 @@ export class ManagerShell implements LoopPart {
     if (events.some((event) => event.kind === 'members' || event.kind === 'role')) {
       const { members, leaderId } = this.#manager.status()
       this.#options.onMembers(members, leaderId)
+      // A leader that was cut off would keep its callers waiting until their deadline.
+      for (const { raftId, abort } of this.#forwards)
+        if (leaderId !== 0 && raftId !== leaderId) abort.abort()
     }
     this.#options.loop.wake()
   }
@@ -301,9 +306,13 @@ export class ManagerShell implements LoopPart {
       this.#manager.step({ kind: 'forward-done', id, outcome })
       this.#options.loop.wake()
     }
+    const abort = new AbortController()
+    const forward = { raftId: to.raftId, abort }
+    this.#forwards.add(forward)
     this.#client(to)
-      .write(request, { deadlineMs: PEER_DEADLINE_MS })
-      .then(done, (error: unknown) => done(refusalOf(error)))
+      .write(request, { deadlineMs: PEER_DEADLINE_MS, signal: abort.signal })
+      .then(done, (error: unknown) => done(abort.signal.aborted ? LEADER_GONE : refusalOf(error)))
+      .finally(() => this.#forwards.delete(forward))
   }
 
   #relayTo(id: number, to: Member, request: RelayRequest): void {
@@ -393,6 +402,11 @@ function settle<T>(waiting: Map<number, Waiter<T>>, id: number, outcome: T | Swa
   if (outcome instanceof SwarmError) waiter?.reject(outcome)
   else waiter?.resolve(outcome)
 }
+
+const LEADER_GONE: SwarmError = new SwarmError(
+  'unavailable',
+  'the leader changed before it answered, outcome unknown',
+)
 
 /** An error of the way is an unknown outcome: the request may have arrived. */
 function refusalOf(error: unknown): SwarmError {
