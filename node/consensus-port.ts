@@ -157,6 +157,7 @@ export class ConsensusPort {
 
   /** Resolves when the log is closed and the thread has ended. */
   async close(): Promise<void> {
+    this.#isClosing = true
     this.#flush()
     this.#post({ kind: 'close' })
     await this.#closed
