@@ -52,7 +52,7 @@ export function openHostPaths(stateDirectory: string, runDirectory?: string): Ho
     )
   }
   // The parent is shared with the API's socket, which a group may reach.
-  mkdirSync(dirname(run), { recursive: true, mode: 0o750 })
+  mkdirSync(dirname(run), { recursive: true, mode: 0o755 })
   mkdirSync(run, { recursive: true, mode: 0o700 })
   return {
     hash,

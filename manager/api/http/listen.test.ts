@@ -37,7 +37,7 @@ describe('a socket', () => {
     await api.listen({ kind: 'unix', path })
 
     expect(statSync(path).mode & 0o777).toBe(0o660)
-    expect(statSync(join(folder, 'run')).mode & 0o777).toBe(0o750)
+    expect(statSync(join(folder, 'run')).mode & 0o777).toBe(0o755)
     expect(process.umask()).toBe(umask)
     expect(await askUnix(path, '/_ping')).toEqual({ status: 200, text: 'OK' })
     await api.close()

@@ -27,7 +27,8 @@ export type ApiListener =
 const SOCKET_GROUP = 'tsswarm'
 const SOCKET_MODE = 0o660
 const SOCKET_UMASK = 0o177
-const FOLDER_MODE = 0o750
+/** Open for the group to get through; the socket's own mode is what keeps others out. */
+const FOLDER_MODE = 0o755
 /** Longer than clients keep idle connections, so that they end them, not we under their request. */
 const KEEP_ALIVE_MS = 120_000
 const NODE_UNITS = ['swarm-manager', 'swarm-worker', 'swarm-ca']
