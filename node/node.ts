@@ -4,7 +4,7 @@
  * while the certificate says so, without a restart of the process. The identity on disk is written
  * before anything that rests on it is told to others.
  */
-import { rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Runtime } from '../agent/runtime/runtime.ts'
 import { SwarmError } from '../lib/errors.ts'
@@ -123,7 +123,14 @@ export class Node {
     const identity = loadIdentity(this.#options.config.stateDirectory)
     if (identity === undefined) return
     this.#adopt(identity)
-    if (identity.claims.role === 'manager') await this.#startManager(identity)
+    if (identity.claims.role === 'manager') {
+      await this.#startManager(identity).catch(this.#goOnLate)
+      if (this.#isInitUnfinished()) {
+        this.#options.log.warn({}, 'init was not finished, nothing of it is kept')
+        await this.#abandon()
+        return
+      }
+    }
     await this.#startAgent()
     this.#state = 'active'
   }
@@ -163,14 +170,46 @@ export class Node {
       removeIdentity(this.#options.config.stateDirectory)
       saveIdentity(this.#options.config.stateDirectory, identity)
       this.#adopt(identity)
-      if (identity.claims.role === 'manager') await this.#startManager(identity)
-      await this.#startAgent()
-      this.#state = 'active'
-      await this.#untilSession()
     } catch (error) {
       await this.#abandon()
       throw error
     }
+    await this.#enter(this.#identity)
+  }
+
+  /** The cluster knows this node: it takes part, or the cluster is told that it does not. */
+  async #enter(identity: Identity | undefined): Promise<void> {
+    if (identity === undefined) return
+    let late: unknown
+    try {
+      if (identity.claims.role === 'manager')
+        await this.#startManager(identity).catch((error: unknown) => {
+          this.#goOnLate(error)
+          late = error
+        })
+      await this.#startAgent()
+      this.#state = 'active'
+      await this.#untilSession()
+    } catch (error) {
+      await sayLeave(identity.place.managers, transportOf(identity)).catch(() => undefined)
+      await this.#abandon()
+      throw error
+    }
+    if (late !== undefined) throw late
+  }
+
+  /** A manager that is not there in time gets there later; any other error is one. */
+  #goOnLate = (error: unknown): void => {
+    if (this.#manager === undefined) throw error
+    this.#options.log.warn({ error: String(error) }, 'this manager has not caught up yet')
+  }
+
+  /** A cluster that this node alone leads and that was never made: its init was never answered. */
+  #isInitUnfinished(): boolean {
+    const shell = this.#manager?.shell
+    if (shell === undefined) return false
+    const { isLeading, members } = shell.status()
+    return isLeading && members.length === 1 && shell.view().clusters.size === 0
   }
 
   /** Tasks are stopped, the cluster is told, and nothing of it is left on disk. */
@@ -178,6 +217,20 @@ export class Node {
     const identity = this.#identity
     if (identity === undefined)
       throw new SwarmError('unavailable', 'This node is not part of a swarm')
+    if (this.#isChanging)
+      throw new SwarmError('unavailable', 'this node is changing its role, try again later', {
+        retriable: true,
+      })
+    // Until it is out, no change of role is followed any more.
+    this.#isChanging = true
+    try {
+      await this.#leave(identity)
+    } finally {
+      this.#isChanging = false
+    }
+  }
+
+  async #leave(identity: Identity): Promise<void> {
     await this.#agent?.leave()
     const managers = this.listManagerAddrs().filter((addr) => addr !== identity.place.advertiseAddr)
     await this.#leaveManagers()
@@ -280,6 +333,8 @@ export class Node {
 
   /** The log of a new cluster: one voter and an empty store. */
   #bootstrap(clusterId: string, member: Parameters<typeof newBootstrapSnapshot>[0]): void {
+    // An init that a crash cut short may have left a log, which belongs to no cluster.
+    this.#removeLog()
     using disk = new NodeDisk(this.#options.config.stateDirectory)
     const { wal } = openWal(disk, 'raft', {
       identity: { clusterId, raftId: member.raftId },
@@ -361,9 +416,9 @@ export class Node {
   async #startManager(identity: Identity): Promise<void> {
     const { loop, log, signer, progress, onFatal, config } = this.#options
     let { raftId } = identity.place
-    if (raftId === 0) {
-      const reply = await this.#joinGroup(identity, 0)
-      raftId = reply
+    // An id belongs to one directory: with an empty one, it has forgotten its votes.
+    if (raftId === 0 || !this.#hasLog()) {
+      raftId = await this.#joinGroup(identity)
       this.#setPlace({ raftId })
     }
     const role = new ManagerRole({
@@ -388,7 +443,13 @@ export class Node {
     role.shell.watch((changes, view) => {
       for (const watcher of this.#watchers) watcher(changes, view)
     })
-    await role.start()
+    try {
+      await role.start()
+    } catch (error) {
+      this.#manager = undefined
+      await role.close()
+      throw error
+    }
     await withDeadline(
       role.untilCaughtUp(),
       JOINED_MS,
@@ -396,17 +457,16 @@ export class Node {
     )
   }
 
-  /** A Raft id of the group for this node's data directory. */
-  async #joinGroup(identity: Identity, raftId: number): Promise<number> {
+  /** A new Raft id of the group, for an empty data directory. */
+  async #joinGroup(identity: Identity): Promise<number> {
     // What another life of this node left there belongs to a member that is gone.
-    if (raftId === 0)
-      rmSync(join(this.#options.config.stateDirectory, 'raft'), { recursive: true, force: true })
+    this.#removeLog()
     const reply = await joinMembers({
       managers: identity.place.managers,
       identity: transportOf(identity),
       raftAddr: this.#raftAddr(identity.place),
       addr: identity.place.advertiseAddr,
-      raftId,
+      raftId: 0,
     })
     if (reply.member === undefined)
       throw new SwarmError('internal', 'the leader admitted this manager without naming its member')
@@ -417,8 +477,21 @@ export class Node {
     const role = this.#manager
     this.#manager = undefined
     await role?.close()
+    this.#forgetMember()
+  }
+
+  #forgetMember(): void {
     // First the id: it must never be used with a log that is gone.
     this.#setPlace({ raftId: 0 })
+    this.#removeLog()
+  }
+
+  #hasLog(): boolean {
+    const folder = join(this.#options.config.stateDirectory, 'raft')
+    return existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.segment'))
+  }
+
+  #removeLog(): void {
     rmSync(join(this.#options.config.stateDirectory, 'raft'), { recursive: true, force: true })
   }
 
@@ -519,12 +592,14 @@ export class Node {
   }
 
   async #renew(identity: Identity): Promise<void> {
+    const wanted = this.#wanted
     const { keyPem, reply } = await renewCertificate({
       managers: this.listManagerAddrs(),
       identity: transportOf(identity),
       signer: this.#options.signer,
     })
-    this.#wanted = undefined
+    // Not what was said meanwhile, which may be another role again.
+    if (this.#wanted === wanted) this.#wanted = undefined
     this.#saveIdentity({
       ...(this.#identity ?? identity),
       keyPem,
