@@ -130,6 +130,9 @@ export class Node {
         await this.#abandon()
         return
       }
+    } else if (identity.place.raftId !== 0) {
+      // It died while it was being demoted: its member has left the group.
+      this.#forgetMember()
     }
     await this.#startAgent()
     this.#state = 'active'
