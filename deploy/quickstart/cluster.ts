@@ -17,7 +17,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { callApi } from './api.ts'
-import { addressOf, makeHosts, type Net, netnsOf, QUICKSTART_NET, removeHosts } from './hosts.ts'
+import { addressOf, makeHosts, type Net, netnsOf, removeHosts } from './hosts.ts'
 import { buildImage, busyboxLayer, formatOciArchive, imageFile, imageFolder } from './image.ts'
 import {
   isAlive,
@@ -62,14 +62,23 @@ export const isContainers: boolean = process.platform === 'linux' && process.get
 /** Where a cluster of this machine keeps everything, and what its names begin with. */
 export type Place = { readonly folder: string; readonly net: Net }
 
-/** Of `./quickstart`; TSSWARM_QUICKSTART_DIR moves it. */
-export const QUICKSTART: Place = {
-  folder:
-    process.env['TSSWARM_QUICKSTART_DIR'] ??
-    (isContainers
-      ? '/var/lib/tsswarm-quickstart'
-      : join(homedir(), '.local/state/tsswarm-quickstart')),
-  net: QUICKSTART_NET,
+/** Of `./quickstart`; TSSWARM_QUICKSTART_DIR makes another one beside it. */
+export const QUICKSTART: Place = findPlace(process.env['TSSWARM_QUICKSTART_DIR'])
+
+function findPlace(folder: string | undefined): Place {
+  if (folder === undefined)
+    return {
+      folder: isContainers
+        ? '/var/lib/tsswarm-quickstart'
+        : join(homedir(), '.local/state/tsswarm-quickstart'),
+      net: { prefix: 'tsq', number: 77 },
+    }
+  const hash = hashOf(folder)
+  // Tests have the numbers below 100; two of a kind would refuse each other's addresses.
+  return {
+    folder,
+    net: { prefix: `tsq${hash.slice(-4)}`, number: 101 + 2 * (hashNumber(folder) % 70) },
+  }
 }
 
 /** The hosts that were made, or undefined. */
@@ -221,7 +230,7 @@ export function removeAll(place: Place): void {
 
 /** State directory first, then what is outside of it. */
 function traces(host: Host): { readonly hash: string; readonly folders: readonly string[] } {
-  const hash = hostHash(host.stateDirectory)
+  const hash = hashOf(host.stateDirectory)
   const own = process.env['XDG_RUNTIME_DIR']
   const run = isContainers
     ? `/run/tsswarm/${hash}`
@@ -232,10 +241,14 @@ function traces(host: Host): { readonly hash: string; readonly folders: readonly
 }
 
 /** The mark of a host on everything that is global on one kernel (docs/keeper.md). */
-function hostHash(stateDirectory: string): string {
+function hashOf(path: string): string {
+  return hashNumber(path).toString(36).padStart(7, '0')
+}
+
+function hashNumber(path: string): number {
   let hash = 0x811c9dc5
-  for (const byte of Buffer.from(stateDirectory)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return hash.toString(36).padStart(7, '0')
+  for (const byte of Buffer.from(path)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
+  return hash
 }
 
 export type Answer = { readonly exitCode: number; readonly stdout: string; readonly stderr: string }

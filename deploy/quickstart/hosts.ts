@@ -8,14 +8,11 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 
 export type Net = {
-  /** Begins every name; at most six characters, for names of links are short. */
+  /** Begins every name; at most nine characters, for names of links are short. */
   readonly prefix: string
   /** Third byte of the hosts' /24; the link to the machine lies in the one before. */
   readonly number: number
 }
-
-/** The net of `./quickstart` itself. Tests and benchmarks have nets of their own. */
-export const QUICKSTART_NET: Net = { prefix: 'tsq', number: 77 }
 
 export function netnsOf(net: Net, host: string): string {
   return `${net.prefix}-${host}`

@@ -125,6 +125,7 @@ async function form(state: State): Promise<Host> {
 }
 
 async function check(hosts: number, managers: number): Promise<void> {
+  if (findState(QUICKSTART) !== undefined) say('removing the cluster that is there')
   removeAll(QUICKSTART)
   try {
     await checkCluster(await up(hosts, managers), step)
