@@ -16,6 +16,8 @@ import type { LoadOrder, LoadResult } from './load/main.ts'
 import { medianOf } from './report.ts'
 
 const MEMBERS = 3
+const WARM_UP_CLIENTS = 64
+const WARM_UP_SECONDS = 5
 
 type Side = { readonly kind: LoadOrder['kind']; readonly target: string | number }
 
@@ -65,6 +67,9 @@ async function measure(
   clients: readonly number[],
   { seconds, rounds }: { readonly seconds: number; readonly rounds: number },
 ): Promise<void> {
+  // Whoever is measured has served for a while, as in a cluster that was not started just now.
+  for (const side of sides)
+    await load({ ...side, clients: WARM_UP_CLIENTS, seconds: WARM_UP_SECONDS, prefix: 'warm' })
   print(['clients', 'who', 'writes/s', 'p50 ms', 'p99 ms', 'failed', 'generator', 'ratio'])
   for (const count of clients) {
     const results = new Map<Side, LoadResult[]>(sides.map((side) => [side, []]))
