@@ -4,7 +4,7 @@
  * forbidden names. Each rule is first shown a tiny example that it must refuse, so that the check
  * is itself checked. It reads files as text: all imports are static, relative and end in `.ts`.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
@@ -162,6 +162,22 @@ describe('house rules', () => {
     ])
 
     expect(Object.fromEntries(shown)).toEqual(MAY_IMPORT)
+  })
+
+  test('every link between pages leads somewhere', () => {
+    expect(linkErrors('docs/x.md', 'see [y](nowhere.md)')).toHaveLength(1)
+
+    const pages = [
+      ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
+      ...['docs', 'deploy'].flatMap((folder) =>
+        readdirSync(join(ROOT, folder))
+          .filter((name) => name.endsWith('.md'))
+          .map((name) => `${folder}/${name}`),
+      ),
+    ]
+    expect(
+      pages.flatMap((path) => linkErrors(path, readFileSync(join(ROOT, path), 'utf8'))),
+    ).toEqual([])
   })
 
   test('every library has one home', () => {
@@ -354,6 +370,13 @@ function deadErrors(sources: readonly Source[]): readonly string[] {
   return sources
     .filter((source) => !ENTRY.test(source.path) && !imported.has(source.path))
     .map((source) => `${source.path} is imported by nobody`)
+}
+
+function linkErrors(path: string, text: string): readonly string[] {
+  return [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)]
+    .map(([, target = '']) => posix.join(posix.dirname(path), target))
+    .filter((target) => !existsSync(join(ROOT, target)))
+    .map((target) => `${path} links to ${target}, which is not there`)
 }
 
 function leftoverErrors(sources: readonly Source[]): readonly string[] {
