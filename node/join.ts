@@ -117,37 +117,57 @@ function withCa<T>(
   identity: TransportIdentity,
   call: (ca: Client<typeof caService>) => Promise<T>,
 ): Promise<T> {
-  return firstOf(managers, async (addr) => {
-    const channel = newChannel(addr, {
-      credentials: {
-        kind: 'tls',
-        ca: identity.rootPem,
-        identity: { cert: identity.certificatePem, key: identity.keyPem },
-        serverName: SERVER_NAME,
-      },
-    })
-    try {
-      return await call(newClient(channel, caService))
-    } finally {
-      channel.close()
-    }
-  })
+  return firstOf(
+    managers,
+    async (addr) => {
+      const channel = newChannel(addr, {
+        credentials: {
+          kind: 'tls',
+          ca: identity.rootPem,
+          identity: { cert: identity.certificatePem, key: identity.keyPem },
+          serverName: SERVER_NAME,
+        },
+      })
+      try {
+        return await call(newClient(channel, caService))
+      } finally {
+        channel.close()
+      }
+    },
+    neverFinal,
+  )
 }
 
-/** The answer of the first manager that can be reached; a refusal is final. */
-async function firstOf<T>(addrs: readonly string[], ask: (addr: string) => Promise<T>): Promise<T> {
+/** A manager's state may be old, or it is none any more and does not know: another one is asked. */
+function neverFinal(): boolean {
+  return false
+}
+
+function isRefusal(error: unknown): boolean {
+  if (error === undefined) return false
+  const isUnreachable =
+    error instanceof SwarmError &&
+    (error.code === 'unavailable' || error.code === 'deadline-exceeded')
+  return !isUnreachable
+}
+
+/** The first answer of a manager that can be reached; a refusal is final if it says so. */
+async function firstOf<T>(
+  addrs: readonly string[],
+  ask: (addr: string) => Promise<T>,
+  isFinal: (error: unknown) => boolean = isRefusal,
+): Promise<T> {
   let last: unknown
   for (const addr of addrs) {
     try {
       return await ask(addr)
     } catch (error) {
-      last = error
-      const isUnreachable =
-        error instanceof SwarmError &&
-        (error.code === 'unavailable' || error.code === 'deadline-exceeded')
-      if (!isUnreachable) throw error
+      if (isFinal(error)) throw error
+      // What a manager said is of more use than that another one was silent.
+      if (last === undefined || isRefusal(error)) last = error
     }
   }
+  if (isRefusal(last)) throw last
   if (last instanceof SwarmError)
     throw new SwarmError(
       'unavailable',
