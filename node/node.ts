@@ -597,7 +597,7 @@ export class Node {
   async #renew(identity: Identity): Promise<void> {
     const wanted = this.#wanted
     const { keyPem, reply } = await renewCertificate({
-      managers: this.listManagerAddrs(),
+      managers: this.#othersFirst(identity),
       identity: transportOf(identity),
       signer: this.#options.signer,
     })
@@ -612,6 +612,13 @@ export class Node {
     })
     this.#options.log.info({ role: reply.role }, 'certificate renewed')
     this.#manager?.renewed()
+  }
+
+  /** This manager may be out of the group already, and the last to know. */
+  #othersFirst(identity: Identity): readonly string[] {
+    const own = identity.place.advertiseAddr
+    const addrs = this.listManagerAddrs()
+    return [...addrs.filter((addr) => addr !== own), ...addrs.filter((addr) => addr === own)]
   }
 
   async #followRole(): Promise<void> {

@@ -213,7 +213,6 @@ export class RaftTransport {
       }
       socket.write(frameOf(KIND.hello, this.#hello()))
       peer.isReady = true
-      peer.retryMs = RECONNECT_MIN_MS
       peer.heardMs = performance.now()
       this.#config.onPeer(peer.raftId, 'connected')
     })
@@ -222,6 +221,8 @@ export class RaftTransport {
       () => FRAME_BYTES_MAX,
       (kind, body) => {
         peer.heardMs = performance.now()
+        // Only now: who is refused after the handshake must not dial without end.
+        peer.retryMs = RECONNECT_MIN_MS
         if (kind === KIND.message && peer.isReady) this.#deliver(socket, peer.raftId, body)
       },
     )
@@ -333,7 +334,11 @@ export class RaftTransport {
     const refusal =
       from === undefined ? 'not a greeting of this cluster' : this.#refusalOf(socket, from)
     if (refusal === undefined) return from
-    this.#config.log.warn({ addr: socket.remoteAddress, refusal }, 'raft connection refused')
+    const isRemoved = from !== undefined && this.#removed.has(from)
+    this.#config.log[isRemoved ? 'debug' : 'warn'](
+      { addr: socket.remoteAddress, refusal },
+      'raft connection refused',
+    )
     return undefined
   }
 

@@ -227,7 +227,7 @@ export class SimNode {
 
   receiveRaft(message: Message): void {
     if (this.#daemon?.consensus === undefined || message.to !== this.raftId) return
-    this.#daemon.consensus.step({ kind: 'message', message })
+    this.#guard(() => this.#daemon?.consensus?.step({ kind: 'message', message }))
     this.#pump()
   }
 
