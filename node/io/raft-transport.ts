@@ -27,6 +27,8 @@ const PING_MS = 500
 const SILENCE_MS = 2_000
 const HELLO_BYTES_MAX = 1_024
 const HANDSHAKE_MS = 5_000
+/** How long a removed member is still talked to. */
+const FAREWELL_MS = 500
 /** Connections at once: a few from each member, and some room for those that are refused. */
 const CONNECTIONS_MAX = 256
 
@@ -73,6 +75,7 @@ export class RaftTransport {
   #removed = new Set<number>()
   /** Accepted connections, with the Raft id that was said; 0 before. */
   #incoming = new Map<TLSSocket, number>()
+  #farewells = new Set<NodeJS.Timeout>()
   /** Connections over which a snapshot goes out. */
   #snapshots = new Set<TLSSocket>()
   /** Who called last, by Raft id: the way back to a member whose address is not known yet. */
@@ -117,8 +120,9 @@ export class RaftTransport {
   setMembers(members: readonly Member[]): void {
     const before = [...this.#nodeOf.keys()]
     this.#nodeOf = new Map(members.map((member) => [member.raftId, member.nodeId]))
-    for (const raftId of before) if (!this.#nodeOf.has(raftId)) this.#removed.add(raftId)
-    for (const [socket, from] of this.#incoming) if (this.#removed.has(from)) socket.destroy()
+    const gone = before.filter((raftId) => !this.#nodeOf.has(raftId))
+    for (const raftId of gone) this.#removed.add(raftId)
+    if (gone.length > 0) this.#endLater()
     for (const member of members) {
       if (member.raftId === this.#config.raftId) continue
       const known = this.#peers.get(member.raftId)
@@ -128,8 +132,6 @@ export class RaftTransport {
         known.socket?.destroy()
       }
     }
-    for (const peer of [...this.#peers.values()])
-      if (!this.#nodeOf.has(peer.raftId)) this.#dropPeer(peer)
   }
 
   /** A renewed certificate: used for new connections; those of the old one go on. */
@@ -166,9 +168,21 @@ export class RaftTransport {
   close(): void {
     this.#isClosed = true
     clearInterval(this.#pingTimer)
+    for (const timer of this.#farewells) clearTimeout(timer)
     this.#server?.close()
     for (const socket of [...this.#incoming.keys(), ...this.#snapshots]) socket.destroy()
     for (const peer of [...this.#peers.values()]) this.#dropPeer(peer)
+  }
+
+  /** The last that a removed member is told is that it was removed; then its connections end. */
+  #endLater(): void {
+    const timer = setTimeout(() => {
+      this.#farewells.delete(timer)
+      for (const [socket, from] of this.#incoming) if (this.#removed.has(from)) socket.destroy()
+      for (const peer of [...this.#peers.values()])
+        if (this.#removed.has(peer.raftId)) this.#dropPeer(peer)
+    }, FAREWELL_MS)
+    this.#farewells.add(timer)
   }
 
   #tlsOptions(): { cert: string; key: string; ca: string; minVersion: 'TLSv1.3' } {
