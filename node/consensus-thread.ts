@@ -21,7 +21,7 @@ import { RaftTransport } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
 
 /** A commit index that nothing else bears to a follower is told this long after. */
-const COMMIT_DELAY_MS = 2
+const COMMIT_DELAY_MS = 5
 /** Rounds of effects carried out before other events of the thread get their turn. */
 const ROUNDS_MAX = 64
 /** A full disk is tried again, and complained about, after so many ticks: half a second, a minute. */
