@@ -1,9 +1,9 @@
 /**
- * Small images out of the host's static busybox, for tests and the quickstart: as an OCI archive or as
+ * Small images out of the host's busybox, for tests and the quickstart: as an OCI archive or as
  * what `docker save` writes for the airgap folder, or pushed to a registry. Bytes depend on the
  * description alone, so the same image has the same digest every time.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
@@ -55,12 +55,18 @@ export function imageLink(path: string, target: string): ImageFile {
   return { path, kind: 'link', mode: 0o777, uid: 0, gid: 0, content: target }
 }
 
-/** A layer that a shell can live in: busybox with all its commands, users and /tmp. */
-export function busyboxLayer(): readonly ImageFile[] {
-  const commands = execFileSync(BUSYBOX, ['--list'], { encoding: 'utf8' }).split('\n')
+/**
+ * A layer that a shell can live in: busybox with all its commands, users and /tmp. Debian's
+ * `busybox-static` needs nothing else; its `busybox`, which many machines have, needs libraries.
+ */
+export function busyboxLayer(path: string = BUSYBOX): readonly ImageFile[] {
+  const commands = execFileSync(path, ['--list'], { encoding: 'utf8' }).split('\n')
   return [
     imageFolder('bin'),
-    imageFile('bin/busybox', readFileSync(BUSYBOX), 0o755),
+    imageFile('bin/busybox', readFileSync(path), 0o755),
+    ...listLibraries(path).map((library) =>
+      imageFile(library.slice(1), readFileSync(library), 0o755),
+    ),
     ...commands
       .filter((name) => name !== '' && name !== 'busybox')
       .map((name) => imageLink(`bin/${name}`, 'busybox')),
@@ -73,6 +79,13 @@ export function busyboxLayer(): readonly ImageFile[] {
     imageFolder('proc'),
     imageFolder('sys'),
   ]
+}
+
+/** What the program is linked with, the loader included; nothing where it is static. */
+function listLibraries(path: string): readonly string[] {
+  const { status, stdout } = spawnSync('ldd', [path], { encoding: 'utf8' })
+  if (status !== 0) return []
+  return [...stdout.matchAll(/(?:=> |^\s+)(\/\S+)/gm)].map(([, library = '']) => library)
 }
 
 export function buildImage(description: ImageDescription): BuiltImage {
