@@ -1,8 +1,9 @@
 /**
  * How long writes stop when the leader is lost: three managers, a writer on another one, and from
  * the loss to the first write that was sent after it and acknowledged there. The leader's daemon is
- * killed, and, as root on Linux where hosts are namespaces, its host is cut off silently. Every
- * write that was ever acknowledged must be there at the end. `-- --kills N --cuts N --nice=-10`.
+ * killed, and, as root on Linux where hosts are namespaces, its host is cut off silently and its
+ * main thread stalled for 20 s. Every write that was ever acknowledged must be there at the end.
+ * `-- --kills N --cuts N --stalls N --nice=-10`.
  */
 import { parseArgs } from 'node:util'
 import { callApi } from '../deploy/quickstart/api.ts'
@@ -18,6 +19,7 @@ import {
   waitFor,
 } from '../deploy/quickstart/cluster.ts'
 import { setLink } from '../deploy/quickstart/hosts.ts'
+import { kill } from '../deploy/quickstart/processes.ts'
 import {
   findLeader,
   form,
@@ -31,6 +33,7 @@ import { printFigures } from './report.ts'
 
 const MANAGERS = 3
 const WRITE_EVERY_MS = 20
+const STALL_MS = 20_000
 const WAIT_MS = 30_000
 /** Of quiet between two losses, so that each meets a settled cluster. */
 const SETTLE_MS = 2_000
@@ -41,6 +44,7 @@ export async function run(args: readonly string[]): Promise<void> {
     options: {
       kills: { type: 'string', default: '10' },
       cuts: { type: 'string', default: '5' },
+      stalls: { type: 'string', default: '1' },
       nice: { type: 'string', default: '0' },
     },
   })
@@ -48,7 +52,11 @@ export async function run(args: readonly string[]): Promise<void> {
   const folder = newBenchFolder('failover')
   const place = { folder, net: { prefix: 'tsbf', number: 93 } }
   const state = isContainers
-    ? newState(place, { hosts: MANAGERS, managers: MANAGERS })
+    ? newState(place, {
+        hosts: MANAGERS,
+        managers: MANAGERS,
+        environment: { TSSWARM_DEBUG_STALL_MS: String(STALL_MS) },
+      })
     : await startLoopback(folder, MANAGERS)
   try {
     if (isContainers) {
@@ -57,22 +65,32 @@ export async function run(args: readonly string[]): Promise<void> {
     }
     raisePriority(nice, [process.pid])
     const acknowledged: string[] = []
-    const kill = { name: 'kill', lose: stopDaemon, restore: startDaemon }
+    const death = { name: 'kill', lose: stopDaemon, restore: startDaemon }
     const cut = {
       name: 'cut',
       lose: async (_: State, host: Host) => setLink(place.net, host.name, false),
       restore: async (_: State, host: Host) => setLink(place.net, host.name, true),
     }
+    const stall = {
+      name: 'stall',
+      lose: async (_: State, host: Host) => kill(host.pid, 'SIGUSR2'),
+      restore: () => sleep(STALL_MS),
+    }
     const rounds = { state, acknowledged, nice }
-    const kills = await measure(kill, Number(values.kills), rounds)
+    const kills = await measure(death, Number(values.kills), rounds)
     const cuts = isContainers ? await measure(cut, Number(values.cuts), rounds) : []
+    const stalls = isContainers ? await measure(stall, Number(values.stalls), rounds) : []
     const missing = await countMissing(state, acknowledged)
     printFigures('from the loss of the leader to the next write', [
       { name: 'daemon killed', unit: 'ms', samples: kills },
       ...(cuts.length === 0 ? [] : [{ name: 'host cut off', unit: 'ms', samples: cuts }]),
+      ...(stalls.length === 0
+        ? []
+        : [{ name: 'main thread stalled', unit: 'ms', samples: stalls }]),
     ])
     process.stdout.write(`${acknowledged.length} writes acknowledged, ${missing} missing\n`)
-    if (!isContainers) process.stdout.write('no host was cut off: that needs root on Linux\n')
+    if (!isContainers)
+      process.stdout.write('no host was cut off or stalled: that needs root on Linux\n')
     if (missing > 0) process.exitCode = 1
   } finally {
     if (isContainers) removeAll(place)
