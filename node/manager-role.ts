@@ -5,8 +5,10 @@
  */
 import type { Log } from '../lib/log.ts'
 import { addBootstrapService, addMemberServices, type RpcHost } from '../manager/api/rpc.ts'
+import { findRole } from '../manager/ca/authorize.ts'
 import type { Signer } from '../manager/ca/signer.ts'
 import type { MemberState } from '../manager/consensus.ts'
+import type { Change } from '../manager/store/change.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import { ConsensusPort } from './consensus-port.ts'
 import { readClaims } from './io/certificate.ts'
@@ -68,7 +70,13 @@ export class ManagerRole {
       view: () => this.shell.view(),
       command: (nodeId, command) => this.shell.command(nodeId, command),
     })
-    this.#listener = new Listener({ listen: options.listen, identity: options.identity, log })
+    this.#listener = new Listener({
+      listen: options.listen,
+      identity: options.identity,
+      readClaims,
+      findRole: (claims) => findRole(this.shell.view(), claims),
+      log,
+    })
     const host = this.#rpcHost(log)
     addBootstrapService(this.#listener.strangers, host)
     addMemberServices(this.#listener.members, host)
@@ -101,7 +109,11 @@ export class ManagerRole {
       },
     )
     shell.attach(port)
-    shell.watch((changes, view) => this.logs.applied(changes, view))
+    shell.watch((changes, view) => {
+      this.logs.applied(changes, view)
+      const isOfNodes = ({ table }: Change): boolean => table === 'nodes' || table === 'clusters'
+      if (changes === undefined || changes.some(isOfNodes)) this.#listener.recheck()
+    })
     options.loop.add(this.logs)
     await port.listening
     await this.#listener.listen()

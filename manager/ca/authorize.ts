@@ -32,20 +32,29 @@ export function authorize(
     throw new SwarmError('unauthenticated', 'the certificate is not valid at this time', {
       facts: { node: claims.nodeId },
     })
-  const [cluster] = view.clusters.list()
-  const node = view.nodes.get(claims.nodeId)
-  if (cluster?.revoked.has(claims.nodeId) === true)
+  const role = findRole(view, claims)
+  if (role === undefined)
     throw new SwarmError('permission-denied', `node ${claims.nodeId} was removed from the cluster`)
-  // A manager that is only just being told of the node lets it in by its certificate alone: it can
-  // read nothing but what its own tasks need, and a removed node stands in `revoked`.
-  const stored =
-    node === undefined ? claims.role : storedRole(node.spec?.role, node.member !== undefined)
-  const role: NodeRole = claims.role === 'manager' && stored === 'manager' ? 'manager' : 'worker'
   if (!roles.includes(role))
     throw new SwarmError('permission-denied', `a ${role} may not call this method`, {
       facts: { node: claims.nodeId },
     })
   return { nodeId: claims.nodeId, role }
+}
+
+/** The lower role of certificate and store; undefined when the node was removed. */
+export function findRole(
+  view: View,
+  claims: Pick<CertificateClaims, 'nodeId' | 'role'>,
+): NodeRole | undefined {
+  const [cluster] = view.clusters.list()
+  if (cluster?.revoked.has(claims.nodeId) === true) return undefined
+  const node = view.nodes.get(claims.nodeId)
+  // A manager that is only just being told of the node lets it in by its certificate alone: it can
+  // read nothing but what its own tasks need, and a removed node stands in `revoked`.
+  const stored =
+    node === undefined ? claims.role : storedRole(node.spec?.role, node.member !== undefined)
+  return claims.role === 'manager' && stored === 'manager' ? 'manager' : 'worker'
 }
 
 /** A node that is being demoted keeps its managers' rights until it has left the Raft group. */
