@@ -14,7 +14,7 @@ import {
   MAIN_STALLED_TICKS,
   type MainEvent,
 } from './consensus.ts'
-import { emptyConfState, type Message } from './raft/message.ts'
+import { emptyConfState, emptyMessage, type Message } from './raft/message.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const text = (data: Uint8Array): string => new TextDecoder().decode(data)
@@ -422,3 +422,36 @@ function isVoter(peer: Peer, raftId: number): boolean {
   const last = peer.events.findLast((event) => event.kind === 'members')
   return last?.members.some((member) => member.raftId === raftId && member.isVoter) ?? false
 }
+
+test('main’s own snapshot is not written behind a later one of the leader’s', () => {
+  const { consensus } = new Peer(1, [1, 2, 3])
+  const entry = { term: 2, type: 'normal' as const, data: bytes('x'), confChange: undefined }
+  const entries = [2, 3, 4, 5].map((index) => ({ ...entry, index }))
+  const from = { from: 2, to: 1, term: 2 }
+  const persisted = (): void => {
+    const sequence = consensus.ready()?.persist.at(-1)?.sequence
+    if (sequence !== undefined) consensus.step({ kind: 'persisted', sequence })
+  }
+  const append: Message = {
+    ...{ ...emptyMessage, ...from, type: 'append', index: 1, logTerm: 1 },
+    ...{ entries, commit: 5 },
+  }
+  consensus.step({ kind: 'message', message: append })
+  persisted()
+  persisted()
+  consensus.step({ kind: 'applied', index: 5 })
+  const data = encodeSnapshotPayload({ members: [1, 2, 3].map(memberOf), store: bytes('later') })
+  const confState = { ...emptyConfState, voters: [1, 2, 3] }
+  const snapshot = { index: 10, term: 2, confState, data }
+  consensus.step({
+    kind: 'message',
+    message: { ...emptyMessage, ...from, type: 'snapshot', snapshot },
+  })
+  const first = consensus.ready()?.persist ?? []
+
+  consensus.step({ kind: 'snapshot', index: 5, store: bytes('own') })
+  const second = consensus.ready()?.persist ?? []
+
+  expect(first.map((effect) => effect.snapshot?.index)).toEqual([10])
+  expect(second.filter((effect) => effect.compaction !== undefined)).toEqual([])
+})

@@ -773,7 +773,9 @@ export class Consensus {
 
   #compact(index: number, store: Uint8Array): void {
     this.#snapshotWanted = false
-    if (index <= this.#snapshotIndex) return
+    // The leader's, which replaces the log, is on its way to the disk.
+    const isOvertaken = this.#persisting.some(({ persist }) => persist.snapshot !== undefined)
+    if (index <= this.#snapshotIndex || isOvertaken) return
     const term = this.#storage.term(index)
     assert(typeof term === 'number', 'a snapshot at an index that is not in the log', { index })
     const at = this.#history.findLast((change) => change.index <= index)

@@ -38,6 +38,8 @@ type Daemon = {
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
+  /** What the consensus thread sees of main's progress. */
+  mainRounds: number
   /** Given to the persister and not yet durable. */
   unsaved: readonly Persist[]
 }
@@ -69,6 +71,8 @@ export class SimNode {
   #session: { readonly own: number; readonly at: SimNode; readonly held: number } | undefined
   /** Pauses: while stopped, nothing of the process happens. */
   pausedUntilMs = 0
+  /** Until then main makes no progress; the consensus thread goes on. */
+  mainStalledUntilMs = 0
   clockDrift = 1
 
   constructor(
@@ -122,6 +126,7 @@ export class SimNode {
       consensus: undefined,
       manager: undefined,
       persister: undefined,
+      mainRounds: 0,
       unsaved: [],
     }
     if (this.role === 'manager' && this.raftId !== 0) this.startManager()
@@ -254,17 +259,20 @@ export class SimNode {
   #tick(): void {
     const daemon = this.#daemon
     if (daemon === undefined) return
+    const isStalled = this.#isMainStalled()
+    if (!isStalled) daemon.mainRounds++
     this.#guard(() => {
-      daemon.manager?.tick(this.#managerNow())
-      daemon.consensus?.step({
-        kind: 'main-progress',
-        counter: Math.floor(this.#world.schedule.nowMs),
-      })
+      if (!isStalled) daemon.manager?.tick(this.#managerNow())
+      daemon.consensus?.step({ kind: 'main-progress', counter: daemon.mainRounds })
       daemon.consensus?.tick()
       if (daemon.persister?.isFull === true) this.#writeLog(daemon)
-      daemon.agent.tick(this.#now())
+      if (!isStalled) daemon.agent.tick(this.#now())
     })
     this.#pump()
+  }
+
+  #isMainStalled(): boolean {
+    return this.#world.schedule.nowMs < this.mainStalledUntilMs
   }
 
   #now(): { nowMs: number; wallMs: number } {
@@ -284,8 +292,8 @@ export class SimNode {
     this.#guard(() => {
       for (let isBusy = true; isBusy; ) {
         const consensus = this.#pumpConsensus()
-        const manager = this.#pumpManager()
-        const agent = this.#pumpAgent()
+        const manager = !this.#isMainStalled() && this.#pumpManager()
+        const agent = !this.#isMainStalled() && this.#pumpAgent()
         isBusy = consensus || manager || agent
       }
     })
@@ -312,6 +320,12 @@ export class SimNode {
     const daemon = this.#daemon
     const ready = daemon?.consensus?.ready()
     if (daemon === undefined || ready === undefined) return false
+    if (ready.fatal !== undefined) {
+      this.#world.trace(`${this.id} ends: ${ready.fatal}`)
+      this.crash('all')
+      this.#world.restartLater(this)
+      return false
+    }
     for (const message of ready.send) this.#sendRaft(message)
     for (const event of ready.events) {
       this.#world.checkers.event(this, event)
@@ -324,10 +338,15 @@ export class SimNode {
 
   /** Between the threads things take a moment, but keep their order. */
   #toMain(daemon: Daemon, work: () => void): void {
-    this.#world.schedule.after(MAIN_DELAY_MS, () => {
+    const stalledMs = Math.max(0, this.mainStalledUntilMs - this.#world.schedule.nowMs)
+    this.#world.schedule.after(MAIN_DELAY_MS + stalledMs, () => {
       if (this.#daemon !== daemon) return
-      this.#guard(work)
-      this.#pump()
+      // Stalled meanwhile: what waits keeps its order, for all of it waits for the same end.
+      if (this.#isMainStalled()) this.#toMain(daemon, work)
+      else {
+        this.#guard(work)
+        this.#pump()
+      }
     })
   }
 
