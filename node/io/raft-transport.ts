@@ -300,6 +300,11 @@ export class RaftTransport {
   }
 
   #accept(socket: TLSSocket): void {
+    // Its handshake was under way at the close.
+    if (this.#isClosed) {
+      socket.destroy()
+      return
+    }
     const claims = this.#claimsOf(socket)
     if (claims === undefined || this.#refusalOf(socket, undefined) !== undefined) {
       this.#config.log.warn(
