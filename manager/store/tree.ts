@@ -114,9 +114,9 @@ export function removeValue<V>(root: Node<V>, key: Key, edit: Edit): Node<V> {
   }
   const position = lowerBound(node, key)
   assert(node.texts[position] === key.text, 'a removed key is there', { key: key.text })
-  node.ranks.splice(position, 1)
-  node.texts.splice(position, 1)
-  node.values.splice(position, 1)
+  removeAt(node.ranks, position)
+  removeAt(node.texts, position)
+  if (node.values.length > 0) removeAt(node.values, position)
   return top.children?.length === 1 ? childAt(top.children, 0) : top
 }
 
@@ -281,4 +281,13 @@ function insertAt<T>(list: T[], position: number, value: T): void {
     if (before !== undefined) list[i] = before
   }
   list[position] = value
+}
+
+/** As splice(), without the array it gives. */
+function removeAt<T>(list: T[], position: number): void {
+  for (let i = position + 1; i < list.length; i++) {
+    const after = list[i]
+    if (after !== undefined) list[i - 1] = after
+  }
+  list.pop()
 }
