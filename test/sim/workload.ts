@@ -100,6 +100,7 @@ export class Workload {
         const now = store.view().services.get(service.id)
         return now === undefined || (now.meta?.version ?? 0) > version
       },
+      (index) => this.#world.checkers.updated(service.id, index, version),
     )
   }
 
@@ -144,6 +145,7 @@ export class Workload {
     body: NonNullable<WriteRequest['body']>,
     what: string,
     holds: (store: Store) => boolean,
+    acknowledged: (index: number) => void = () => undefined,
   ): void {
     this.counts.asked++
     this.#world.trace(`client asks ${what}`)
@@ -151,6 +153,7 @@ export class Workload {
       if (!(outcome instanceof SwarmError)) {
         this.counts.acknowledged++
         this.#world.checkers.acknowledged(outcome.index, holds, what)
+        acknowledged(outcome.index)
       } else if (outcome.message.includes('outcome unknown')) {
         this.counts.unknown++
       } else {

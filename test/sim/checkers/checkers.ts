@@ -37,6 +37,8 @@ export class Checkers {
   #committed = new Map<number, Committed>()
   #reference = new Store()
   #seen = new Map<string, Seen>()
+  /** The version that each change of a service found, by service and log index. */
+  #foundVersions = new Map<string, number>()
   #marks = new Map<string, { epoch: number; index: number }>()
 
   constructor(world: World) {
@@ -65,6 +67,11 @@ export class Checkers {
     )
       this.#violation(`S7: the vote of ${node.id} in term ${before.durable.term} was forgotten`)
     this.#seen.set(node.id, { durable: opened.hardState, lastIndex, applied: 0, term: 0 })
+  }
+
+  /** The node was given another directory: what it held before is no promise any more. */
+  replaced(node: SimNode): void {
+    this.#seen.delete(node.id)
   }
 
   /** The effects are on the disk and synced. */
@@ -154,6 +161,15 @@ export class Checkers {
     else if (!holds(this.#reference)) this.#violation(`S5: acknowledged ${what} is lost`)
   }
 
+  /** S10: an update was made to the version that its client had seen, and to no later one. */
+  updated(serviceId: string, index: number, seen: number): void {
+    const found = this.#foundVersions.get(`${serviceId}/${index}`)
+    if (found !== undefined && found !== seen)
+      this.#violation(
+        `S10: service ${serviceId} was updated from version ${found}, its client had seen ${seen}`,
+      )
+  }
+
   #elected(node: SimNode, term: number): void {
     const other = this.#leaderOf.get(term)
     if (other !== undefined && other !== node.id)
@@ -189,6 +205,12 @@ export class Checkers {
         ? { ...emptyStoreEntry, timeMs: before.timeMs }
         : decodeStoreEntry(entry.data),
     )
+    for (const service of this.#reference.view().services.list())
+      if (service.meta?.version === index)
+        this.#foundVersions.set(
+          `${service.id}/${index}`,
+          before.services.get(service.id)?.meta?.version ?? 0,
+        )
     const digest = hex(this.#reference.digest())
     this.#committed.set(index, { term, data, digest })
     for (const problem of checkTasks(before, this.#reference.view(), entry.data))

@@ -1,0 +1,199 @@
+/**
+ * Stories of whole clusters in simulated time: who leads after a fault and how soon, and that an
+ * agent never follows a manager back in time. What seeds find is the simulator's.
+ */
+import { expect, test } from 'vitest'
+import { localCaller } from '../../manager/manager.ts'
+import {
+  emptyAnnotations,
+  emptyContainerSpec,
+  emptyServiceSpec,
+  emptyTaskSpec,
+  type ServiceSpec,
+} from '../../proto/gen/specs.ts'
+import type { SimNode } from './sim-node.ts'
+import { World } from './world.ts'
+
+const CALM = { loss: 0, duplication: 0, delayMeanMs: 0.5, spike: 0 }
+
+/** Three managers and one worker, all up and ready. */
+function calmCluster(seed: number): World {
+  const world = new World(seed)
+  world.network.rates = CALM
+  world.init('m1')
+  world.run(2_000)
+  for (const id of ['m2', 'm3']) world.join(id, 'manager')
+  world.join('w1', 'worker')
+  const peers = (): void => {
+    world.refreshPeers()
+    world.schedule.after(50, peers)
+  }
+  peers()
+  for (const node of world.nodes.values())
+    node.runtime.rates = { prepareFailure: 0, startFailure: 0, exitPerMinute: 0 }
+  until(world, () => isFormed(world))
+  return world
+}
+
+function isFormed(world: World): boolean {
+  const view = world.findLeader()?.manager?.view()
+  const members = world.findLeader()?.manager?.status().members ?? []
+  const ready = [...(view?.nodes.list() ?? [])].filter((node) => node.status?.state === 'ready')
+  return ready.length === 4 && members.length === 3 && members.every((member) => member.isVoter)
+}
+
+/** Simulated time that passed until then, ms. */
+function until(world: World, isDone: () => boolean, limitMs = 60_000): number {
+  const beganMs = world.schedule.nowMs
+  while (!isDone()) {
+    if (world.violations.length > 0) throw new Error(world.violations.join('\n'))
+    if (world.schedule.nowMs - beganMs > limitMs) throw new Error('it did not come about')
+    world.run(world.schedule.nowMs + 10)
+  }
+  return world.schedule.nowMs - beganMs
+}
+
+function leaderOf(world: World): SimNode {
+  const leader = world.findLeader()
+  if (leader === undefined) throw new Error('no leader')
+  return leader
+}
+
+function isOtherLeading(world: World, before: SimNode): () => boolean {
+  return () =>
+    world.listManagers().some((node) => node !== before && node.manager?.isLeading === true)
+}
+
+function followerOf(world: World): SimNode {
+  const follower = world.listManagers().find((node) => node !== leaderOf(world))
+  if (follower === undefined) throw new Error('no follower')
+  return follower
+}
+
+function serviceOf(replicas: number): ServiceSpec {
+  return {
+    ...emptyServiceSpec,
+    annotations: { ...emptyAnnotations, name: 'web' },
+    task: { ...emptyTaskSpec, container: { ...emptyContainerSpec, image: 'busybox:1' } },
+    mode: { kind: 'replicated', replicated: { replicas } },
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+}
+
+test('a killed leader is replaced within a second', () => {
+  const times = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((seed) => {
+    const world = calmCluster(seed)
+    const leader = leaderOf(world)
+    leader.crash('some')
+    return until(world, isOtherLeading(world, leader))
+  })
+
+  expect(median(times)).toBeLessThanOrEqual(1_000)
+  expect(Math.max(...times)).toBeLessThanOrEqual(2_000)
+})
+
+test('a leader that is cut off silently is replaced within three seconds', () => {
+  const times = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((seed) => {
+    const world = calmCluster(seed)
+    const leader = leaderOf(world)
+    for (const node of world.nodes.values()) {
+      world.network.cut(leader.id, node.id)
+      world.network.cut(node.id, leader.id)
+    }
+    return until(world, isOtherLeading(world, leader))
+  })
+
+  expect(Math.max(...times)).toBeLessThanOrEqual(3_000)
+})
+
+test('a leader whose main thread stalls has handed over within six seconds, for good', () => {
+  const times = [1, 2, 3, 4, 5].map((seed) => {
+    const world = calmCluster(seed)
+    const leader = leaderOf(world)
+    leader.mainStalledUntilMs = world.schedule.nowMs + 20_000
+    const tookMs = until(world, isOtherLeading(world, leader))
+    world.run(world.schedule.nowMs + 30_000)
+    expect(world.violations).toEqual([])
+    expect(leader.isUp).toBe(true)
+    return tookMs
+  })
+
+  expect(Math.max(...times)).toBeLessThanOrEqual(6_000)
+})
+
+test('a process whose main thread never goes on again ends after thirty seconds', () => {
+  const world = calmCluster(1)
+  const leader = leaderOf(world)
+
+  leader.mainStalledUntilMs = world.schedule.nowMs + 120_000
+
+  expect(until(world, () => !leader.isUp)).toBeLessThanOrEqual(31_000)
+})
+
+test.for([1, 2, 3, 4, 5])(
+  'a follower with an old copy of its directory stops no newer task (seed %s)',
+  (seed) => {
+    const world = calmCluster(seed)
+    const [follower, worker] = [followerOf(world), world.nodes.get('w1')]
+    if (worker === undefined) throw new Error('no worker')
+    const copy = follower.disk.snapshotDirectory('raft')
+    const spec = serviceOf(8)
+    world.retry(() => leaderOf(world), {
+      caller: localCaller,
+      body: { kind: 'serviceCreate', serviceCreate: { spec } },
+    })
+    until(world, () => running(world) === 8)
+    const before = worker.runtime.listRunning().map((task) => task.id)
+    const started = worker.agent?.status().mark.index ?? 0
+
+    follower.crash('all')
+    follower.disk.restore('raft', copy)
+    world.checkers.replaced(follower)
+    // The worker reaches nobody but the one who has forgotten, and that one nobody at first.
+    for (const node of world.listManagers()) {
+      for (const other of [follower, worker]) {
+        world.network.cut(node.id, other.id)
+        world.network.cut(other.id, node.id)
+      }
+    }
+    follower.boot()
+    world.run(world.schedule.nowMs + 9_000)
+    const alone = worker.runtime.listRunning().map((task) => task.id)
+    // A new leader has no memory of what this follower once acknowledged; the old one would end it.
+    const leader = leaderOf(world)
+    leader.crash('all')
+    world.run(world.schedule.nowMs + 500)
+    world.restart(leader)
+    until(world, () => world.findLeader() !== undefined)
+    world.network.heal()
+    for (const node of world.listManagers()) {
+      if (node === follower) continue
+      world.network.cut(node.id, worker.id)
+      world.network.cut(worker.id, node.id)
+    }
+    until(world, () => worker.agent?.status().session === 'running')
+    world.run(world.schedule.nowMs + 9_000)
+
+    expect(alone).toEqual(before)
+    expect(worker.runtime.listRunning().map((task) => task.id)).toEqual(before)
+    expect(worker.agent?.status().mark.index).toBeGreaterThanOrEqual(started)
+    expect(world.violations).toEqual([])
+  },
+)
+
+test('two runs of a seed leave the same trace', () => {
+  const run = (): string => {
+    const world = calmCluster(11)
+    world.run(world.schedule.nowMs + 5_000)
+    return world.hash
+  }
+
+  expect(run()).toBe(run())
+})
+
+function running(world: World): number {
+  return [...world.nodes.values()].reduce((sum, node) => sum + node.runtime.listRunning().length, 0)
+}
