@@ -17,6 +17,7 @@ import {
   startDaemon,
   waitFor,
 } from '../deploy/quickstart/cluster.ts'
+import { findProcesses } from '../deploy/quickstart/processes.ts'
 import { form, newBenchFolder } from './cluster/loopback.ts'
 import { raisePriority } from './cluster/priority.ts'
 import { printFigures } from './report.ts'
@@ -46,7 +47,7 @@ export async function run(args: readonly string[]): Promise<void> {
     if (host === undefined) return
     await startDaemon(state, host)
     await form(state)
-    raisePriority(Number(values.nice), [process.pid, host.pid])
+    raisePriority(Number(values.nice), [process.pid, ...findProcesses([place.folder])])
     const first = await measure(host, Number(values.replicas), 0)
     const samples: number[] = []
     for (let round = 1; round <= Number(values.rounds); round++)
