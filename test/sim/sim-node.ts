@@ -353,7 +353,7 @@ export class SimNode {
   #sendRaft(message: Message): void {
     this.#world.checkers.sent(this, message)
     const to = this.#world.findByRaftId(message.to)
-    if (to === undefined) return
+    if (to === undefined || this.#world.drops(message)) return
     this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
       const daemon = this.#daemon

@@ -168,16 +168,24 @@ test.for([1, 2, 3, 4, 5])(
     world.run(world.schedule.nowMs + 500)
     world.restart(leader)
     until(world, () => world.findLeader() !== undefined)
+    // Now it knows the leader, and passes on what the worker says, but lags behind.
+    const isEntries = (type: string): boolean => type === 'append' || type === 'snapshot'
+    world.drops = (message) => message.to === follower.raftId && isEntries(message.type)
     world.network.heal()
     for (const node of world.listManagers()) {
       if (node === follower) continue
       world.network.cut(node.id, worker.id)
       world.network.cut(worker.id, node.id)
     }
+    world.run(world.schedule.nowMs + 20_000)
+    const behind = worker.runtime.listRunning().map((task) => task.id)
+    world.drops = () => false
     until(world, () => worker.agent?.status().session === 'running')
     world.run(world.schedule.nowMs + 9_000)
 
     expect(alone).toEqual(before)
+    expect(behind).toEqual(before)
+    expect(behind).toEqual(before)
     expect(worker.runtime.listRunning().map((task) => task.id)).toEqual(before)
     expect(worker.agent?.status().mark.index).toBeGreaterThanOrEqual(started)
     expect(world.violations).toEqual([])

@@ -11,6 +11,7 @@ import { newBootstrapSnapshot } from '../../manager/consensus.ts'
 import { localCaller } from '../../manager/manager.ts'
 import { newRaftId } from '../../manager/member-join.ts'
 import { persistAll } from '../../manager/persist.ts'
+import type { Message } from '../../manager/raft/message.ts'
 import { openWal } from '../../manager/wal/wal.ts'
 import type { WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { ManagerAddress, NodeChange } from '../../proto/gen/dispatcher.ts'
@@ -45,6 +46,8 @@ export class World {
   readonly nodes: Map<string, SimNode> = new Map()
   readonly checkers: Checkers
   cluster: Cluster | undefined
+  /** Raft's messages that a story lets get lost. */
+  drops: (message: Message) => boolean = () => false
   #onTrace: ((line: string) => void) | undefined
   #hash = 0x811c9dc5
   #lines = 0
