@@ -57,13 +57,13 @@ async function main(): Promise<void> {
       showStatus(values.json)
       break
     case 'start':
-      await startDaemon(getState(), getHost(name))
+      await withHost(name, startDaemon)
       break
     case 'stop':
-      await stopDaemon(getState(), getHost(name))
+      await withHost(name, stopDaemon)
       break
     case 'kill':
-      cutPower(getState(), getHost(name))
+      await withHost(name, cutPower)
       break
     case 'down':
       removeAll(QUICKSTART)
@@ -166,14 +166,19 @@ function getState(): State {
   return state
 }
 
-function getHost(name: string | undefined): Host {
-  const { hosts } = getState()
+/** The host is part of the state that is given with it: what is done to it is kept by that. */
+async function withHost(
+  name: string | undefined,
+  act: (state: State, host: Host) => Promise<void> | void,
+): Promise<void> {
+  const state = getState()
+  const { hosts } = state
   const host = hosts.find((known) => known.name === name)
   if (host === undefined)
     throw new Error(
       `"${name ?? ''}" is no host: name one of ${hosts.map((known) => known.name).join(', ')}`,
     )
-  return host
+  await act(state, host)
 }
 
 function countOf(name: string, text: string): number {
