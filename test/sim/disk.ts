@@ -207,6 +207,13 @@ export class SimDisk implements Disk {
     this.#rates = rates
   }
 
+  /** No byte more fits, until `heal` or a higher `capacityBytes`. */
+  fill(): void {
+    let used = 0
+    for (const inode of new Set(this.#names.values())) used += inode.sizeBytes
+    this.capacityBytes = used
+  }
+
   /** No fault that was injected, no rate and no limit of space holds any more. */
   heal(): void {
     this.#faults = []

@@ -5,6 +5,7 @@
  * power cut, the containers as well.
  */
 import { Agent, type AgentOutput } from '../../agent/agent.ts'
+import { isDiskError } from '../../lib/disk.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { SeededRandom } from '../../lib/random.ts'
@@ -59,6 +60,9 @@ export class SimNode {
   #log: Log
   #daemon: Daemon | undefined
   #starts = 0
+  #managerStarts = 0
+  /** What the cluster last said that this node should be. */
+  wantedRole: 'worker' | 'manager' | undefined
   #sequence = 0
   /** When the disk has done what it was given. */
   #diskFreeMs = 0
@@ -108,8 +112,12 @@ export class SimNode {
     return this.#daemon?.agent
   }
 
-  /** The daemon starts, with what the disk holds. */
+  /** The daemon starts, with what the disk holds, or ends at once if it cannot. */
   boot(): void {
+    this.#guard(() => this.#boot())
+  }
+
+  #boot(): void {
     const instance = ++this.#starts
     const agent = new Agent({
       nodeId: this.id,
@@ -154,16 +162,17 @@ export class SimNode {
   startManager(): void {
     const daemon = this.#daemon
     if (daemon === undefined || daemon.consensus !== undefined) return
+    const start = ++this.#managerStarts
     const opened = openWal(this.disk, 'raft', {
       identity: { clusterId: CLUSTER_ID, raftId: this.raftId },
       keys: KEYS,
-      random: this.#random.split(`wal-${daemon.instance}`),
+      random: this.#random.split(`wal-${start}`),
       segmentBytes: SEGMENT_BYTES,
     })
     daemon.persister = new Persister(opened.wal)
     daemon.manager = new Manager({
       raftId: this.raftId,
-      random: this.#random.split(`manager-${daemon.instance}`),
+      random: this.#random.split(`manager-${start}`),
       log: this.#log,
       handle: handleWrite,
       loops: newLoops,
@@ -171,7 +180,7 @@ export class SimNode {
     })
     daemon.consensus = new Consensus({
       raftId: this.raftId,
-      random: this.#random.split(`raft-${daemon.instance}`),
+      random: this.#random.split(`raft-${start}`),
       log: this.#log,
       hardState: opened.hardState,
       entries: opened.entries,
@@ -182,6 +191,45 @@ export class SimNode {
     this.#pump()
   }
 
+  /** Not a manager any more: the agent goes on, and nothing of the log is kept. */
+  stopManager(): void {
+    const daemon = this.#daemon
+    if (daemon === undefined) return
+    this.#endManager(daemon)
+    daemon.consensus = undefined
+    daemon.manager = undefined
+    daemon.persister = undefined
+    daemon.unsaved = []
+    this.wipe()
+  }
+
+  /** The log is gone, and with it the member that it was. */
+  wipe(): void {
+    if (this.disk.list('').includes('raft')) this.disk.restore('raft', new Map())
+    this.raftId = 0
+    this.#world.checkers.replaced(this)
+  }
+
+  /** Who waits for this manager learns that it is gone. */
+  #endManager(daemon: Daemon): void {
+    const gone = new SwarmError('unavailable', 'the manager is gone, outcome unknown')
+    const waiting: readonly ((outcome: SwarmError) => void)[] = [
+      ...this.#writes.values(),
+      ...this.#reads.values(),
+    ]
+    this.#world.schedule.after(1, () => {
+      for (const caller of waiting) caller(gone)
+    })
+    this.#writes = new Map()
+    this.#reads = new Map()
+    this.#relayCalls = new Map()
+    for (const [, { node, session }] of this.#held)
+      this.#world.schedule.after(1, () => node.sessionLost(session, this))
+    this.#held = new Map()
+    if (daemon.consensus !== undefined)
+      for (const peer of this.#world.nodes.values()) peer.peerClosed(this.raftId)
+  }
+
   /** SIGKILL: what was not synced may be lost or torn; containers go on. */
   crash(keep: 'none' | 'some' | 'all'): void {
     if (this.#daemon === undefined) return
@@ -189,19 +237,12 @@ export class SimNode {
     this.#daemon = undefined
     this.disk.crash(keep)
     this.runtime.onExit = undefined
-    this.#writes = new Map()
-    this.#reads = new Map()
-    this.#relayCalls = new Map()
-    for (const [, { node, session }] of this.#held)
-      this.#world.schedule.after(1, () => node.sessionLost(session, this))
-    this.#held = new Map()
+    this.#endManager(daemon)
     if (this.#session !== undefined) {
       const { at, held } = this.#session
       this.#world.schedule.after(1, () => at.heldLost(held))
       this.#session = undefined
     }
-    if (daemon.consensus !== undefined)
-      for (const peer of this.#world.nodes.values()) peer.peerClosed(this.raftId)
   }
 
   /** A manager's write, asked by a client or a joiner at this node. */
@@ -338,9 +379,10 @@ export class SimNode {
 
   /** Between the threads things take a moment, but keep their order. */
   #toMain(daemon: Daemon, work: () => void): void {
+    const { manager } = daemon
     const stalledMs = Math.max(0, this.mainStalledUntilMs - this.#world.schedule.nowMs)
     this.#world.schedule.after(MAIN_DELAY_MS + stalledMs, () => {
-      if (this.#daemon !== daemon) return
+      if (this.#daemon !== daemon || daemon.manager !== manager) return
       // Stalled meanwhile: what waits keeps its order, for all of it waits for the same end.
       if (this.#isMainStalled()) this.#toMain(daemon, work)
       else {
@@ -357,8 +399,9 @@ export class SimNode {
     this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
       const daemon = this.#daemon
+      const consensus = daemon?.consensus
       this.#world.schedule.after(20, () => {
-        if (this.#daemon !== daemon) return
+        if (this.#daemon !== daemon || daemon?.consensus !== consensus) return
         const outcome = this.#world.network.isCut(this.id, to.id) ? 'failed' : 'finished'
         this.#daemon?.consensus?.step({ kind: 'snapshot-sent', raftId: message.to, outcome })
         this.#pump()
@@ -371,10 +414,11 @@ export class SimNode {
     const { schedule } = this.#world
     // One write after another, as the thread makes them.
     this.#diskFreeMs = Math.max(schedule.nowMs, this.#diskFreeMs) + this.#world.diskDelayMs(this)
+    const { persister } = daemon
     schedule.after(this.#diskFreeMs - schedule.nowMs, () => {
-      if (this.#daemon !== daemon) return
+      if (this.#daemon !== daemon || daemon.persister !== persister) return
       this.#guard(() => {
-        daemon.persister?.add(effects)
+        persister?.add(effects)
         daemon.unsaved = [...daemon.unsaved, ...effects]
         this.#writeLog(daemon)
       })
@@ -475,9 +519,10 @@ export class SimNode {
 
   #toConsensus(input: ConsensusInput): void {
     const daemon = this.#daemon
+    const consensus = daemon?.consensus
     this.#world.schedule.after(MAIN_DELAY_MS, () => {
-      if (daemon === undefined || this.#daemon !== daemon) return
-      this.#guard(() => daemon.consensus?.step(input))
+      if (this.#daemon !== daemon || daemon?.consensus !== consensus) return
+      this.#guard(() => consensus?.step(input))
       this.#pump()
     })
   }
@@ -635,8 +680,7 @@ export class SimNode {
         break
       }
       case 'persist':
-        this.#saveAgentState(output.state)
-        this.#daemon?.agent.step({ kind: 'persisted', version: output.version })
+        this.#persistAgent(this.#daemon, output)
         break
       case 'cancel':
       case 'command':
@@ -684,6 +728,26 @@ export class SimNode {
       },
       () => undefined,
     )
+  }
+
+  /** On a full disk it is tried again. */
+  #persistAgent(
+    daemon: Daemon | undefined,
+    output: Extract<AgentOutput, { readonly kind: 'persist' }>,
+  ): void {
+    if (daemon === undefined || this.#daemon !== daemon) return
+    try {
+      this.#saveAgentState(output.state)
+    } catch (error) {
+      if (!isDiskError(error, 'enospc')) throw error
+      this.#world.schedule.after(500, () => {
+        this.#guard(() => this.#persistAgent(daemon, output))
+        this.#pump()
+      })
+      return
+    }
+    this.#world.checkers.savedMark(this)
+    daemon.agent.step({ kind: 'persisted', version: output.version })
   }
 
   #saveAgentState(state: Uint8Array): void {

@@ -4,6 +4,7 @@
  * violated, with the last events before it.
  */
 import type { SeededRandom } from '../../lib/random.ts'
+import { localCaller } from '../../manager/manager.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import type { SimNode } from './sim-node.ts'
 import { Workload } from './workload.ts'
@@ -103,6 +104,10 @@ function findMissing(world: World): string {
   const view = world.checkers.reference.view()
   for (const node of view.nodes.list())
     if (node.status?.state !== 'ready') return `node ${node.id} is ${node.status?.state}`
+  const voters = (leader.manager?.status().members ?? []).filter((member) => member.isVoter)
+  for (const node of view.nodes.list())
+    if ((node.spec?.role === 'manager') !== voters.some((member) => member.nodeId === node.id))
+      return `node ${node.id} is to be a ${node.spec?.role} and is not`
   const running = new Map<string, string>()
   for (const node of world.nodes.values())
     for (const task of node.runtime.listRunning()) {
@@ -136,12 +141,18 @@ function findMissing(world: World): string {
   return ''
 }
 
+/** A manager that takes part, and whose disk takes what it is given. */
+function isServing(node: SimNode): boolean {
+  return node.manager !== undefined && node.manager.status().members.length >= 3
+}
+
 /** Faults, and their end. */
 class Chaos {
   readonly counts = new Map<string, number>()
   #world: World
   #random: SeededRandom
   #isHealed = false
+  #lostLogMs = 0
 
   constructor(world: World) {
     this.#world = world
@@ -161,6 +172,11 @@ class Chaos {
       ['partition', () => this.#partition(nodes)],
       ['one-way cut', () => this.#cutOneWay(nodes)],
       ['pause', () => this.#pause(node)],
+      ['stall of main', () => this.#stall(node)],
+      ['full disk', () => this.#fillDisk(node)],
+      ['failed sync', () => this.#failSync(node)],
+      ['lost log', () => this.#loseLog(node)],
+      ['role change', () => this.#changeRole(node)],
       ['heal', () => this.#world.network.heal()],
       ['heal', () => this.#world.network.heal()],
     ]
@@ -179,6 +195,7 @@ class Chaos {
     this.#world.network.rates = { ...this.#world.network.rates, loss: 0, duplication: 0, spike: 0 }
     for (const node of this.#world.nodes.values()) {
       node.pausedUntilMs = 0
+      node.mainStalledUntilMs = 0
       node.disk.heal()
       node.runtime.rates = { prepareFailure: 0, startFailure: 0, exitPerMinute: 0 }
       if (!node.isUp) this.#world.restart(node)
@@ -219,6 +236,50 @@ class Chaos {
 
   #pause(node: SimNode): void {
     node.pausedUntilMs = this.#world.schedule.nowMs + this.#random.integer(8_000)
+  }
+
+  /** Main makes no progress, for longer than a leader may. */
+  #stall(node: SimNode): void {
+    node.mainStalledUntilMs = this.#world.schedule.nowMs + this.#random.integer(10_000)
+  }
+
+  #fillDisk(node: SimNode): void {
+    node.disk.fill()
+    this.#world.schedule.after(1_000 + this.#random.integer(15_000), () => node.disk.heal())
+  }
+
+  #failSync(node: SimNode): void {
+    node.disk.inject({ operation: 'sync', kind: 'eio', skip: this.#random.integer(4) })
+  }
+
+  /** One copy is lost, and only when no other is at risk. */
+  #loseLog(node: SimNode): void {
+    const { nowMs } = this.#world.schedule
+    const managers = [...this.#world.nodes.values()].filter((other) => other.role === 'manager')
+    const isSafe = managers.length >= 3 && managers.every((other) => isServing(other))
+    if (!isServing(node) || !isSafe || nowMs - this.#lostLogMs < 30_000) return
+    this.#lostLogMs = nowMs
+    node.crash('none')
+    node.wipe()
+    this.#world.restartLater(node)
+  }
+
+  #changeRole(node: SimNode): void {
+    const stored = this.#world.checkers.reference.view().nodes.get(node.id)
+    if (stored?.spec === undefined) return
+    const role = stored.spec.role === 'manager' ? 'worker' : 'manager'
+    const version = stored.meta?.version ?? 0
+    this.#world.anyManager()?.write(
+      {
+        caller: localCaller,
+        body: {
+          kind: 'nodeUpdate',
+          nodeUpdate: { id: node.id, version, spec: { ...stored.spec, role } },
+        },
+      },
+      false,
+      () => undefined,
+    )
   }
 
   #healLater(): void {

@@ -245,6 +245,7 @@ export class World {
   }
 
   joinGroup(node: SimNode): void {
+    if (node.role !== 'manager' || node.raftId !== 0) return
     this.retry(
       () => this.anyManager(),
       {
@@ -260,11 +261,12 @@ export class World {
         },
       },
       (reply) => {
-        if (node.raftId !== 0) return
+        if (node.raftId !== 0 || node.role !== 'manager') return
         node.raftId = reply.member?.raftId ?? 0
         this.trace(`${node.id} is member ${node.raftId}`)
         node.startManager()
       },
+      () => node.role === 'manager' && node.raftId === 0,
     )
   }
 
@@ -278,11 +280,15 @@ export class World {
     at: () => SimNode | undefined,
     request: WriteRequest,
     done: (reply: WriteReply) => void = () => undefined,
+    isWanted: () => boolean = () => true,
   ): void {
     const again = (): void =>
-      this.schedule.after(200 + this.random.integer(300), () => this.retry(at, request, done))
+      this.schedule.after(200 + this.random.integer(300), () =>
+        this.retry(at, request, done, isWanted),
+      )
     const node = at()
-    if (node === undefined) {
+    if (node === undefined || !isWanted()) {
+      if (!isWanted()) return
       again()
       return
     }
@@ -320,32 +326,29 @@ export class World {
 
   /** The cluster wants another role of this node, or a new certificate. */
   roleWanted(node: SimNode, change: NodeChange): void {
-    if (!change.renewCertificate || node.role === change.role) return
-    this.schedule.after(200, () => {
-      if (!node.isUp) return
+    node.wantedRole = change.role
+    if (node.role !== change.role) this.#followRole(node)
+  }
+
+  /** Tried again until the node has the role, as a node does that looks each second. */
+  #followRole(node: SimNode): void {
+    this.schedule.after(200 + this.random.integer(800), () => {
+      const role = node.wantedRole
+      if (!node.isUp || role === undefined || role === node.role) return
       const answer: Caller<WriteReply> = (outcome) => {
-        if (outcome instanceof SwarmError) return
-        node.role = change.role
-        if (change.role === 'manager' && node.raftId === 0) this.joinGroup(node)
+        if (node.role === role) return
+        if (outcome instanceof SwarmError) {
+          this.#followRole(node)
+          return
+        }
+        node.role = role
+        this.trace(`${node.id} has the certificate of a ${role}`)
+        if (role === 'worker') node.stopManager()
+        else if (node.raftId === 0) this.joinGroup(node)
       }
-      this.anyManager()?.write(
-        {
-          caller: { nodeId: node.id, role: node.role },
-          body: {
-            kind: 'certificateIssue',
-            certificateIssue: {
-              token: '',
-              nodeId: node.id,
-              role: change.role,
-              certificatePem: 'renewed',
-              expiresMs: this.wallMs() + 1e12,
-              availability: 'active',
-            },
-          },
-        },
-        false,
-        answer,
-      )
+      const manager = this.anyManager()
+      if (manager === undefined) this.#followRole(node)
+      manager?.write(certificateOf(node, role, this.wallMs() + 1e12), false, answer)
     })
   }
 
@@ -358,6 +361,8 @@ export class World {
   restart(node: SimNode): void {
     this.trace(`${node.id} starts`)
     node.boot()
+    // A manager without its log joins anew.
+    if (node.role === 'manager' && node.raftId === 0) this.joinGroup(node)
     this.refreshPeers()
   }
 
@@ -384,6 +389,23 @@ export class World {
       child: () => log,
     }
     return log
+  }
+}
+
+function certificateOf(node: SimNode, role: 'worker' | 'manager', expiresMs: number): WriteRequest {
+  return {
+    caller: { nodeId: node.id, role: node.role },
+    body: {
+      kind: 'certificateIssue',
+      certificateIssue: {
+        token: '',
+        nodeId: node.id,
+        role,
+        certificatePem: 'renewed',
+        expiresMs,
+        availability: 'active',
+      },
+    },
   }
 }
 
