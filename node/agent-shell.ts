@@ -31,6 +31,7 @@ import type { Loop, LoopPart, RoundTime } from './loop.ts'
 
 const STATE_FILE = 'agent/state'
 const KEEPALIVE_MS = 5_000
+const PERSIST_RETRY_MS = 1_000
 
 export type AgentShellOptions = {
   readonly nodeId: string
@@ -56,6 +57,8 @@ export class AgentShell implements LoopPart {
   #logs: LogPublisher
   #done: (() => void) | undefined
   #statePath: string
+  #savedVersion = 0
+  #isEnded = false
 
   constructor(options: AgentShellOptions) {
     this.#options = options
@@ -135,6 +138,7 @@ export class AgentShell implements LoopPart {
     this.#agent.step(input)
     this.#options.loop.wake()
     await done
+    this.#isEnded = true
     this.#options.loop.remove(this)
     this.#logs.close()
     for (const { channel } of this.#connections.values()) channel.close()
@@ -159,9 +163,7 @@ export class AgentShell implements LoopPart {
         this.#operations.get(output.id)?.abort()
         break
       case 'persist':
-        writeFileSafely(this.#statePath, this.#options.seal.seal(output.state))
-        this.#agent.step({ kind: 'persisted', version: output.version })
-        this.#options.loop.wake()
+        this.#persist(output)
         break
       case 'command':
         this.#command(output.command)
@@ -178,6 +180,22 @@ export class AgentShell implements LoopPart {
       default:
         output satisfies never
     }
+  }
+
+  /** On a full disk it is tried again, until a newer state is saved. */
+  #persist(output: Extract<AgentOutput, { readonly kind: 'persist' }>): void {
+    if (this.#isEnded || output.version < this.#savedVersion) return
+    try {
+      writeFileSafely(this.#statePath, this.#options.seal.seal(output.state))
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      this.#options.log.warn({ path: this.#statePath }, 'disk full, state of the agent not saved')
+      setTimeout(() => this.#persist(output), PERSIST_RETRY_MS).unref()
+      return
+    }
+    this.#savedVersion = output.version
+    this.#agent.step({ kind: 'persisted', version: output.version })
+    this.#options.loop.wake()
   }
 
   #loadState(): Uint8Array | undefined {
@@ -304,6 +322,11 @@ function refusalOf(error: unknown): SwarmError {
   return new SwarmError('internal', error instanceof Error ? error.message : String(error), {
     cause: error,
   })
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 /** Changes with each boot of the kernel; empty where the kernel does not say. */
