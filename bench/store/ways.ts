@@ -13,7 +13,7 @@ import { OverlayTable } from './overlay-table.ts'
 import { batchesOf, type World } from './world.ts'
 
 const BATCH = 200
-const TIMES = 5
+const TIMES = 3
 
 /** SwarmKit's store at 10,000 nodes, measured: µs for one operation, ms for a list of all nodes. */
 const SWARMKIT = { createUs: 17, updateUs: 17, getUs: 1.7, findUs: 0.55, listMs: 13.7 }
