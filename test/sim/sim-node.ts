@@ -39,6 +39,8 @@ type Daemon = {
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
+  /** Events that main has not seen yet, in order. */
+  readonly inbox: (() => void)[]
   /** What the consensus thread sees of main's progress. */
   mainRounds: number
   /** Given to the persister and not yet durable. */
@@ -134,6 +136,7 @@ export class SimNode {
       consensus: undefined,
       manager: undefined,
       persister: undefined,
+      inbox: [],
       mainRounds: 0,
       unsaved: [],
     }
@@ -377,19 +380,25 @@ export class SimNode {
     return true
   }
 
-  /** Between the threads things take a moment, but keep their order. */
+  /** Between the threads things take a moment, or as long as main stalls, but keep their order. */
   #toMain(daemon: Daemon, work: () => void): void {
     const { manager } = daemon
-    const stalledMs = Math.max(0, this.mainStalledUntilMs - this.#world.schedule.nowMs)
-    this.#world.schedule.after(MAIN_DELAY_MS + stalledMs, () => {
-      if (this.#daemon !== daemon || daemon.manager !== manager) return
-      // Stalled meanwhile: what waits keeps its order, for all of it waits for the same end.
-      if (this.#isMainStalled()) this.#toMain(daemon, work)
-      else {
-        this.#guard(work)
-        this.#pump()
-      }
+    daemon.inbox.push(() => {
+      if (daemon.manager === manager) this.#guard(work)
     })
+    this.#world.schedule.after(MAIN_DELAY_MS, () => this.#receiveMain(daemon))
+  }
+
+  /** The next of main's events; called once for each. */
+  #receiveMain(daemon: Daemon): void {
+    if (this.#daemon !== daemon) return
+    if (this.#isMainStalled()) {
+      const leftMs = this.mainStalledUntilMs - this.#world.schedule.nowMs
+      this.#world.schedule.after(leftMs + 1, () => this.#receiveMain(daemon))
+      return
+    }
+    daemon.inbox.shift()?.()
+    this.#pump()
   }
 
   #sendRaft(message: Message): void {
