@@ -97,6 +97,11 @@ export class LogBroker implements LoopPart {
     }
   }
 
+  /** Readers are told that nothing more comes from here. */
+  close(): void {
+    for (const reader of this.#readers.values()) reader.end('this node is no manager any more')
+  }
+
   #step(input: LogsInput): void {
     this.#logs.step(input)
     this.#pump()

@@ -152,6 +152,7 @@ export class ManagerRole {
     await this.shell.close()
     this.#isClosed = true
     this.#options.loop.remove(this.logs)
+    this.logs.close()
     await this.#listener.close()
   }
 
