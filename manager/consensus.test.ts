@@ -455,3 +455,34 @@ test('main’s own snapshot is not written behind a later one of the leader’s'
   expect(first.map((effect) => effect.snapshot?.index)).toEqual([10])
   expect(second.filter((effect) => effect.compaction !== undefined)).toEqual([])
 })
+
+test('a leader alone answers no read before it knows what it had committed', () => {
+  const data = encodeSnapshotPayload({ members: [memberOf(1)], store: new Uint8Array(0) })
+  const entry = {
+    term: 1,
+    type: 'normal' as const,
+    data: bytes('acknowledged'),
+    confChange: undefined,
+  }
+  const consensus = new Consensus({
+    raftId: 1,
+    random: newSeededRandom(1),
+    log: silentLog,
+    hardState: { term: 1, vote: 1, commit: 1 },
+    entries: [{ ...entry, index: 2 }],
+    snapshot: { index: 1, term: 1, confState: { ...emptyConfState, voters: [1] }, data },
+    snapshotInterval: { entries: 0, bytes: 0, keepEntries: 0 },
+  })
+  const indexes: number[] = []
+  consensus.step({ kind: 'read-index', id: 1 })
+  for (let ready = consensus.ready(); ready !== undefined; ready = consensus.ready()) {
+    for (const event of ready.events) if (event.kind === 'read-ready') indexes.push(event.index)
+    const sequence = ready.persist.at(-1)?.sequence
+    if (sequence !== undefined) consensus.step({ kind: 'persisted', sequence })
+    // A read in between, at every moment.
+    if (indexes.length === 0) consensus.step({ kind: 'read-index', id: 2 })
+  }
+
+  expect(indexes.length).toBeGreaterThan(0)
+  for (const index of indexes) expect(index).toBeGreaterThanOrEqual(2)
+})

@@ -221,6 +221,8 @@ export class Consensus {
   #readsWaiting: WaitingRead[] = []
   #readRound: ReadRound | undefined
   #readRoundCount = 0
+  /** The last term that this member led and committed an entry in. */
+  #committedTerm = 0
   /** Tells this start's read rounds from an earlier one's. */
   #nonce: number
 
@@ -491,6 +493,12 @@ export class Consensus {
       })
     }
     this.#applying.push({ index, responses: message.responses })
+    // Reads that came before the first entry of this leader's term may be asked for now.
+    const isOwn = this.#role === 'leader' && message.entries.at(-1)?.term === this.#term
+    if (isOwn && this.#committedTerm < this.#term) {
+      this.#committedTerm = this.#term
+      this.#restartReadRound()
+    }
     this.#out.events.push({ kind: 'committed', entries: committed })
   }
 
@@ -569,8 +577,17 @@ export class Consensus {
       ids: this.#readsWaiting.map((read) => read.id),
       askedTick: this.#now,
     }
-    if (this.#mainStalledTicks < MAIN_STALLED_TICKS)
+    if (this.#mainStalledTicks < MAIN_STALLED_TICKS && !this.#isNewLeader())
       this.#raft.readIndex(this.#roundContext(this.#readRoundCount))
+  }
+
+  /**
+   * A leader without a committed entry of its term does not know yet what is committed: a log may
+   * hold more than its hard state says. Raft asks that of itself but in a group of one.
+   */
+  #isNewLeader(): boolean {
+    if (this.#role !== 'leader') return false
+    return this.#storage.term(this.#raft.basicStatus().commit) !== this.#term
   }
 
   /** Unique in the group: the leader takes two requests of equal context for one. 20 bytes. */
