@@ -134,12 +134,12 @@ test('a manager that was away while the log was cut catches up by a snapshot', a
   const spec = asJson(swarm['Spec'])
   await cluster.call(leader, 'POST', `/swarm/update?version=${version}`, {
     ...spec,
-    Raft: { ...asJson(spec['Raft']), SnapshotInterval: 50, LogEntriesForSlowFollowers: 10 },
+    Raft: { ...asJson(spec['Raft']), SnapshotInterval: 100, LogEntriesForSlowFollowers: 200 },
   })
 
   await cluster.end(away, 'SIGKILL')
   const writer = new Writer([leader], 'while-away')
-  await untilWritten(writer, 200)
+  await untilWritten(writer, 450)
   await cluster.start(away)
   await waitFor('a snapshot to be installed', WAIT_MS, async () =>
     (await cluster.metric(away, 'snapshots_installed').catch(() => 0)) > 0 ? true : undefined,
