@@ -161,8 +161,12 @@ export class SimNode {
     this.#tickLater(instance)
   }
 
-  /** Raft, log and store start beside the agent. */
+  /** Raft, log and store start beside the agent, or this node ends if its disk fails. */
   startManager(): void {
+    this.#guard(() => this.#startManager())
+  }
+
+  #startManager(): void {
     const daemon = this.#daemon
     if (daemon === undefined || daemon.consensus !== undefined) return
     const start = ++this.#managerStarts
