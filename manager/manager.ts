@@ -384,6 +384,8 @@ export class Manager {
   #committed(entries: readonly CommittedEntry[]): void {
     const changes: Change[] = []
     for (const { index, term, data } of entries) {
+      const last = this.#store.view().index
+      assert(index === last + 1, 'no entry is left out', { index, last })
       const entry =
         data.length === 0
           ? { ...emptyStoreEntry, timeMs: this.#store.view().timeMs }
