@@ -4,7 +4,7 @@ import { newSeededRandom } from '../lib/random.ts'
 import type { MemberJoin } from '../proto/gen/control.ts'
 import type { Member } from '../proto/gen/types.ts'
 import { node, storeWith } from '../test/build.ts'
-import { newRaftId, planMemberJoin } from './member-join.ts'
+import { type JoinPlan, newRaftId, planMemberJoin } from './member-join.ts'
 
 const view = storeWith({
   nodes: [
@@ -16,11 +16,15 @@ const view = storeWith({
 const m1: Member = { raftId: 11, nodeId: 'n1', raftAddr: '10.0.0.1:7946', addr: '10.0.0.1:2377' }
 const random = newSeededRandom('member-join')
 
-function plan(part: Partial<MemberJoin>, callerId = part.nodeId ?? 'n1') {
+function plan(
+  part: Partial<MemberJoin>,
+  callerId = part.nodeId ?? 'n1',
+  isConnected = false,
+): JoinPlan {
   return planMemberJoin(
     view,
     { nodeId: 'n1', raftAddr: m1.raftAddr, addr: m1.addr, raftId: 0, ...part },
-    { caller: { nodeId: callerId, role: 'manager' }, members: [m1], random },
+    { caller: { nodeId: callerId, role: 'manager' }, members: [{ ...m1, isConnected }], random },
   )
 }
 
@@ -80,4 +84,10 @@ test('raft ids are safe integers over the whole range', () => {
   for (const id of ids) expect(Number.isSafeInteger(id) && id > 0).toBe(true)
   expect(new Set(ids).size).toBe(1_000)
   expect(Math.max(...ids)).toBeGreaterThan(2 ** 51)
+})
+
+test('a request that comes late does not replace a member that is connected', () => {
+  expect(() => plan({ raftId: 0 }, 'n1', true)).toThrow(/takes part as a manager already/)
+  expect(plan({ raftId: 0 }, 'n1', false).change).toMatchObject({ kind: 'add', replaces: 11 })
+  expect(plan({ raftId: 11 }, 'n1', true).change).toBeUndefined()
 })

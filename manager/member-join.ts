@@ -12,6 +12,9 @@ import type { MembershipChange } from './consensus.ts'
 import type { View } from './store/view.ts'
 import { refuseOldVersion } from './versions.ts'
 
+/** A member, and whether the leader can exchange messages with it now. */
+export type JoinedMember = Member & { readonly isConnected: boolean }
+
 export type JoinPlan = {
   readonly member: Member
   /** Undefined when the member is there already as it should be. */
@@ -23,7 +26,7 @@ export function planMemberJoin(
   request: MemberJoin,
   options: {
     readonly caller: Caller
-    readonly members: readonly Member[]
+    readonly members: readonly JoinedMember[]
     readonly random: Random
   },
 ): JoinPlan {
@@ -43,6 +46,14 @@ export function planMemberJoin(
     const isSame = known.raftAddr === raftAddr && known.addr === addr
     return { member, change: isSame ? undefined : { kind: 'update', member } }
   }
+  // Whoever has lost its directory listens to nobody yet: this is an old request that comes late, and
+  // carried out it would take the node's membership away.
+  if (known?.isConnected === true)
+    throw new SwarmError(
+      'unavailable',
+      `node ${nodeId} takes part as a manager already; if it lost its log, try again in a few seconds`,
+      { retriable: true },
+    )
   const member: Member = { raftId: newRaftId(options), nodeId, raftAddr, addr }
   return { member, change: { kind: 'add', member, replaces: known?.raftId } }
 }
