@@ -7,6 +7,7 @@
  * or the simulator) carries out what `ready()` returns and reports it back through `step()`.
  */
 import { assert } from '../lib/assert.ts'
+import { equalBytes } from '../lib/crypto.ts'
 import type { Log } from '../lib/log.ts'
 import type { Random } from '../lib/random.ts'
 import {
@@ -608,7 +609,7 @@ export class Consensus {
 
   #readStateArrived(context: Uint8Array, index: number): void {
     const round = this.#readRound
-    if (round === undefined || !isEqual(context, this.#roundContext(round.round))) return
+    if (round === undefined || !equalBytes(context, this.#roundContext(round.round))) return
     if (this.#mainStalledTicks >= MAIN_STALLED_TICKS) return
     const answered = new Set(round.ids)
     this.#readsWaiting = this.#readsWaiting.filter((read) => !answered.has(read.id))
@@ -824,10 +825,6 @@ export class Consensus {
 }
 
 const NO_DATA: Uint8Array = new Uint8Array(0)
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at])
-}
 
 /** A member takes no snapshot of a time before it was one; the newer one is being made. */
 function isUseless({ snapshot, to }: Message): boolean {

@@ -54,9 +54,10 @@ export interface ProcessKeeper {
 export type ProcessCommand = {
   readonly taskId: string
   readonly argv: readonly string[]
+  /** K=V; the process gets nothing else. */
   readonly env: readonly string[]
   readonly directory: string
-  /** Comes back with the status. */
+  /** Comes back with the status: what the daemon wants to know again after a restart. */
   readonly label: string
 }
 
@@ -66,7 +67,9 @@ export type ProcessStatus = {
   readonly pid: number
   readonly state: 'running' | 'exited'
   readonly exitCode: number
+  /** Why there is no exit code; empty when there is one. */
   readonly error: string
+  /** Wall time of the end; 0 while it runs. */
   readonly exitedAtMs: number
 }
 

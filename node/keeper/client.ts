@@ -3,12 +3,13 @@
  * one request (`protocol.ts`), and throws the SwarmError that answered it, or 'unavailable' and
  * retriable where no keeper could be reached (`connection.ts`).
  */
+
+import type { ProcessStatus } from '../../agent/runtime/process.ts'
 import { type ConnectionOptions, KeeperConnection } from './connection.ts'
 import {
   type CommandResult,
   type HostPort,
   PROTOCOL_VERSION,
-  type ProcessStatus,
   readHostPort,
   readProcessStatus,
   readTaskPorts,

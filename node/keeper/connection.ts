@@ -5,6 +5,7 @@
  * that speaks another version of the protocol is ended and replaced; what it held goes on.
  */
 import type { Socket } from 'node:net'
+import type { ProcessStatus } from '../../agent/runtime/process.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Fields } from './fields.ts'
@@ -16,7 +17,6 @@ import {
   FrameReader,
   type KeeperRequest,
   PROTOCOL_VERSION,
-  type ProcessStatus,
   readProcessStatus,
 } from './protocol.ts'
 import { tryConnect } from './try-connect.ts'

@@ -6,8 +6,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { ProcessStatus } from '../../agent/runtime/process.ts'
 import { ProcessTable } from './process-table.ts'
-import type { ProcessStatus } from './protocol.ts'
+import type {} from './protocol.ts'
 
 const SIGTERM = 15
 const SIGKILL = 9

@@ -25,10 +25,11 @@ import {
 } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import type { ProcessStatus } from '../../agent/runtime/process.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import { Fields } from './fields.ts'
 import { identityOf, isAlive, type ProcessIdentity } from './process-identity.ts'
-import type { ProcessStatus, StartProcessRequest } from './protocol.ts'
+import type { StartProcessRequest } from './protocol.ts'
 
 /** How often processes that are not this keeper's own children are looked at. */
 const LOOK_MS = 250

@@ -5,6 +5,7 @@
  * repeated after a broken connection and finds its earlier work by the task's id. A daemon that
  * speaks another PROTOCOL_VERSION than the keeper it meets ends that keeper and starts its own.
  */
+import type { ProcessCommand, ProcessStatus } from '../../agent/runtime/process.ts'
 import { CODES, type Code, SwarmError } from '../../lib/errors.ts'
 import { Fields } from './fields.ts'
 
@@ -67,28 +68,7 @@ export type TaskPorts = {
   readonly ports: readonly HostPort[]
 }
 
-export type StartProcessRequest = {
-  readonly kind: 'start-process'
-  readonly taskId: string
-  readonly argv: readonly string[]
-  /** K=V; the process gets nothing else. */
-  readonly env: readonly string[]
-  readonly directory: string
-  /** Comes back with the status: what the daemon wants to know again after a restart. */
-  readonly label: string
-}
-
-export type ProcessStatus = {
-  readonly taskId: string
-  readonly label: string
-  readonly pid: number
-  readonly state: 'running' | 'exited'
-  readonly exitCode: number
-  /** Why there is no exit code; empty when there is one. */
-  readonly error: string
-  /** Wall time of the end; 0 while it runs. */
-  readonly exitedAtMs: number
-}
+export type StartProcessRequest = ProcessCommand & { readonly kind: 'start-process' }
 
 export type KeeperEvent = { readonly kind: 'process-exited'; readonly process: ProcessStatus }
 
