@@ -19,6 +19,7 @@ import type { Cluster } from '../../proto/gen/objects.ts'
 import type { Member } from '../../proto/gen/types.ts'
 import { Checkers } from './checkers/checkers.ts'
 import { SimulatedCrash } from './disk.ts'
+import type { FaultClass } from './faults/fault.ts'
 import { SimNetwork } from './network.ts'
 import { SimRuntime } from './runtime.ts'
 import { Schedule } from './schedule.ts'
@@ -46,6 +47,8 @@ export class World {
   readonly nodes: Map<string, SimNode> = new Map()
   readonly checkers: Checkers
   cluster: Cluster | undefined
+  /** How often each class of faults was reached. */
+  readonly coverage: Map<FaultClass, number> = new Map()
   /** Raft's messages that a story lets get lost. */
   drops: (message: Message) => boolean = () => false
   #onTrace: ((line: string) => void) | undefined
@@ -98,6 +101,11 @@ export class World {
   /** The last events before a violation. */
   recent(count: number): readonly string[] {
     return this.#recent.slice(-count)
+  }
+
+  /** A class of faults was reached, injected or by itself. */
+  reached(name: FaultClass): void {
+    this.coverage.set(name, (this.coverage.get(name) ?? 0) + 1)
   }
 
   isDiskFault(error: unknown): boolean {

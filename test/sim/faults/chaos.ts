@@ -1,0 +1,108 @@
+/**
+ * Chaos: draws for a seed which faults are on and how often each comes (swarm testing: runs differ
+ * in kind, not only in detail), makes them happen, counts them, and ends them all when the cluster is
+ * to heal.
+ */
+import type { SeededRandom } from '../../../lib/random.ts'
+import type { SimNode } from '../sim-node.ts'
+import type { World } from '../world.ts'
+import { agentFaults } from './agents.ts'
+import { clockFaults } from './clock.ts'
+import { diskFaults } from './disk.ts'
+import type { Fault, FaultContext } from './fault.ts'
+import { identityFaults } from './identity.ts'
+import { membershipFaults } from './membership.ts'
+import { networkFaults } from './network.ts'
+import { orchestrationFaults } from './orchestration.ts'
+import { processFaults } from './process.ts'
+
+export const allFaults: readonly Fault[] = [
+  ...networkFaults,
+  ...processFaults,
+  ...diskFaults,
+  ...clockFaults,
+  ...membershipFaults,
+  ...identityFaults,
+  ...agentFaults,
+  ...orchestrationFaults,
+]
+
+/** Of the faults that exist, a seed knows so many. */
+const SHARE_ON = 0.7
+/** A fault that has nothing to be done to gives way to another one. */
+const TRIES = 10
+
+export class Chaos {
+  /** How often each was done, by name. */
+  readonly counts: Map<string, number> = new Map()
+  #world: World
+  #random: SeededRandom
+  #isHealed = false
+  /** Those of this seed, each with its weight. */
+  #faults: readonly (readonly [Fault, number])[]
+
+  constructor(world: World) {
+    this.#world = world
+    this.#random = world.random.split('chaos')
+    const taste = world.random.split('taste of faults')
+    this.#faults = allFaults
+      .filter(() => taste.fraction() < SHARE_ON)
+      .map((fault) => [fault, fault.weight * (0.25 + taste.fraction() ** 2 * 4)] as const)
+    world.trace(`faults ${this.#faults.map(([fault]) => fault.name).join(', ')}`)
+  }
+
+  /** One more fault. */
+  next(): void {
+    const nodes = [...this.#world.nodes.values()]
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const node = nodes[this.#random.integer(nodes.length)]
+      const fault = this.#draw()
+      if (node === undefined || fault === undefined) return
+      this.#world.trace(`fault ${fault.name} ${node.id}`)
+      if (!fault.act(this.#context, node)) continue
+      this.counts.set(fault.name, (this.counts.get(fault.name) ?? 0) + 1)
+      for (const name of fault.classes) this.#world.reached(name)
+      return
+    }
+  }
+
+  /** No more faults: everything comes back and stays. */
+  heal(): void {
+    this.#isHealed = true
+    this.#world.trace('healed')
+    this.#world.network.heal()
+    this.#world.network.rates = { ...this.#world.network.rates, loss: 0, duplication: 0, spike: 0 }
+    for (const node of this.#world.nodes.values()) this.#healNode(node)
+    this.#world.refreshPeers()
+  }
+
+  #healNode(node: SimNode): void {
+    node.pausedUntilMs = 0
+    node.mainStalledUntilMs = 0
+    node.disk.heal()
+    node.runtime.rates = { prepareFailure: 0, startFailure: 0, exitPerMinute: 0 }
+    if (!node.isUp) this.#world.restart(node)
+  }
+
+  get #context(): FaultContext {
+    return {
+      world: this.#world,
+      random: this.#random,
+      isHealed: () => this.#isHealed,
+      later: (ms, work) =>
+        this.#world.schedule.after(ms, () => {
+          if (!this.#isHealed) work()
+        }),
+    }
+  }
+
+  #draw(): Fault | undefined {
+    const total = this.#faults.reduce((sum, [, weight]) => sum + weight, 0)
+    let left = this.#random.fraction() * total
+    for (const [fault, weight] of this.#faults) {
+      left -= weight
+      if (left < 0) return fault
+    }
+    return this.#faults.at(-1)?.[0]
+  }
+}
