@@ -378,6 +378,8 @@ test('nothing that a crash must not forget is done or told before it is on disk'
   host.done('start t1')
   const exit = { taskId: 't1', exitCode: 1, oomKilled: false, error: '', atMs: 0 }
   host.step({ kind: 'exited', exit })
+  // The write under way holds that it runs; the next one, that it ended.
+  host.persisted()
   const beforeEnd = host.reported()['t1']
   host.persisted()
 
@@ -385,6 +387,23 @@ test('nothing that a crash must not forget is done or told before it is on disk'
   expect(intent.mark).toEqual({ epoch: 0, index: 5 })
   expect(intent.tasks[0]?.status?.state).toBe('starting')
   expect(host.reported()).toEqual({ t1: 'failed' })
+})
+
+test('since when a task runs is kept on disk, and nothing waits for it', () => {
+  const host = new Host()
+  host.isQuick = false
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+  host.persisted()
+  host.done('prepare t1')
+  host.persisted()
+  host.done('start t1')
+  const told = host.reported()['t1']
+
+  const kept = decodeAgentState(host.persists[0]?.state ?? new Uint8Array(0))
+
+  expect(told).toBe('running')
+  expect(kept.tasks[0]?.status?.state).toBe('running')
 })
 
 test('one write is under way at a time', () => {

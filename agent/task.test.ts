@@ -246,6 +246,20 @@ test.each<[TaskState, Container | undefined, TaskState, string, string | undefin
   )
 })
 
+test('a task that ran before a restart has been running since then', () => {
+  const status = { ...emptyTaskStatus, state: 'running' as const, timestampMs: 2 }
+
+  const restored = adoptRestored({ task: task(), status, forgotten: false }, container('running'))
+  const told = newRecord(
+    task({ status: { state: 'running', timestampMs: 3 } }),
+    container('running'),
+    5,
+  )
+
+  expect([restored.status.timestampMs, told.status.timestampMs]).toEqual([2, 3])
+  expect(restored.status.container).toMatchObject({ containerId: 'c1', pid: 7 })
+})
+
 test('an interrupted start ends as failed once it was made sure', () => {
   const status = { ...emptyTaskStatus, state: 'starting' as const }
   const record = adoptRestored({ task: task(), status, forgotten: false }, container('created'))

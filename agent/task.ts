@@ -290,10 +290,13 @@ function afterStart(
   started: Pick<Started, 'containerId' | 'pid' | 'hostPorts'> | undefined,
   wallMs: number,
 ): TaskRecord {
-  const running = become(
-    { ...record, container: record.exit === undefined ? 'running' : 'exited' },
-    { state: 'running', wallMs },
-  )
+  const found: TaskRecord = {
+    ...record,
+    container: record.exit === undefined ? 'running' : 'exited',
+  }
+  // What is adopted has been running since it was started, not since the daemon was.
+  const running =
+    record.status.state === 'running' ? found : become(found, { state: 'running', wallMs })
   if (started === undefined || isTerminal(record.status.state)) return running
   const { containerId, pid, hostPorts } = started
   return {

@@ -253,6 +253,8 @@ export class Worker {
 
   #update(entry: Entry, record: TaskRecord): void {
     if (mustBeDurable(entry.record, record)) entry.version = this.#memory.touch()
+    // Since when it runs is kept for whoever adopts it; nothing waits for that.
+    else if (!isRunning(entry.record) && isRunning(record)) this.#memory.touch()
     entry.record = record
   }
 
@@ -314,6 +316,10 @@ export class Worker {
     if (!record.isForgotten)
       effects.push({ kind: 'report', taskId: record.task.id, status: record.status })
   }
+}
+
+function isRunning({ status }: TaskRecord): boolean {
+  return status.state === 'running'
 }
 
 function newEntry(record: TaskRecord, version: number): Entry {
