@@ -11,7 +11,7 @@ import { SwarmError } from '../lib/errors.ts'
 import { newId } from '../lib/id.ts'
 import type { Log } from '../lib/log.ts'
 import type { InitRequest, JoinRequest, KnownManager } from '../manager/api/backend.ts'
-import { certificateLife, newCluster, newNode, renewalMs } from '../manager/ca/ca.ts'
+import { certificateLife, newCluster, newNode } from '../manager/ca/ca.ts'
 import type { Signer } from '../manager/ca/signer.ts'
 import { type MemberState, newBootstrapSnapshot } from '../manager/consensus.ts'
 import { localCaller } from '../manager/manager.ts'
@@ -21,7 +21,6 @@ import type { Change } from '../manager/store/change.ts'
 import type { View } from '../manager/store/view.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import { openWal } from '../manager/wal/wal.ts'
-import type { NodeChange } from '../proto/gen/dispatcher.ts'
 import type { NodeDescription } from '../proto/gen/objects.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { resolveAdvertise } from './advertise.ts'
@@ -42,12 +41,12 @@ import { loadKey, newStateSeal } from './io/state-seal.ts'
 import { joinMembers, renewCertificate, requestCertificate, sayLeave } from './join.ts'
 import type { Loop } from './loop.ts'
 import { ManagerRole } from './manager-role.ts'
+import { RoleFollower, type RoleStep } from './role-follower.ts'
 
 /** Announced at a stop: until then nothing is replaced (DESIGN section 7). */
 const RETURN_MS = 60_000
 /** How often the certificate's age is looked at, and a failed role change tried again. */
 const LOOK_MS = 1_000
-const RENEW_RETRY_MS = 5_000
 /** What clients send as listen address when their user said nothing. */
 const LISTEN_DEFAULT = '0.0.0.0:2377'
 /** The first session of a new node is waited for this long. */
@@ -79,9 +78,8 @@ export class Node {
   #state: 'inactive' | 'pending' | 'active' | 'error' = 'inactive'
   #error = ''
   #lookTimer: NodeJS.Timeout | undefined
-  #renewAtMs = Number.POSITIVE_INFINITY
-  /** The last the cluster said of this node; a change of role is worked off by `#look`. */
-  #wanted: NodeChange | undefined
+  /** What is still to be done for the role that the cluster wants; worked off by `#look`. */
+  #roles = new RoleFollower()
   #isChanging = false
   /** Of the manager's state, over all the times that this node is one. */
   #watchers = new Set<Watcher>()
@@ -130,7 +128,7 @@ export class Node {
         await this.#abandon()
         return
       }
-    } else if (identity.place.raftId !== 0) {
+    } else if (this.#nextStep() === 'forget-member') {
       // It died while it was being demoted: its member has left the group.
       this.#forgetMember()
     }
@@ -363,7 +361,7 @@ export class Node {
 
   #adopt(identity: Identity): void {
     this.#identity = identity
-    this.#renewAtMs = renewalMs(identity.claims, systemRandom.integer(2 ** 20) / 2 ** 20)
+    this.#roles.certified(identity.claims, systemRandom.integer(2 ** 20) / 2 ** 20)
   }
 
   #saveIdentity(identity: Identity): void {
@@ -480,7 +478,7 @@ export class Node {
     const role = this.#manager
     this.#manager = undefined
     await role?.close()
-    this.#forgetMember()
+    this.#options.log.info({}, 'is no manager any more')
   }
 
   #forgetMember(): void {
@@ -548,7 +546,7 @@ export class Node {
       identity: () => transportOf(this.#identity ?? identity),
       managers: this.#agentManagers(identity),
       onNodeChange: (change) => {
-        this.#wanted = change
+        this.#roles.told(change)
       },
       onManagers: (managers) => {
         if (this.#manager === undefined && managers.length > 0)
@@ -573,36 +571,64 @@ export class Node {
 
   // ── roles and certificates ─────────────────────────────────────────────────────────────────
 
-  /** Renews what is old or of the wrong role, then starts or stops being a manager. */
+  /** Renews what is old or of the wrong role, starts or stops being a manager: step by step. */
   async #look(): Promise<void> {
-    const identity = this.#identity
-    if (identity === undefined || this.#state !== 'active' || this.#isChanging) return
-    const isOld = this.#options.loop.now().wallMs >= this.#renewAtMs
-    const isRoleOther = this.#wanted?.renewCertificate === true
-    const isManagerMissing = identity.claims.role === 'manager' && this.#manager === undefined
-    const isManagerLeft = identity.claims.role === 'worker' && this.#manager !== undefined
-    if (!isOld && !isRoleOther && !isManagerMissing && !isManagerLeft) return
+    if (this.#state !== 'active' || this.#isChanging || this.#nextStep() === undefined) return
     this.#isChanging = true
     try {
-      if (isOld || isRoleOther) await this.#renew(identity)
-      await this.#followRole()
+      for (let step = this.#nextStep(); step !== undefined; step = this.#nextStep())
+        await this.#take(step)
     } catch (error) {
-      this.#renewAtMs = Math.max(this.#renewAtMs, this.#options.loop.now().wallMs + RENEW_RETRY_MS)
+      this.#roles.failed(this.#options.loop.now().wallMs)
       throw error
     } finally {
       this.#isChanging = false
     }
   }
 
+  #nextStep(): RoleStep | undefined {
+    const identity = this.#identity
+    if (identity === undefined) return undefined
+    return this.#roles.next(
+      {
+        claims: identity.claims,
+        raftId: identity.place.raftId,
+        hasLog: this.#hasLog(),
+        isManager: this.#manager !== undefined,
+      },
+      this.#options.loop.now().wallMs,
+    )
+  }
+
+  async #take(step: RoleStep): Promise<void> {
+    const identity = this.#identity
+    if (identity === undefined) return
+    switch (step) {
+      case 'renew':
+        await this.#renew(identity)
+        break
+      case 'join-group':
+      case 'start-manager':
+        await this.#startManager(identity)
+        this.#options.log.info({}, 'became a manager')
+        break
+      case 'stop-manager':
+        await this.#stopManager()
+        break
+      case 'forget-member':
+        this.#forgetMember()
+        break
+      default:
+        step satisfies never
+    }
+  }
+
   async #renew(identity: Identity): Promise<void> {
-    const wanted = this.#wanted
     const { keyPem, reply } = await renewCertificate({
       managers: this.#othersFirst(identity),
       identity: transportOf(identity),
       signer: this.#options.signer,
     })
-    // Not what was said meanwhile, which may be another role again.
-    if (this.#wanted === wanted) this.#wanted = undefined
     this.#saveIdentity({
       ...(this.#identity ?? identity),
       keyPem,
@@ -610,6 +636,7 @@ export class Node {
       rootPem: reply.rootCertificatePem,
       claims: readClaims(reply.certificatePem),
     })
+    this.#roles.renewed()
     this.#options.log.info({ role: reply.role }, 'certificate renewed')
     this.#manager?.renewed()
   }
@@ -621,26 +648,13 @@ export class Node {
     return [...addrs.filter((addr) => addr !== own), ...addrs.filter((addr) => addr === own)]
   }
 
-  async #followRole(): Promise<void> {
-    const identity = this.#identity
-    if (identity === undefined) return
-    if (identity.claims.role === 'manager' && this.#manager === undefined) {
-      await this.#startManager(identity)
-      this.#options.log.info({}, 'became a manager')
-    } else if (identity.claims.role === 'worker' && this.#manager !== undefined) {
-      await this.#stopManager()
-      this.#options.log.info({}, 'is no manager any more')
-    }
-  }
-
   /** Out of the cluster: everything ends, and nothing is left on disk. */
   async #abandon(): Promise<void> {
     const manager = this.#manager
     this.#manager = undefined
     this.#agent = undefined
     this.#identity = undefined
-    this.#wanted = undefined
-    this.#renewAtMs = Number.POSITIVE_INFINITY
+    this.#roles = new RoleFollower()
     await manager?.close()
     removeIdentity(this.#options.config.stateDirectory)
     this.#state = 'inactive'

@@ -1,0 +1,94 @@
+/** What a node does next about its role: tables of facts and steps, and the turns that are lost on the way. */
+import { expect, test } from 'vitest'
+import { type RoleFacts, RoleFollower, type RoleStep } from './role-follower.ts'
+
+const worker: RoleFacts = {
+  claims: { role: 'worker' },
+  raftId: 0,
+  hasLog: false,
+  isManager: false,
+}
+const manager: RoleFacts = {
+  claims: { role: 'manager' },
+  raftId: 7,
+  hasLog: true,
+  isManager: true,
+}
+
+/** A follower whose certificate lives from 0 to 1000, renewed at 500. */
+function follower(): RoleFollower {
+  const made = new RoleFollower()
+  made.certified({ notBeforeMs: 0, notAfterMs: 1_000 }, 0)
+  return made
+}
+
+test.each<[string, RoleFacts, RoleStep | undefined]>([
+  ['a worker is as it should be', worker, undefined],
+  ['a manager is as it should be', manager, undefined],
+  ['a manager that does not run is started', { ...manager, isManager: false }, 'start-manager'],
+  [
+    'a manager without a Raft id joins the group',
+    { ...manager, raftId: 0, isManager: false },
+    'join-group',
+  ],
+  [
+    'a manager without its log joins the group anew',
+    { ...manager, hasLog: false, isManager: false },
+    'join-group',
+  ],
+  [
+    'what a worker runs of a manager is stopped first',
+    { ...manager, claims: { role: 'worker' } },
+    'stop-manager',
+  ],
+  [
+    'what a worker has of a member is forgotten, wherever the process died',
+    { ...manager, claims: { role: 'worker' }, isManager: false },
+    'forget-member',
+  ],
+])('%s', (_, facts, step) => {
+  expect(follower().next(facts, 0)).toBe(step)
+})
+
+test('next() renews a certificate for its age, and again only a while after it failed', () => {
+  const made = follower()
+
+  const steps = [499, 500].map((wallMs) => made.next(worker, wallMs))
+  made.failed(500)
+  const later = [5_499, 5_500].map((wallMs) => made.next(worker, wallMs))
+
+  expect(steps).toEqual([undefined, 'renew'])
+  expect(later).toEqual([undefined, 'renew'])
+})
+
+test('next() renews when the cluster says another role, until a certificate was had', () => {
+  const made = follower()
+
+  made.told({ role: 'manager', renewCertificate: true })
+  const before = made.next(worker, 0)
+  made.failed(0)
+  const again = made.next(worker, 0)
+  made.renewed()
+
+  expect([before, again]).toEqual(['renew', 'renew'])
+  expect(made.next({ ...worker, claims: { role: 'manager' } }, 0)).toBe('join-group')
+})
+
+test('next() renews when the cluster believes that this node had its certificate, and it has not', () => {
+  const made = follower()
+
+  made.told({ role: 'manager', renewCertificate: false })
+
+  expect(made.next(worker, 0)).toBe('renew')
+})
+
+test('renewed() keeps what was said during the renewal', () => {
+  const made = follower()
+
+  made.told({ role: 'manager', renewCertificate: true })
+  made.next(worker, 0)
+  made.told({ role: 'worker', renewCertificate: true })
+  made.renewed()
+
+  expect(made.next({ ...worker, claims: { role: 'manager' } }, 0)).toBe('renew')
+})

@@ -1,0 +1,91 @@
+/**
+ * RoleFollower: what a node has to do next so that its certificate, its member of the Raft group and
+ * its log follow the role that the cluster wants for it (DESIGN sections 4 and 10). A pure machine: it
+ * says one step at a time from what is the case, so a crash between two steps is gone on from at the
+ * next start. `node.ts` carries the steps out, and so do the nodes of the simulator.
+ *
+ *   promoted: renew ─▶ join-group ─▶ start-manager
+ *   demoted:  renew ─▶ stop-manager ─▶ forget-member
+ */
+import { renewalMs } from '../manager/ca/ca.ts'
+import type { CertificateClaims } from '../manager/ca/signer.ts'
+import type { NodeChange } from '../proto/gen/dispatcher.ts'
+
+/** A renewal that failed is tried again after this long. */
+const RENEW_RETRY_MS = 5_000
+
+/** What is the case on this node. */
+export type RoleFacts = {
+  readonly claims: Pick<CertificateClaims, 'role'>
+  /** Of the place on disk; 0 where there is none. */
+  readonly raftId: number
+  /** Whether `raft/` holds a log. */
+  readonly hasLog: boolean
+  /** Whether the manager's parts run in this process. */
+  readonly isManager: boolean
+}
+
+export type RoleStep =
+  /** A new certificate, with the role that the cluster wants. */
+  | 'renew'
+  /** Membership with a new Raft id, for an empty data directory. */
+  | 'join-group'
+  | 'start-manager'
+  | 'stop-manager'
+  /** First the Raft id, then the log: the id must never be used with a log that is gone. */
+  | 'forget-member'
+
+type Wanted = Pick<NodeChange, 'role' | 'renewCertificate'>
+
+export class RoleFollower {
+  /** The last the cluster said of this node; undefined when a certificate was had since. */
+  #wanted: Wanted | undefined
+  /** What was wanted when the renewal began that is under way. */
+  #renewing: Wanted | undefined
+  /** Wall time at which the certificate is renewed for its age. */
+  #renewAtMs = Number.POSITIVE_INFINITY
+
+  /** The node has this certificate; `fraction` of [0, 1) spreads the renewals of many. */
+  certified(claims: Pick<CertificateClaims, 'notBeforeMs' | 'notAfterMs'>, fraction: number): void {
+    this.#renewAtMs = renewalMs(claims, fraction)
+  }
+
+  /** The session says what the cluster wants of this node. */
+  told(wanted: Wanted): void {
+    this.#wanted = wanted
+  }
+
+  /** The next step, or undefined when all is as it should be. Steps are carried out one at a time. */
+  next(facts: RoleFacts, wallMs: number): RoleStep | undefined {
+    const { claims, raftId, hasLog, isManager } = facts
+    if (claims.role === 'worker' && isManager) return 'stop-manager'
+    if (claims.role === 'worker' && raftId !== 0) return 'forget-member'
+    if (wallMs >= this.#renewAtMs || this.#isRoleOther(claims.role)) {
+      this.#renewing = this.#wanted
+      return 'renew'
+    }
+    if (claims.role === 'worker' || isManager) return undefined
+    return raftId === 0 || !hasLog ? 'join-group' : 'start-manager'
+  }
+
+  /** The renewal was done; what was said meanwhile may be another role again, and still counts. */
+  renewed(): void {
+    if (this.#wanted === this.#renewing) this.#wanted = undefined
+    this.#renewing = undefined
+  }
+
+  /** A step failed: age alone asks for a certificate again only after a while. */
+  failed(wallMs: number): void {
+    this.#renewAtMs = Math.max(this.#renewAtMs, wallMs + RENEW_RETRY_MS)
+  }
+
+  /**
+   * The cluster's record may say the wanted role while this node has the old certificate: the
+   * answer to a renewal was lost, or the node died before it was on its disk.
+   */
+  #isRoleOther(role: CertificateClaims['role']): boolean {
+    return (
+      this.#wanted !== undefined && (this.#wanted.renewCertificate || this.#wanted.role !== role)
+    )
+  }
+}
