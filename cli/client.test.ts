@@ -1,13 +1,16 @@
 /** The daemon over TCP: mutual TLS by flags or a folder of files, and connections that fail. */
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLog } from '../lib/log.ts'
 import { newApi } from '../manager/api/http/server.ts'
 import { TestBackend } from '../test/backend.ts'
-import { runCli } from '../test/cli-world.ts'
+import { CliSwarm, runCli } from '../test/cli-world.ts'
 import { TestAuthority, type TestCertificate } from '../test/client-certificate.ts'
 
 describe('a daemon on TCP', () => {
@@ -79,6 +82,25 @@ describe('a daemon on TCP', () => {
 
     expect((await runCli(host, ['node', 'ls'], { env })).code).toBe(125)
   })
+})
+
+test('what is too large for the daemon is refused in its words', async () => {
+  const swarm = await CliSwarm.start()
+  const file = join(mkdtempSync(join(tmpdir(), 'tsswarm-cli-')), 'big')
+  writeFileSync(file, Buffer.alloc(12 * 1_048_576, 'x'))
+
+  // A process of its own, as in one process both ends of the connection take turns.
+  const main = fileURLToPath(new URL('./main.ts', import.meta.url))
+  const asked = promisify(execFile)(process.execPath, [main, 'config', 'create', 'big', file], {
+    env: { ...process.env, TSSWARM_HOST: swarm.host },
+  })
+
+  await expect(asked).rejects.toMatchObject({
+    code: 1,
+    stderr: 'Error response from daemon: Request body is too large\n',
+  })
+  await swarm.close()
+  rmSync(dirname(file), { recursive: true })
 })
 
 /** A port that nobody listens on: the API takes one that is named. */

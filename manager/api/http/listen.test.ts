@@ -14,6 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLog } from '../../../lib/log.ts'
 import { TestBackend } from '../../../test/backend.ts'
 import { TestAuthority, type TestCertificate } from '../../../test/client-certificate.ts'
+import { BODY_BYTES_MAX } from './body.ts'
 import { type ApiServer, newApi } from './server.ts'
 
 let folder = ''
@@ -83,6 +84,49 @@ describe('a socket', () => {
     expect(reply).toMatch(/^HTTP\/1.1 501 /)
     expect(reply).toContain('"message":"POST /session: connections cannot be upgraded yet"')
   })
+})
+
+test.each([
+  ['its length is said', true],
+  ['it comes in chunks', false],
+])('a request that is too large is answered with why, also when %s', async (_name, isSized) => {
+  const path = join(folder, 'docker.sock')
+  await api.listen({ kind: 'unix', path })
+  const body = Buffer.alloc(16 * BODY_BYTES_MAX, 'x')
+
+  const reply = await new Promise<Reply>((resolve, reject) => {
+    const headers = isSized ? { 'content-length': body.length } : {}
+    const options = { socketPath: path, path: '/configs/create', method: 'POST', headers }
+    const request = httpRequest({ ...options, agent: false }, collect(resolve))
+    request.on('error', reject)
+    request.write(body.subarray(0, 1_000))
+    request.end(body.subarray(1_000))
+  })
+
+  expect(reply).toMatchObject({ status: 413, text: expect.stringContaining('too large') })
+})
+
+test('a request without an end is not read for ever', async () => {
+  const path = join(folder, 'docker.sock')
+  await api.listen({ kind: 'unix', path })
+
+  const sentBytes = await new Promise<number>((resolve) => {
+    let count = 0
+    const socket = connect(path, () => {
+      socket.write(
+        'POST /configs/create HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000000\r\n\r\n',
+      )
+      const push = (): void => {
+        count += BODY_BYTES_MAX
+        socket.write(Buffer.alloc(BODY_BYTES_MAX), (error) => error ?? push())
+      }
+      push()
+    })
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve(count))
+  })
+
+  expect(sentBytes).toBeLessThan(40 * BODY_BYTES_MAX)
 })
 
 test('over TCP clients need a certificate of their own, and none of a node', async () => {

@@ -12,6 +12,7 @@ import type { Log } from '../../../lib/log.ts'
 import type { Backend } from '../backend.ts'
 import { API_VERSION_MAX, formatApiVersion, parseApiVersion } from './api-version.ts'
 import { BODY_BYTES_MAX, parseBody } from './body.ts'
+import { drain } from './drain.ts'
 import { errorBody, toHttpError } from './errors.ts'
 import { EventLog } from './event-log.ts'
 import { eventRoutes } from './events.ts'
@@ -106,7 +107,10 @@ function newApp(api: Api): FastifyInstance {
     const refusal = findAdmissionError(request.raw.socket)
     if (refusal !== undefined) throw refusal
   })
-  app.setErrorHandler((error, _request, reply) => sendError(api, reply, error))
+  app.setErrorHandler(async (error, request, reply) => {
+    await drain(request.raw)
+    return sendError(api, reply, error)
+  })
   app.setNotFoundHandler((request, reply) => sendError(api, reply, notServed(request)))
   for (const route of ROUTES)
     for (const prefix of ['', VERSION_PATH])
