@@ -238,7 +238,7 @@ const NODE_DEFAULT: Node = {
   description: {
     ...emptyNodeDescription,
     platform: { architecture: 'x86_64', os: 'linux' },
-    resources: { nanoCpus: 4_000_000_000, memoryBytes: 8 * 2 ** 30 },
+    resources: { ...emptyResources, nanoCpus: 4_000_000_000, memoryBytes: 8 * 2 ** 30 },
     engineVersion: '0.1.0',
     runtime: 'containerd',
     version: 1,

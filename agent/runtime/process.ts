@@ -18,7 +18,7 @@ import {
   type Task,
 } from '../../proto/gen/objects.ts'
 import { type ContainerSpec, emptyContainerSpec } from '../../proto/gen/specs.ts'
-import type { PortConfig } from '../../proto/gen/types.ts'
+import { emptyResources, type PortConfig } from '../../proto/gen/types.ts'
 import { readLogs } from './containerd/logs.ts'
 import { parseSignal } from './containerd/spec/signal.ts'
 import type {
@@ -106,7 +106,11 @@ class ProcessRuntime implements Runtime {
   describe(): Promise<RuntimeDescription> {
     return Promise.resolve({
       platform: { os: process.platform, architecture: machine() },
-      resources: { nanoCpus: availableParallelism() * NANO, memoryBytes: totalmem() },
+      resources: {
+        ...emptyResources,
+        nanoCpus: availableParallelism() * NANO,
+        memoryBytes: totalmem(),
+      },
       engineVersion: '',
       plugins: [],
       warnings: [

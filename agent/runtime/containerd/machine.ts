@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, machine, release, totalmem } from 'node:os'
-import type { Platform, Resources } from '../../../proto/gen/types.ts'
+import { emptyResources, type Platform, type Resources } from '../../../proto/gen/types.ts'
 import type { Cgroups } from './cgroup.ts'
 import type { ImagePlatform } from './image/manifest.ts'
 import { listRlimits, parseCeilings, type RlimitCeilings } from './spec/rlimits.ts'
@@ -46,7 +46,11 @@ export function readMachine(cgroups: Cgroups, apparmorProfile: string | undefine
       architecture: IMAGE_ARCHITECTURES[process.arch] ?? process.arch,
       variant: process.arch === 'arm64' ? 'v8' : '',
     },
-    resources: { nanoCpus: availableParallelism() * NANO, memoryBytes: totalmem() },
+    resources: {
+      ...emptyResources,
+      nanoCpus: availableParallelism() * NANO,
+      memoryBytes: totalmem(),
+    },
     specHost: {
       architecture: process.arch,
       kernelRelease: release(),

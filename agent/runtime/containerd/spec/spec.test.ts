@@ -7,6 +7,7 @@ import {
   emptyContainerSpec,
   emptyTaskSpec,
 } from '../../../../proto/gen/specs.ts'
+import { emptyResources } from '../../../../proto/gen/types.ts'
 import type { ImageConfig } from '../image/manifest.ts'
 import { encodeSpec, type OciSpec } from './oci.ts'
 import { newSpec, type SpecInput } from './spec.ts'
@@ -129,8 +130,8 @@ test('a task on the host’s network has no network namespace and no sysctls of 
 
 test('limits become the cgroup’s', () => {
   const resources = {
-    limits: { nanoCpus: 1_500_000_000, memoryBytes: 64 << 20 },
-    reservations: { nanoCpus: 0, memoryBytes: 32 << 20 },
+    limits: { ...emptyResources, nanoCpus: 1_500_000_000, memoryBytes: 64 << 20 },
+    reservations: { ...emptyResources, nanoCpus: 0, memoryBytes: 32 << 20 },
     pidsLimit: 7,
   }
 
