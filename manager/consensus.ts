@@ -283,6 +283,16 @@ export class Consensus {
     }
   }
 
+  /** Who votes and who learns, as of the last applied membership change. */
+  get confState(): ConfState {
+    return this.#confState
+  }
+
+  /** Whether this leader knows of no membership change that is not applied. */
+  get isMembershipSettled(): boolean {
+    return this.#role === 'leader' && this.#membership.length === 0 && this.#raft.canChangeMembers()
+  }
+
   /** One tick of TICK_MS passed. */
   tick(): void {
     this.#now++

@@ -1,6 +1,6 @@
 /**
  * `npm test`: every test there is, and the count of them. First what needs no privilege (`unit`, with
- * conformance, stories and the house rules), then 20 seeds of the simulator, then `e2e` over network
+ * conformance, stories and the house rules), then 30 seeds of the simulator, then `e2e` over network
  * namespaces and containerd, for which it installs what is missing on Debian. Where e2e cannot run
  * a line says why. Each part is counted from its own report; the last line is `N passed, N failed`,
  * and a run without tests is a failure. `npm test -- PATTERN…` is vitest alone.
@@ -12,7 +12,7 @@ import { join } from 'node:path'
 const ROOT = join(import.meta.dirname, '..')
 const REPORTS = join(ROOT, '.cache', 'test')
 const VITEST = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs')
-const SEEDS = 20
+const SEEDS = 30
 
 /** What e2e runs, and the Debian package that has it. */
 const E2E_COMMANDS = [

@@ -1,74 +1,122 @@
 /**
  * `npm run -s sim -- --seed S [--trace] | --seeds N [--from S]`: replays one seed, or looks for a
- * bad one. Every tenth seed of a range runs twice, and both runs must leave the same trace. Ends
- * with `N passed, N failed`; exit code 1 when any failed.
+ * bad one on all cores. Every tenth seed of a range runs twice, and both runs must leave the same trace.
+ * Ends with `N passed, N failed`; exit code 1 when any failed, or when a range of 100 seeds or more never
+ * reached something that it must. `--mutant NAME --seeds N [--from S]` and `--mutants [--quick]` look for
+ * seeds that find a planted bug (mutants/hunt.ts).
  */
 import { parseArgs } from 'node:util'
-import { type RunOutcome, runSeed } from './simulator.ts'
+import { Coverage } from './coverage.ts'
+import { huntAll, huntOne, SEEDS_MAX } from './mutants/hunt.ts'
+import { runRange, type SeedResult } from './runner.ts'
+import { runSeed } from './simulator.ts'
 
 const TWICE_EVERY = 10
+/** Fewer seeds may well miss something. */
+const COVERAGE_SEEDS_MIN = 100
+const USAGE =
+  'usage: npm run -s sim -- --seed S [--trace] | [--mutant NAME] --seeds N [--from S] | --mutants [--quick]'
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
-    from: { type: 'string', default: '1' },
+    from: { type: 'string' },
     trace: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
+    mutants: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
   },
 })
 
-function main(): void {
-  const seeds =
-    values.seed === undefined
-      ? Array.from(
-          { length: numberOf('seeds', values.seeds) },
-          (_, at) => numberOf('from', values.from) + at,
-        )
-      : [numberOf('seed', values.seed)]
-  let failed = 0
-  for (const [at, seed] of seeds.entries()) {
-    const outcome = runSeed(
-      seed,
-      values.trace ? (line) => process.stdout.write(`${line}\n`) : undefined,
-    )
-    const problems = [
-      ...outcome.violations,
-      ...(at % TWICE_EVERY === 0 ? replayProblems(outcome) : []),
-    ]
-    report(outcome, problems)
-    if (problems.length > 0) failed++
+async function main(): Promise<boolean> {
+  if (values.seed !== undefined) {
+    if (values.seeds !== undefined || values.from !== undefined) misused('--seed is for one seed')
+    return replay(numberOf('seed', values.seed))
   }
-  process.stdout.write(`${seeds.length - failed} passed, ${failed} failed\n`)
-  process.exitCode = failed === 0 ? 0 : 1
+  if (values.trace) misused('--trace is for one seed')
+  const from = numberOf('from', values.from ?? '1')
+  if (values.mutants) {
+    const count = numberOf('seeds', values.seeds ?? String(SEEDS_MAX))
+    return huntAll({ from, count }, values.quick)
+  }
+  const count = numberOf('seeds', values.seeds)
+  if (values.mutant !== undefined) return huntOne(values.mutant, { from, count })
+  return searchRange(from, count)
 }
 
-/** A run that is not a function of its seed cannot be replayed, which is a failure of its own. */
-function replayProblems(outcome: RunOutcome): readonly string[] {
-  // With --trace the log says more, so the second run must say it too.
-  const again = runSeed(outcome.seed, values.trace ? () => undefined : undefined)
-  return again.hash === outcome.hash
-    ? []
-    : [`two runs of the seed differ: ${outcome.hash} and ${again.hash}`]
+/** One seed, in this thread; passed or not. */
+function replay(seed: number): boolean {
+  const outcome = runSeed(
+    seed,
+    values.trace ? (line) => process.stdout.write(`${line}\n`) : undefined,
+  )
+  report({ seed, outcome, problems: outcome.violations, cpuMs: 0 })
+  process.stdout.write(`hash ${outcome.hash}\n`)
+  return sumUp(1, outcome.violations.length > 0 ? 1 : 0)
 }
 
-function report(outcome: RunOutcome, problems: readonly string[]): void {
+/** Whether all seeds passed and reached together what they must. */
+async function searchRange(from: number, count: number): Promise<boolean> {
+  const seeds = Array.from({ length: count }, (_, at) => from + at)
+  const coverage = new Coverage()
+  const beganMs = performance.now()
+  let failed = 0
+  let cpuMs = 0
+  await runRange(seeds, {
+    isTwice: (seed) => (seed - from) % TWICE_EVERY === 0,
+    onResult: (result) => {
+      report(result)
+      if (result.outcome !== undefined) coverage.add(result.outcome)
+      if (result.problems.length > 0) failed++
+      cpuMs += result.cpuMs
+      return true
+    },
+  })
+  const tookMs = performance.now() - beganMs
+  process.stdout.write(
+    `simulated ${Math.round(coverage.simulatedMs / 1_000)} s in ${Math.round(tookMs / 1_000)} s: ` +
+      `${Math.round(coverage.simulatedMs / tookMs)} times real time; ` +
+      `${(cpuMs / 1_000 / Math.max(1, count)).toFixed(2)} s of CPU a seed\n`,
+  )
+  const isCovered = count < COVERAGE_SEEDS_MIN || reportCoverage(coverage)
+  return sumUp(count, failed) && isCovered
+}
+
+function reportCoverage(coverage: Coverage): boolean {
+  process.stdout.write(`${coverage.format()}\n`)
+  const missing = coverage.missing()
+  if (missing.length > 0) process.stdout.write(`never reached: ${missing.join(', ')}\n`)
+  return missing.length === 0
+}
+
+function report({ seed, outcome, problems }: SeedResult): void {
+  const summary = outcome?.summary ?? 'no outcome'
   if (problems.length === 0) {
-    process.stdout.write(`seed ${outcome.seed} passed: ${outcome.summary}\n`)
+    process.stdout.write(`seed ${seed} passed: ${summary}\n`)
     return
   }
-  process.stdout.write(`seed ${outcome.seed} failed: ${outcome.summary}\n`)
-  for (const line of outcome.recent) process.stdout.write(`  ${line.slice(0, 300)}\n`)
+  process.stdout.write(`seed ${seed} failed: ${summary}\n`)
+  for (const line of outcome?.recent ?? []) process.stdout.write(`  ${line.slice(0, 300)}\n`)
   for (const problem of problems) process.stdout.write(`  violated: ${problem}\n`)
-  process.stdout.write(`  replay: npm run -s sim -- --seed ${outcome.seed} --trace\n`)
+  process.stdout.write(`  replay: npm run -s sim -- --seed ${seed} --trace\n`)
+}
+
+/** The last line of every run. */
+function sumUp(count: number, failed: number): boolean {
+  process.stdout.write(`${count - failed} passed, ${failed} failed\n`)
+  return failed === 0
 }
 
 function numberOf(name: string, text: string | undefined): number {
   const value = Number(text)
-  if (text !== undefined && Number.isSafeInteger(value) && value >= 0) return value
-  process.stderr.write(
-    `usage: npm run -s sim -- --seed S [--trace] | --seeds N [--from S] (--${name} is no number)\n`,
-  )
+  if (text !== undefined && text !== '' && Number.isSafeInteger(value) && value >= 0) return value
+  return misused(`--${name} is no number`)
+}
+
+function misused(why: string): never {
+  process.stderr.write(`${USAGE} (${why})\n`)
   process.exit(2)
 }
 
-main()
+process.exitCode = (await main()) ? 0 : 1

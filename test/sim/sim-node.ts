@@ -9,6 +9,7 @@ import { isDiskError } from '../../lib/disk.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { SeededRandom } from '../../lib/random.ts'
+import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { Consensus, type ConsensusInput, type Persist, TICK_MS } from '../../manager/consensus.ts'
 import { handleWrite, newLoops } from '../../manager/handle.ts'
 import { Manager, type ManagerOutput } from '../../manager/manager.ts'
@@ -18,7 +19,10 @@ import { openWal } from '../../manager/wal/wal.ts'
 import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
+import { emptyResources } from '../../proto/gen/types.ts'
+import { type Caller, callNode } from './call.ts'
 import { SimDisk } from './disk.ts'
+import { admit, Life } from './life.ts'
 import type { SimRuntime } from './runtime.ts'
 import type { World } from './world.ts'
 
@@ -26,16 +30,19 @@ const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
 const CLUSTER_ID = 'simulated'
 const MAIN_DELAY_MS = 2
 const PEER_DEADLINE_MS = 2_000
+/** How often the role and the certificate's age are looked at, as `node/node.ts` does. */
+const LOOK_TICKS = 1_000 / TICK_MS
 /** Small, so that snapshots are taken and installed in a short life. */
 const SNAPSHOT_INTERVAL = { entries: 200, bytes: 1 << 20, keepEntries: 20 }
 const SEGMENT_BYTES = 32 * 1024
-
-export type Caller<T> = (outcome: T | SwarmError) => void
 
 /** The daemon's process: gone with a crash. */
 type Daemon = {
   readonly instance: number
   readonly agent: Agent
+  readonly life: Life
+  /** Of this process. */
+  ticks: number
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
@@ -55,16 +62,14 @@ export class SimNode {
   readonly runtime: SimRuntime
   /** Of the data directory; 0 before the node is a manager. */
   raftId = 0
-  /** What the certificate says. */
-  role: 'worker' | 'manager' = 'worker'
+  /** What the certificate on disk says; undefined before the node has joined. */
+  claims: CertificateClaims | undefined
   #world: World
   #random: SeededRandom
   #log: Log
   #daemon: Daemon | undefined
   #starts = 0
   #managerStarts = 0
-  /** What the cluster last said that this node should be. */
-  wantedRole: 'worker' | 'manager' | undefined
   #sequence = 0
   /** When the disk has done what it was given. */
   #diskFreeMs = 0
@@ -75,6 +80,9 @@ export class SimNode {
   #held = new Map<number, { readonly node: SimNode; readonly session: number }>()
   /** This agent's session: at which manager, and under which number there. */
   #session: { readonly own: number; readonly at: SimNode; readonly held: number } | undefined
+  /** Where the last session was. */
+  #lastAt: SimNode | undefined
+  #isJoint = false
   /** Pauses: while stopped, nothing of the process happens. */
   pausedUntilMs = 0
   /** Until then main makes no progress; the consensus thread goes on. */
@@ -96,6 +104,15 @@ export class SimNode {
     this.disk = new SimDisk({ random: options.random.split('disk') })
     this.disk.makeDirectory('agent')
     this.disk.syncDirectory('')
+  }
+
+  get role(): 'worker' | 'manager' {
+    return this.claims?.role ?? 'worker'
+  }
+
+  get hasLog(): boolean {
+    if (!this.disk.list('').includes('raft')) return false
+    return this.disk.list('raft').some((name) => name.endsWith('.segment'))
   }
 
   get isUp(): boolean {
@@ -133,6 +150,8 @@ export class SimNode {
     this.#daemon = {
       instance,
       agent,
+      life: new Life(this.#world, this, this.#random.split(`life-${instance}`)),
+      ticks: 0,
       consensus: undefined,
       manager: undefined,
       persister: undefined,
@@ -140,7 +159,7 @@ export class SimNode {
       mainRounds: 0,
       unsaved: [],
     }
-    if (this.role === 'manager' && this.raftId !== 0) this.startManager()
+    if (this.role === 'manager' && this.raftId !== 0 && this.hasLog) this.startManager()
     this.runtime.onExit = (exit) => {
       agent.step({ kind: 'exited', exit })
       this.#pump()
@@ -153,7 +172,7 @@ export class SimNode {
         ...emptyNodeDescription,
         hostname: this.id,
         platform: { architecture: 'x86_64', os: 'linux' },
-        resources: { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3 },
+        resources: { ...emptyResources, nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3 },
         version: 1,
       },
     })
@@ -198,7 +217,7 @@ export class SimNode {
     this.#pump()
   }
 
-  /** Not a manager any more: the agent goes on, and nothing of the log is kept. */
+  /** Not a manager any more; the agent goes on. */
   stopManager(): void {
     const daemon = this.#daemon
     if (daemon === undefined) return
@@ -207,13 +226,11 @@ export class SimNode {
     daemon.manager = undefined
     daemon.persister = undefined
     daemon.unsaved = []
-    this.wipe()
   }
 
   /** The log is gone, and with it the member that it was. */
-  wipe(): void {
+  removeLog(): void {
     if (this.disk.list('').includes('raft')) this.disk.restore('raft', new Map())
-    this.raftId = 0
     this.#world.checkers.replaced(this)
   }
 
@@ -242,6 +259,7 @@ export class SimNode {
     if (this.#daemon === undefined) return
     const daemon = this.#daemon
     this.#daemon = undefined
+    daemon.life.end()
     this.disk.crash(keep)
     this.runtime.onExit = undefined
     this.#endManager(daemon)
@@ -315,6 +333,7 @@ export class SimNode {
       daemon.consensus?.tick()
       if (daemon.persister?.isFull === true) this.#writeLog(daemon)
       if (!isStalled) daemon.agent.tick(this.#now())
+      if (!isStalled && daemon.ticks++ % LOOK_TICKS === 0) daemon.life.look()
     })
     this.#pump()
   }
@@ -381,6 +400,9 @@ export class SimNode {
       this.#toMain(daemon, () => daemon.manager?.step({ kind: 'event', event }))
     }
     if (ready.persist.length > 0) this.#persist(daemon, ready.persist)
+    const isJoint = daemon.consensus?.confState.votersOutgoing.length !== 0
+    if (isJoint && !this.#isJoint) this.#world.reached('joint changes')
+    this.#isJoint = isJoint
     return true
   }
 
@@ -553,7 +575,7 @@ export class SimNode {
     this.#pump()
   }
 
-  /** A call to another manager: lost either way, it times out with an unknown outcome. */
+  /** A call to another manager, answered whatever happens while this process lives. */
   #callPeer<T>(
     raftId: number,
     ask: (peer: SimNode, reply: Caller<T>) => void,
@@ -561,36 +583,19 @@ export class SimNode {
   ): void {
     const daemon = this.#daemon
     const peer = this.#world.findByRaftId(raftId)
-    let isDone = false
     const finish = (outcome: T | SwarmError): void => {
-      if (isDone || this.#daemon !== daemon) return
-      isDone = true
+      if (this.#daemon !== daemon) return
       this.#guard(() => done(outcome))
       this.#pump()
     }
-    this.#world.schedule.after(PEER_DEADLINE_MS, () =>
-      finish(new SwarmError('unavailable', 'no answer, outcome unknown')),
-    )
-    if (peer === undefined) return
-    this.#world.network.carry(
-      this.id,
-      peer.id,
-      () => {
-        if (!peer.isUp) {
-          finish(new SwarmError('unavailable', 'connection refused', { retriable: true }))
-          return
-        }
-        ask(peer, (outcome) =>
-          this.#world.network.carry(
-            peer.id,
-            this.id,
-            () => finish(outcome),
-            () => undefined,
-          ),
-        )
-      },
-      () => undefined,
-    )
+    if (peer === undefined) {
+      this.#world.schedule.after(PEER_DEADLINE_MS, () =>
+        finish(new SwarmError('unavailable', 'no answer, outcome unknown')),
+      )
+      return
+    }
+    const way = { from: this, to: peer, deadlineMs: PEER_DEADLINE_MS }
+    callNode<T>(this.#world, way, (reply) => ask(peer, reply), finish)
   }
 
   // ── sessions ───────────────────────────────────────────────────────────────────────────────
@@ -636,7 +641,7 @@ export class SimNode {
   /** An agent dials this manager; the number of the session here, or undefined when refused. */
   accept(node: SimNode, session: number): number | undefined {
     const { manager } = this.#daemon ?? {}
-    if (manager === undefined) return undefined
+    if (manager === undefined || !this.#isAdmitted(node)) return undefined
     const held = ++this.#sequence
     this.#held.set(held, { node, session })
     manager.step({
@@ -645,6 +650,18 @@ export class SimNode {
     })
     this.#pump()
     return held
+  }
+
+  #isAdmitted({ claims }: SimNode): boolean {
+    if (claims === undefined) return false
+    try {
+      admit(this.#world, this, { claims, roles: ['worker', 'manager'] })
+      return true
+    } catch (error) {
+      if (!(error instanceof SwarmError)) throw error
+      this.#world.trace(`${this.id} refuses ${claims.nodeId}: ${error.message}`)
+      return false
+    }
   }
 
   #pumpAgent(): boolean {
@@ -664,6 +681,7 @@ export class SimNode {
       case 'send': {
         const session = this.#session
         if (session?.own !== output.session) break
+        this.#world.checkers.said(this, output.message)
         this.#world.ordered(`${session.at.id}/${session.held}/up`, this.id, session.at.id, () =>
           session.at.heldReceived(session.held, output.message),
         )
@@ -701,7 +719,7 @@ export class SimNode {
       case 'done':
         break
       case 'node-changed':
-        this.#world.roleWanted(this, output.change)
+        this.#daemon?.life.told(output.change)
         break
       default:
         output satisfies never
@@ -736,6 +754,8 @@ export class SimNode {
           return
         }
         this.#session = { own: session, at, held }
+        if (this.#lastAt !== undefined && this.#lastAt !== at) this.#world.reached('agents moved')
+        this.#lastAt = at
         this.#daemon?.agent.step({ kind: 'connected', session })
         this.#pump()
       },

@@ -4,12 +4,19 @@
  * violated, with the last events before it.
  */
 import { isTerminal } from '../../proto/task-state.ts'
+import type { Line } from './coverage.ts'
 import { Chaos } from './faults/chaos.ts'
 import { Workload } from './workload.ts'
 import { World } from './world.ts'
 
 const FORMING_MS = 20_000
-const CHAOS_MS = 120_000
+const CHAOS_MS = 600_000
+/** A seed with less than this proves less than it says, and has failed. */
+const OPERATIONS_MIN = 300
+const FAULTS_MIN = 20
+/** Faults go on until a seed has had its share, but not for ever. */
+const CHAOS_MAX_MS = 1_500_000
+const OPERATION_EVERY_MS = 1_500
 const HEALED_MS = 180_000
 const QUIET_STEP_MS = 2_000
 
@@ -19,6 +26,8 @@ export type RunOutcome = {
   readonly hash: string
   readonly recent: readonly string[]
   readonly summary: string
+  readonly reached: ReadonlyMap<Line, number>
+  readonly simulatedMs: number
 }
 
 /** The run of a seed; equal seeds give equal hashes. */
@@ -28,22 +37,29 @@ export function runSeed(seed: number, onTrace?: (line: string) => void): RunOutc
   form(world)
   world.run(FORMING_MS)
   const chaos = new Chaos(world)
-  playUntil(world, FORMING_MS + CHAOS_MS, workload, chaos)
+  play(world, workload, chaos)
   chaos.heal()
   workload.settle()
   converge(world, workload)
-  const { counts } = world.checkers
-  const faults = [...chaos.counts].map(([name, count]) => `${name} ${count}`).join(', ')
   return {
     seed,
     violations: world.violations,
     hash: world.hash,
     recent: world.recent(60),
-    summary:
-      `${world.nodes.size} nodes, ${counts.elections} elections, ${counts.committed} entries, ` +
-      `${workload.counts.acknowledged}/${workload.counts.asked} writes acknowledged, ` +
-      `${counts.snapshotsInstalled} snapshots installed, ${counts.tornTails} torn tails; ${faults}`,
+    summary: summarize(world, workload, chaos),
+    reached: world.coverage,
+    simulatedMs: world.schedule.nowMs,
   }
+}
+
+function summarize(world: World, workload: Workload, chaos: Chaos): string {
+  const { counts } = world.checkers
+  const faults = [...chaos.counts].map(([name, count]) => `${name} ${count}`).join(', ')
+  return (
+    `${world.nodes.size} nodes, ${counts.elections} elections, ${counts.committed} entries, ` +
+    `${workload.counts.acknowledged}/${workload.counts.asked} writes acknowledged, ` +
+    `${counts.snapshotsInstalled} snapshots installed, ${counts.tornTails} torn tails; ${faults}`
+  )
 }
 
 /** One, three or five managers, and up to four workers. */
@@ -58,16 +74,18 @@ function form(world: World): void {
     world.schedule.after(3_000 + n * 300, () => world.join(`w${n}`, 'worker'))
 }
 
-function playUntil(world: World, untilMs: number, workload: Workload, chaos: Chaos): void {
+/** Faults and clients, for their time and until there were enough of both. */
+function play(world: World, workload: Workload, chaos: Chaos): void {
   const random = world.random.split('play')
   const mean = (ms: number): number => -ms * Math.log(1 - random.fraction())
+  let isOver = false
   const client = (): void => {
-    if (world.schedule.nowMs >= untilMs) return
+    if (isOver) return
     workload.next()
-    world.schedule.after(mean(400), client)
+    world.schedule.after(mean(OPERATION_EVERY_MS), client)
   }
   const fault = (): void => {
-    if (world.schedule.nowMs >= untilMs) return
+    if (isOver) return
     chaos.next()
     world.schedule.after(mean(world.rates.faultEveryMs), fault)
   }
@@ -78,7 +96,15 @@ function playUntil(world: World, untilMs: number, workload: Workload, chaos: Cha
   client()
   fault()
   peers()
-  world.run(untilMs)
+  const isEnough = (): boolean =>
+    workload.counts.asked >= OPERATIONS_MIN && chaos.total >= FAULTS_MIN
+  for (let untilMs = FORMING_MS + CHAOS_MS; ; untilMs += QUIET_STEP_MS) {
+    world.run(untilMs)
+    if (isEnough() || world.violations.length > 0 || untilMs > CHAOS_MAX_MS) break
+  }
+  isOver = true
+  if (world.violations.length === 0 && !isEnough())
+    world.violation(`too little: ${workload.counts.asked} operations, ${chaos.total} faults`)
 }
 
 /** Until everything is as it should be, or time is up: then what is missing is the violation. */

@@ -17,6 +17,7 @@ import {
   emptyUpdateConfig,
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
+import { emptyResources } from '../../proto/gen/types.ts'
 import type { World } from './world.ts'
 
 const SERVICES_MAX = 6
@@ -62,7 +63,7 @@ export class Workload {
         container: { ...emptyContainerSpec, image: 'busybox:1' },
         resources: {
           ...emptyResourceRequirements,
-          reservations: { nanoCpus: this.#random.integer(3) * 5e8, memoryBytes: 0 },
+          reservations: { ...emptyResources, nanoCpus: this.#random.integer(3) * 5e8 },
         },
       },
       mode: isGlobal

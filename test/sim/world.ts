@@ -6,7 +6,8 @@
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { newSeededRandom, type SeededRandom } from '../../lib/random.ts'
-import { defaultClusterSpec, newCluster, newNode } from '../../manager/ca/ca.ts'
+import { certificateLife, defaultClusterSpec, newCluster, newNode } from '../../manager/ca/ca.ts'
+import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { newBootstrapSnapshot } from '../../manager/consensus.ts'
 import { localCaller } from '../../manager/manager.ts'
 import { newRaftId } from '../../manager/member-join.ts'
@@ -14,16 +15,17 @@ import { persistAll } from '../../manager/persist.ts'
 import type { Message } from '../../manager/raft/message.ts'
 import { openWal } from '../../manager/wal/wal.ts'
 import type { WriteReply, WriteRequest } from '../../proto/gen/control.ts'
-import type { ManagerAddress, NodeChange } from '../../proto/gen/dispatcher.ts'
-import type { Cluster } from '../../proto/gen/objects.ts'
+import type { ManagerAddress } from '../../proto/gen/dispatcher.ts'
+import { type Cluster, emptyCluster } from '../../proto/gen/objects.ts'
 import type { Member } from '../../proto/gen/types.ts'
+import type { Caller } from './call.ts'
 import { Checkers } from './checkers/checkers.ts'
+import type { Line } from './coverage.ts'
 import { SimulatedCrash } from './disk.ts'
-import type { FaultClass } from './faults/fault.ts'
 import { SimNetwork } from './network.ts'
 import { SimRuntime } from './runtime.ts'
 import { Schedule } from './schedule.ts'
-import { type Caller, SimNode } from './sim-node.ts'
+import { SimNode } from './sim-node.ts'
 
 /** Drawn per seed, so that runs differ in kind (swarm testing). */
 export type Rates = {
@@ -47,8 +49,10 @@ export class World {
   readonly nodes: Map<string, SimNode> = new Map()
   readonly checkers: Checkers
   cluster: Cluster | undefined
-  /** How often each class of faults was reached. */
-  readonly coverage: Map<FaultClass, number> = new Map()
+  /** How often each class of faults and each landmark was reached. */
+  readonly coverage: Map<Line, number> = new Map()
+  /** After the faults: the nodes that are healed for ever, the others are not; undefined: all are. */
+  core: ReadonlySet<string> | undefined
   /** Raft's messages that a story lets get lost. */
   drops: (message: Message) => boolean = () => false
   #onTrace: ((line: string) => void) | undefined
@@ -103,8 +107,8 @@ export class World {
     return this.#recent.slice(-count)
   }
 
-  /** A class of faults was reached, injected or by itself. */
-  reached(name: FaultClass): void {
+  /** A class of faults was reached, injected or by itself, or a landmark. */
+  reached(name: Line): void {
     this.coverage.set(name, (this.coverage.get(name) ?? 0) + 1)
   }
 
@@ -179,7 +183,6 @@ export class World {
     const node = this.addNode(id)
     const random = this.random.split('init')
     node.raftId = newRaftId({ members: [], random })
-    node.role = 'manager'
     const { wal } = openWal(node.disk, 'raft', {
       identity: { clusterId: 'simulated', raftId: node.raftId },
       keys: { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) },
@@ -210,11 +213,13 @@ export class World {
       logEntriesForSlowFollowers: 20,
     }
     this.cluster = newCluster(root, spec, random)
+    const claims = this.#newClaims(this.cluster, id, 'manager')
+    node.claims = claims
     node.boot()
     const created = newNode(id, 'manager', {
       availability: 'active',
       certificatePem: 'certificate',
-      expiresMs: this.wallMs() + 1e12,
+      expiresMs: claims.notAfterMs,
     })
     this.retry(() => node, {
       caller: localCaller,
@@ -223,59 +228,48 @@ export class World {
     return node
   }
 
-  /** A node joins by token at some manager, and if it is a manager joins the Raft group. */
+  /** A node joins by token at some manager; what it does then as a manager is its own life. */
   join(id: string, role: 'worker' | 'manager'): SimNode {
     const node = this.addNode(id)
-    node.role = role
-    const rootCa = this.cluster?.rootCa
     this.retry(
       () => this.anyManager(),
-      {
+      () => ({
         caller: { nodeId: '', role: 'worker' },
         body: {
           kind: 'certificateIssue',
           certificateIssue: {
-            token: (role === 'manager' ? rootCa?.managerToken : rootCa?.workerToken) ?? '',
+            token: this.tokenOf(role),
             nodeId: id,
             role,
             certificatePem: 'certificate',
-            expiresMs: this.wallMs() + 1e12,
+            expiresMs: this.#claimsOf(id, role).notAfterMs,
             availability: 'active',
           },
         },
-      },
+      }),
       () => {
+        if (node.claims !== undefined || this.nodes.get(id) !== node) return
+        node.claims = this.#claimsOf(id, role)
         node.boot()
-        if (role === 'manager') this.joinGroup(node)
       },
     )
     return node
   }
 
-  joinGroup(node: SimNode): void {
-    if (node.role !== 'manager' || node.raftId !== 0) return
-    this.retry(
-      () => this.anyManager(),
-      {
-        caller: { nodeId: node.id, role: 'manager' },
-        body: {
-          kind: 'memberJoin',
-          memberJoin: {
-            nodeId: node.id,
-            raftAddr: node.raftAddr,
-            addr: node.addr,
-            raftId: node.raftId,
-          },
-        },
-      },
-      (reply) => {
-        if (node.raftId !== 0 || node.role !== 'manager') return
-        node.raftId = reply.member?.raftId ?? 0
-        this.trace(`${node.id} is member ${node.raftId}`)
-        node.startManager()
-      },
-      () => node.role === 'manager' && node.raftId === 0,
-    )
+  /** The join token as the cluster's users read it now. */
+  tokenOf(role: 'worker' | 'manager'): string {
+    const [cluster] = this.checkers.reference.view().clusters.list()
+    const rootCa = cluster?.rootCa ?? this.cluster?.rootCa
+    return (role === 'manager' ? rootCa?.managerToken : rootCa?.workerToken) ?? ''
+  }
+
+  #claimsOf(nodeId: string, role: 'worker' | 'manager'): CertificateClaims {
+    const [cluster] = this.checkers.reference.view().clusters.list()
+    return this.#newClaims(cluster ?? this.cluster ?? emptyCluster, nodeId, role)
+  }
+
+  #newClaims(cluster: Cluster, nodeId: string, role: 'worker' | 'manager'): CertificateClaims {
+    return { nodeId, role, clusterId: cluster.id, ...certificateLife(cluster, this.wallMs()) }
   }
 
   anyManager(): SimNode | undefined {
@@ -286,7 +280,7 @@ export class World {
   /** Asks until it is done: what joiners and administrators do. */
   retry(
     at: () => SimNode | undefined,
-    request: WriteRequest,
+    request: WriteRequest | (() => WriteRequest),
     done: (reply: WriteReply) => void = () => undefined,
     isWanted: () => boolean = () => true,
   ): void {
@@ -306,7 +300,7 @@ export class World {
         done({ index: 0, id: '', warnings: [], member: undefined, members: [] })
       else again()
     }
-    node.write(request, false, answer)
+    node.write(typeof request === 'function' ? request() : request, false, answer)
   }
 
   /** Members find each other: streams between Raft members open and close with the network. */
@@ -332,34 +326,6 @@ export class World {
         }
   }
 
-  /** The cluster wants another role of this node, or a new certificate. */
-  roleWanted(node: SimNode, change: NodeChange): void {
-    node.wantedRole = change.role
-    if (node.role !== change.role) this.#followRole(node)
-  }
-
-  /** Tried again until the node has the role, as a node does that looks each second. */
-  #followRole(node: SimNode): void {
-    this.schedule.after(200 + this.random.integer(800), () => {
-      const role = node.wantedRole
-      if (!node.isUp || role === undefined || role === node.role) return
-      const answer: Caller<WriteReply> = (outcome) => {
-        if (node.role === role) return
-        if (outcome instanceof SwarmError) {
-          this.#followRole(node)
-          return
-        }
-        node.role = role
-        this.trace(`${node.id} has the certificate of a ${role}`)
-        if (role === 'worker') node.stopManager()
-        else if (node.raftId === 0) this.joinGroup(node)
-      }
-      const manager = this.anyManager()
-      if (manager === undefined) this.#followRole(node)
-      manager?.write(certificateOf(node, role, this.wallMs() + 1e12), false, answer)
-    })
-  }
-
   restartLater(node: SimNode): void {
     this.schedule.after(500 + this.random.integer(4_000), () => {
       if (!node.isUp) this.restart(node)
@@ -367,10 +333,10 @@ export class World {
   }
 
   restart(node: SimNode): void {
+    // Before it has joined there is nothing to start, and after it has left.
+    if (node.claims === undefined || this.nodes.get(node.id) !== node) return
     this.trace(`${node.id} starts`)
     node.boot()
-    // A manager without its log joins anew.
-    if (node.role === 'manager' && node.raftId === 0) this.joinGroup(node)
     this.refreshPeers()
   }
 
@@ -397,23 +363,6 @@ export class World {
       child: () => log,
     }
     return log
-  }
-}
-
-function certificateOf(node: SimNode, role: 'worker' | 'manager', expiresMs: number): WriteRequest {
-  return {
-    caller: { nodeId: node.id, role: node.role },
-    body: {
-      kind: 'certificateIssue',
-      certificateIssue: {
-        token: '',
-        nodeId: node.id,
-        role,
-        certificatePem: 'renewed',
-        expiresMs,
-        availability: 'active',
-      },
-    },
   }
 }
 

@@ -51,6 +51,11 @@ export class Chaos {
     world.trace(`faults ${this.#faults.map(([fault]) => fault.name).join(', ')}`)
   }
 
+  /** How many were done. */
+  get total(): number {
+    return [...this.counts.values()].reduce((sum, count) => sum + count, 0)
+  }
+
   /** One more fault. */
   next(): void {
     const nodes = [...this.#world.nodes.values()]

@@ -19,6 +19,18 @@ export type FaultClass =
   | 'A11'
   | 'A12'
 
+/** All of them, in order. */
+export const FAULT_CLASSES: readonly FaultClass[] = [
+  ...(['N1', 'N2', 'N3', 'N4', 'N5', 'N6', 'N7', 'N8', 'N9', 'N10'] as const),
+  ...(['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'P7'] as const),
+  ...(['D1', 'D2', 'D3', 'D4', 'D5', 'D6', 'D7', 'D8', 'D9'] as const),
+  ...(['C1', 'C2', 'C3'] as const),
+  ...(['M1', 'M2', 'M3', 'M4', 'M5', 'M6', 'M7', 'M8', 'M9', 'M10'] as const),
+  ...(['I1', 'I2', 'I3', 'I4', 'I5'] as const),
+  ...(['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'A7', 'A8', 'A9', 'A10', 'A11', 'A12'] as const),
+  ...(['O1', 'O2', 'O3', 'O4', 'O5', 'O6', 'O7', 'O8', 'O9'] as const),
+]
+
 /** What a fault has at hand. */
 export type FaultContext = {
   readonly world: World
