@@ -505,6 +505,7 @@ test('an agent that stops says when it is back, and leaves its tasks alone', () 
   host.run()
   host.assign(full(5, [assigned('t1', 'shutdown'), assigned('t2')]))
   const before = host.underway()
+  const running = host.agent.listRunning().map((task) => task.id)
 
   host.step({ kind: 'stop', returnMs: 60_000 })
   host.assign(full(6, []))
@@ -515,6 +516,7 @@ test('an agent that stops says when it is back, and leaves its tasks alone', () 
 
   expect(host.sent.at(-1)).toEqual({ kind: 'goodbye', goodbye: { returnMs: 60_000 } })
   expect([before, after]).toEqual([['prepare t2', 'stop t1'], ['stop t1']])
+  expect(running).toEqual(['t1'])
   expect(host.log.at(-1)).toBe('done')
 })
 

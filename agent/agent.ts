@@ -20,7 +20,7 @@ import type {
   NodeChange,
   SessionMessage,
 } from '../proto/gen/dispatcher.ts'
-import type { NodeDescription } from '../proto/gen/objects.ts'
+import type { NodeDescription, Task } from '../proto/gen/objects.ts'
 import { Managers } from './managers.ts'
 import { Memory } from './memory.ts'
 import { Reporter } from './reporter.ts'
@@ -202,6 +202,11 @@ export class Agent {
       sessionStarts: this.#session.starts,
       setsRefused: this.#setsRefused,
     }
+  }
+
+  /** Tasks whose container runs, as far as the runtime has told. */
+  listRunning(): readonly Task[] {
+    return this.#worker.listRunning()
   }
 
   #describe(description: NodeDescription): void {

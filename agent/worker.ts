@@ -120,6 +120,13 @@ export class Worker {
     return [...this.#entries.keys()]
   }
 
+  /** Tasks whose container runs. */
+  listRunning(): readonly Task[] {
+    return [...this.#entries.values()]
+      .filter(({ record }) => record.container === 'running')
+      .map(({ record }) => record.task)
+  }
+
   /** What must be kept on disk. */
   state(): Pick<AgentState, 'mark' | 'tasks'> {
     return {

@@ -111,6 +111,10 @@ export class AgentShell implements LoopPart {
     return this.#agent.status()
   }
 
+  listRunning(): readonly Task[] {
+    return this.#agent.listRunning()
+  }
+
   round(time: RoundTime): void {
     this.#agent.tick({ nowMs: time.monotonicMs, wallMs: time.wallMs })
     for (let outputs = this.#agent.ready(); outputs !== undefined; outputs = this.#agent.ready()) {

@@ -26,6 +26,7 @@ import { formatAddress, parseAddress } from './address.ts'
 import { resolveAdvertise } from './advertise.ts'
 import { AgentShell } from './agent-shell.ts'
 import type { Config } from './config.ts'
+import { isHostShuttingDown, stopContainers } from './host-shutdown.ts'
 import {
   type Identity,
   loadIdentity,
@@ -246,12 +247,22 @@ export class Node {
     await this.#options.onLeft()
   }
 
-  /** SIGTERM: the leadership goes over, the return is announced, tasks go on. */
+  /**
+   * SIGTERM: the leadership goes over, the return is announced, tasks go on. A host that shuts down
+   * takes its tasks with it: they are replaced at once, and stopped as they ask for.
+   */
   async stop(): Promise<void> {
     clearInterval(this.#lookTimer)
+    const isGoing = await isHostShuttingDown()
     await this.#manager?.handOver()
-    await this.#agent?.stop(RETURN_MS)
+    await this.#agent?.stop(isGoing ? 0 : RETURN_MS)
     await this.#manager?.close()
+    if (isGoing)
+      await stopContainers(
+        this.#options.runtime,
+        this.#agent?.listRunning() ?? [],
+        this.#options.log,
+      )
   }
 
   /** Told of each step of the state while this node is a manager. */
