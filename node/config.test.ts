@@ -119,3 +119,11 @@ test('tcp needs all three files of TLS, and then has them', () => {
     key: 'k',
   })
 })
+
+test('a rebuild is for one start: a flag, never in the file', () => {
+  expect(parseConfig([]).isRebuild).toBe(false)
+  expect(parseConfig(['--rebuild']).isRebuild).toBe(true)
+  expect(() => parseConfig(['--config', file({ rebuild: 'true' })])).toThrow(
+    '"rebuild" is no setting',
+  )
+})

@@ -27,6 +27,8 @@ export type Config = {
   readonly logLevel: LogLevel
   readonly registryMirrors: readonly string[]
   readonly insecureRegistries: readonly string[]
+  /** This start gets the manager's log anew from the others. Never in a file: it is for one start. */
+  readonly isRebuild: boolean
 }
 
 const CONTROL_PORT = 2377
@@ -59,9 +61,13 @@ const OPTIONS = {
   'registry-mirror': { type: 'string', multiple: true },
   'insecure-registry': { type: 'string', multiple: true },
   config: { type: 'string' },
+  rebuild: { type: 'boolean' },
 } as const
 
-type Values = Readonly<Record<string, string | readonly string[] | undefined>>
+/** What a file may not hold: itself, and what is for one start only. */
+const FLAGS_ONLY: readonly string[] = ['config', 'rebuild']
+
+type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>
 
 /** The settings; `invalid-argument` naming the flag and the value. */
 export function parseConfig(args: readonly string[]): Config {
@@ -93,6 +99,7 @@ export function parseConfig(args: readonly string[]): Config {
     logLevel: choiceOf(values, 'log-level', LOG_LEVELS, 'info'),
     registryMirrors: listOf(values, 'registry-mirror').map(checkMirror),
     insecureRegistries: listOf(values, 'insecure-registry'),
+    isRebuild: flags['rebuild'] === true,
   }
 }
 
@@ -117,7 +124,9 @@ function readConfigFile(path: string): Values {
     throw new SwarmError('invalid-argument', `--config ${path} must hold a JSON object`)
   const values: Record<string, string | readonly string[]> = {}
   for (const [key, value] of Object.entries(parsed)) {
-    const option = Object.entries(OPTIONS).find(([name]) => name === key && name !== 'config')
+    const option = Object.entries(OPTIONS).find(
+      ([name]) => name === key && !FLAGS_ONLY.includes(name),
+    )
     if (option === undefined)
       throw new SwarmError('invalid-argument', `--config ${path}: "${key}" is no setting`)
     const isList = 'multiple' in option[1]
@@ -153,7 +162,7 @@ function addressOf(values: Values, name: string, portDefault?: number): string |
 
 function listOf(values: Values, name: string): readonly string[] {
   const value = values[name]
-  return value === undefined || typeof value === 'string' ? [] : value
+  return typeof value === 'object' ? value : []
 }
 
 function choiceOf<T extends string>(

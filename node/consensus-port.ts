@@ -3,10 +3,12 @@
  * machine's inputs one way, of its events the other. Bytes are transferred, not copied (DESIGN
  * section 4). `ConsensusPort` is the main thread's end: it starts the thread and passes on.
  */
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { CODES, SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { ConsensusInput, MainEvent } from '../manager/consensus.ts'
-import type { DataKeys } from '../manager/wal/seal.ts'
+import { type DataKeys, newDamageError } from '../manager/wal/seal.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import type { RoundTime } from './loop.ts'
 
@@ -93,7 +95,7 @@ export class ConsensusPort {
       // Before it listens its starter is told, and later nobody waits: the node must end.
       const fail = (error: Error): void => {
         if (isListening && !this.#isClosing) handlers.onFatal(error.stack ?? error.message)
-        else reject(error)
+        else reject(refusalOf(error, start.directory))
       }
       this.#worker.on('error', fail)
       this.#worker.on('message', (message: FromThread) => {
@@ -166,4 +168,19 @@ export class ConsensusPort {
   #post(message: ToThread): void {
     this.#worker.postMessage(message)
   }
+}
+
+/**
+ * What the thread threw, as it was before it crossed over: refusals arrive as plain errors. Damage
+ * gets the path that a user can open.
+ */
+function refusalOf(error: Error, directory: string): Error {
+  const fields = new Map<string, unknown>(Object.entries(error))
+  const code = CODES.find((known) => known === fields.get('code'))
+  if (error.name !== 'SwarmError' || code === undefined) return error
+  const facts = new Map<string, unknown>(Object.entries(fields.get('facts') ?? {}))
+  const [file, offset, reason] = ['file', 'offset', 'reason'].map((name) => facts.get(name))
+  if (typeof file === 'string' && typeof offset === 'number' && typeof reason === 'string')
+    return newDamageError(join(directory, file), offset, reason)
+  return new SwarmError(code, error.message)
 }

@@ -5,7 +5,7 @@
  * share a file, so that a crash in a renewal leaves the old pair or the new one. It decides nothing;
  * joining and renewal are in `join.ts` and `node.ts`.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SwarmError } from '../lib/errors.ts'
 import type { CertificateClaims } from '../manager/ca/signer.ts'
@@ -30,6 +30,9 @@ export type Place = {
   /** Control addresses of managers, host:port. */
   readonly managers: readonly string[]
 }
+
+/** Folders of logs that are kept but not used any more. */
+export const SET_ASIDE_PREFIX = 'raft.set-aside-'
 
 const FOLDER = 'identity'
 const PLACE_FILE = 'node.json'
@@ -74,7 +77,10 @@ export function saveIdentity(stateDirectory: string, identity: Identity): void {
 export function removeIdentity(stateDirectory: string): void {
   // A manager must never come back as itself with a log that is gone: it might vote twice.
   removeFileSafely(join(stateDirectory, FOLDER, PLACE_FILE))
-  rmSync(join(stateDirectory, 'raft'), { recursive: true, force: true })
+  // Logs that were set aside go too: their key does.
+  for (const name of existsSync(stateDirectory) ? readdirSync(stateDirectory) : [])
+    if (name === 'raft' || name.startsWith(SET_ASIDE_PREFIX))
+      rmSync(join(stateDirectory, name), { recursive: true, force: true })
   rmSync(join(stateDirectory, 'agent'), { recursive: true, force: true })
   rmSync(join(stateDirectory, FOLDER), { recursive: true, force: true })
 }

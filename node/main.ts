@@ -126,6 +126,8 @@ function readConfig(): Config {
 const config = readConfig()
 const log = newLog({ level: config.logLevel })
 main(config, log).catch((error: unknown) => {
-  log.error({ error }, 'the daemon could not start')
+  // A refusal says all in its words: which file, which value, what to do.
+  const fields = error instanceof SwarmError ? { ...error.facts, reason: error.message } : { error }
+  log.error(fields, 'the daemon could not start')
   process.exit(1)
 })

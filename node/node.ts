@@ -42,6 +42,7 @@ import { loadKey, newStateSeal } from './io/state-seal.ts'
 import { joinMembers, renewCertificate, requestCertificate, sayLeave } from './join.ts'
 import type { Loop } from './loop.ts'
 import { ManagerRole } from './manager-role.ts'
+import { listRebuildSources, newRebuildRefusal, setLogAside } from './rebuild.ts'
 import { RoleFollower, type RoleStep } from './role-follower.ts'
 
 /** Announced at a stop: until then nothing is replaced (DESIGN section 7). */
@@ -82,11 +83,14 @@ export class Node {
   /** What is still to be done for the role that the cluster wants; worked off by `#look`. */
   #roles = new RoleFollower()
   #isChanging = false
+  /** Until it is done: this start gets the log anew from the other managers. */
+  #isRebuildWanted: boolean
   /** Of the manager's state, over all the times that this node is one. */
   #watchers = new Set<Watcher>()
 
   constructor(options: NodeOptions) {
     this.#options = options
+    this.#isRebuildWanted = options.config.isRebuild
   }
 
   get state(): 'inactive' | 'pending' | 'active' | 'error' {
@@ -120,6 +124,7 @@ export class Node {
       })
     }, LOOK_MS)
     const identity = loadIdentity(this.#options.config.stateDirectory)
+    if (this.#isRebuildWanted) listRebuildSources(identity)
     if (identity === undefined) return
     this.#adopt(identity)
     if (identity.claims.role === 'manager') {
@@ -429,8 +434,10 @@ export class Node {
     const { loop, log, signer, progress, onFatal, config } = this.#options
     let { raftId } = identity.place
     // An id belongs to one directory: with an empty one, it has forgotten its votes.
-    if (raftId === 0 || !this.#hasLog()) {
-      raftId = await this.#joinGroup(identity)
+    if (this.#isRebuildWanted || raftId === 0 || !this.#hasLog()) {
+      raftId = this.#isRebuildWanted
+        ? await this.#rebuild(identity)
+        : await this.#joinGroup(identity)
       this.#setPlace({ raftId })
     }
     const role = new ManagerRole({
@@ -473,8 +480,24 @@ export class Node {
   async #joinGroup(identity: Identity): Promise<number> {
     // What another life of this node left there belongs to a member that is gone.
     this.#removeLog()
+    return this.#askToJoin(identity, identity.place.managers)
+  }
+
+  /** The same for a log that cannot be used, which is touched only once the group has said yes. */
+  async #rebuild(identity: Identity): Promise<number> {
+    const { config, log, loop } = this.#options
+    const sources = listRebuildSources(identity)
+    const raftId = await this.#askToJoin(identity, sources).catch((error: unknown) => {
+      throw newRebuildRefusal(sources, error)
+    })
+    setLogAside(config.stateDirectory, { wallMs: loop.now().wallMs, log })
+    this.#isRebuildWanted = false
+    return raftId
+  }
+
+  async #askToJoin(identity: Identity, managers: readonly string[]): Promise<number> {
     const reply = await joinMembers({
-      managers: identity.place.managers,
+      managers,
       identity: transportOf(identity),
       raftAddr: this.#raftAddr(identity.place),
       addr: identity.place.advertiseAddr,

@@ -31,6 +31,10 @@ export const daemonCommand: CommandSpec = {
     { flags: '--insecure-registry <HOST>', help: 'Allow this registry plain HTTP', isList: true },
     { flags: '--log-level <LEVEL>', help: 'error, warn, info, debug or trace (default info)' },
     { flags: '--config <FILE>', help: 'JSON file with these flags by their names' },
+    {
+      flags: '--rebuild',
+      help: 'For one start: set the log of this manager aside and get it anew from the others',
+    },
   ],
   examples: [
     'tsswarm daemon --images /var/lib/tsswarm/images',

@@ -51,8 +51,8 @@ export type DataKeys = {
 export function newDamageError(file: string, offset: number, reason: string): SwarmError {
   return new SwarmError(
     'data-loss',
-    `"${file}" is damaged at byte ${offset}: ${reason}; this manager's log cannot be trusted, ` +
-      'remove it from the cluster and let it join anew with an empty directory',
+    `"${file}" is damaged at byte ${offset}: ${reason}; this manager's log cannot be trusted: ` +
+      'start the daemon once with --rebuild, which gets it anew from the other managers',
     { facts: { kind: 'damage', file, offset, reason } },
   )
 }
