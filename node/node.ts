@@ -641,12 +641,12 @@ export class Node {
       case 'renew':
         await this.#renew(identity)
         break
-      case 'join-group':
-      case 'start-manager':
+      case 'join-and-start':
+      case 'start':
         await this.#startManager(identity)
         this.#options.log.info({}, 'became a manager')
         break
-      case 'stop-manager':
+      case 'stop':
         await this.#stopManager()
         break
       case 'forget-member':

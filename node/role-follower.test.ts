@@ -25,21 +25,21 @@ function follower(): RoleFollower {
 test.each<[string, RoleFacts, RoleStep | undefined]>([
   ['a worker is as it should be', worker, undefined],
   ['a manager is as it should be', manager, undefined],
-  ['a manager that does not run is started', { ...manager, isManager: false }, 'start-manager'],
+  ['a manager that does not run is started', { ...manager, isManager: false }, 'start'],
   [
     'a manager without a Raft id joins the group',
     { ...manager, raftId: 0, isManager: false },
-    'join-group',
+    'join-and-start',
   ],
   [
     'a manager without its log joins the group anew',
     { ...manager, hasLog: false, isManager: false },
-    'join-group',
+    'join-and-start',
   ],
   [
     'what a worker runs of a manager is stopped first',
     { ...manager, claims: { role: 'worker' } },
-    'stop-manager',
+    'stop',
   ],
   [
     'what a worker has of a member is forgotten, wherever the process died',
@@ -71,7 +71,7 @@ test('next() renews when the cluster says another role, until a certificate was 
   made.renewed()
 
   expect([before, again]).toEqual(['renew', 'renew'])
-  expect(made.next({ ...worker, claims: { role: 'manager' } }, 0)).toBe('join-group')
+  expect(made.next({ ...worker, claims: { role: 'manager' } }, 0)).toBe('join-and-start')
 })
 
 test('next() renews when the cluster believes that this node had its certificate, and it has not', () => {

@@ -4,8 +4,8 @@
  * says one step at a time from what is the case, so a crash between two steps is gone on from at the
  * next start. `node.ts` carries the steps out, and so do the nodes of the simulator.
  *
- *   promoted: renew ─▶ join-group ─▶ start-manager
- *   demoted:  renew ─▶ stop-manager ─▶ forget-member
+ *   promoted: renew ─▶ join-and-start
+ *   demoted:  renew ─▶ stop ─▶ forget-member
  */
 import { renewalMs } from '../manager/ca/ca.ts'
 import type { CertificateClaims } from '../manager/ca/signer.ts'
@@ -28,10 +28,10 @@ export type RoleFacts = {
 export type RoleStep =
   /** A new certificate, with the role that the cluster wants. */
   | 'renew'
-  /** Membership with a new Raft id, for an empty data directory. */
-  | 'join-group'
-  | 'start-manager'
-  | 'stop-manager'
+  /** Membership with a new Raft id, for an empty data directory, and the manager with it. */
+  | 'join-and-start'
+  | 'start'
+  | 'stop'
   /** First the Raft id, then the log: the id must never be used with a log that is gone. */
   | 'forget-member'
 
@@ -58,14 +58,14 @@ export class RoleFollower {
   /** The next step, or undefined when all is as it should be. Steps are carried out one at a time. */
   next(facts: RoleFacts, wallMs: number): RoleStep | undefined {
     const { claims, raftId, hasLog, isManager } = facts
-    if (claims.role === 'worker' && isManager) return 'stop-manager'
+    if (claims.role === 'worker' && isManager) return 'stop'
     if (claims.role === 'worker' && raftId !== 0) return 'forget-member'
     if (wallMs >= this.#renewAtMs || this.#isRoleOther(claims.role)) {
       this.#renewing = this.#wanted
       return 'renew'
     }
     if (claims.role === 'worker' || isManager) return undefined
-    return raftId === 0 || !hasLog ? 'join-group' : 'start-manager'
+    return raftId === 0 || !hasLog ? 'join-and-start' : 'start'
   }
 
   /** The renewal was done; what was said meanwhile may be another role again, and still counts. */

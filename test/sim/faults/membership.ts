@@ -22,7 +22,7 @@ function loseLog({ world }: FaultContext, node: SimNode): boolean {
     return false
   lostLogMs.set(world, nowMs)
   node.crash('none')
-  node.wipe()
+  node.removeLog()
   world.restartLater(node)
   return true
 }
