@@ -312,6 +312,25 @@ test('a member that comes back with an empty directory replaces the one it was',
   expect(ids).toEqual([1, 2, 3, 4].filter((raftId) => raftId !== wiped))
 })
 
+test('a node that asks twice to be a member is one (simulator, seeds 3 and 4)', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  group.add(4)
+  group.add(5)
+  const add = (id: number, raftId: number): ConsensusInput => ({
+    kind: 'change-members',
+    id,
+    change: { kind: 'add', member: { ...memberOf(raftId), nodeId: 'n4' }, replaces: undefined },
+  })
+
+  group.step(leader, add(7, 4), add(8, 5))
+  group.until(() => count(leader, 'members-refused') === 1, 40)
+  group.until(() => isVoter(leader, 4))
+
+  const members = leader.consensus.listMembers().filter((member) => member.nodeId === 'n4')
+  expect(members.map((member) => member.raftId)).toEqual([4])
+})
+
 test('what would lose the quorum is refused', () => {
   const group = new Group([1, 2, 3])
   const leader = group.leader()

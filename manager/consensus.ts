@@ -679,7 +679,8 @@ export class Consensus {
 
   /** Why the change must not be made, or undefined. */
   #refusalOf(change: MembershipChange): string | undefined {
-    if (change.kind !== 'remove') return undefined
+    if (change.kind === 'add') return this.#refusalOfAdd(change.member, change.replaces)
+    if (change.kind === 'update') return undefined
     const { voters } = this.#confState
     if (!voters.includes(change.raftId)) return undefined
     const left = voters.filter((raftId) => raftId !== change.raftId)
@@ -690,6 +691,19 @@ export class Consensus {
     return reachable.length > left.length / 2
       ? undefined
       : 'removing this manager would result in a loss of quorum'
+  }
+
+  /**
+   * A node that asked twice would be two members: both of its requests were decided before the first
+   * one was applied.
+   */
+  #refusalOfAdd({ nodeId }: Member, replaces: number | undefined): string | undefined {
+    const other = [...this.#members.values()].find(
+      (member) => member.nodeId === nodeId && member.raftId !== replaces,
+    )
+    return other === undefined
+      ? undefined
+      : `node ${nodeId} has become member ${other.raftId} meanwhile: try again`
   }
 
   #isRecentlyHeard(raftId: number): boolean {

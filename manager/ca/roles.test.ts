@@ -70,6 +70,12 @@ test.each<[string, readonly Part<Node>[], readonly Member[], object]>([
     { leaving: [], members: { n1: 11, n2: 12 }, changes: 2 },
   ],
   [
+    'a node that is two members is noted as the later one, once (simulator, seed 3)',
+    [{ id: 'n1', ...manager, member: m1 }],
+    [m1, { ...m1, raftId: 13 }],
+    { leaving: [], members: { n1: 13 }, changes: 1 },
+  ],
+  [
     'a node that is to be a manager and has not joined the group waits',
     [{ id: 'n2', ...manager }],
     [],

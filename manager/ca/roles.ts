@@ -20,15 +20,13 @@ export function planRoles(view: View, members: readonly Member[]): RolePlan {
   const changes: Change[] = []
   const leaving: number[] = []
   const memberOf = new Map(members.map((member) => [member.nodeId, member]))
-  for (const member of members) {
-    const node = view.nodes.get(member.nodeId)
-    if (node === undefined || node.spec?.role !== 'manager') leaving.push(member.raftId)
-    if (node !== undefined && !isSameMember(node.member, member))
-      changes.push(withMember(node, memberOf.get(node.id)))
+  for (const member of members)
+    if (view.nodes.get(member.nodeId)?.spec?.role !== 'manager') leaving.push(member.raftId)
+  // One member a node, so that this settles whatever the group is.
+  for (const node of view.nodes.list()) {
+    const member = memberOf.get(node.id)
+    if (!isSameMember(node.member, member)) changes.push(withMember(node, member))
   }
-  for (const node of view.nodes.list())
-    if (node.member !== undefined && !memberOf.has(node.id))
-      changes.push(withMember(node, undefined))
   return { changes, leaving }
 }
 
