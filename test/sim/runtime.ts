@@ -1,13 +1,14 @@
 /**
  * The twin of port Runtime: containers that take a while to be made and to stop, fail to be made
- * now and then, and end by themselves. They outlive the daemon and die with the host. It counts
+ * now and then, and end by themselves. They outlive the daemon and die with the host. The runtime
+ * hangs, is started again under operations that are under way, and waits for registries. It counts
  * starts: a task started twice is a violation, whatever happened in between.
  */
 import type { Container, Exit } from '../../agent/runtime/runtime.ts'
 import type { OperationKind, OperationResult } from '../../agent/task.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
-import type { Task } from '../../proto/gen/objects.ts'
+import { emptyTask, type Task } from '../../proto/gen/objects.ts'
 import type { Schedule } from './schedule.ts'
 
 export type RuntimeRates = {
@@ -15,7 +16,32 @@ export type RuntimeRates = {
   readonly startFailure: number
   /** Chance that a container ends by itself within a minute. */
   readonly exitPerMinute: number
+  /** Chance that a container ends by SIGKILL only, when its grace is over. */
+  readonly ignoresTerm: number
 }
+
+/** What makes the world's containers end right after their start, and who is told of classes. */
+export type RuntimeWorld = {
+  readonly violation: (message: string) => void
+  readonly reached: (name: 'A6' | 'A8' | 'O8') => void
+  readonly isCrashLooping: (serviceId: string) => boolean
+}
+
+/** An operation that has not been answered yet. */
+type Underway = {
+  readonly kind: OperationKind
+  readonly carryOut: () => OperationResult
+  readonly done: (result: OperationResult) => void
+}
+
+export const CALM_RATES: RuntimeRates = {
+  prepareFailure: 0,
+  startFailure: 0,
+  exitPerMinute: 0,
+  ignoresTerm: 0,
+}
+const GRACE_MS = 10_000
+const PULL_LOOK_MS = 500
 
 type SimContainer = {
   readonly task: Task
@@ -30,7 +56,14 @@ export class SimRuntime {
   #random: SeededRandom
   #containers = new Map<string, SimContainer>()
   #started = new Set<string>()
-  #violation: (message: string) => void
+  #world: RuntimeWorld
+  #underway = new Set<Underway>()
+  /** Until then nothing is answered: no operation, no list. */
+  hungUntilMs = 0
+  /** Until then pulls wait for bytes that do not come. */
+  pullsHungUntilMs = 0
+  /** Until then no registry can be reached. */
+  registryDownUntilMs = 0
   /** The daemon that is told of exits; undefined while it is dead. */
   onExit: ((exit: Exit) => void) | undefined
 
@@ -39,13 +72,20 @@ export class SimRuntime {
     readonly schedule: Schedule
     readonly random: SeededRandom
     readonly rates: RuntimeRates
-    readonly violation: (message: string) => void
+    readonly world: RuntimeWorld
   }) {
     this.nodeId = options.nodeId
     this.#schedule = options.schedule
     this.#random = options.random
     this.rates = options.rates
-    this.#violation = options.violation
+    this.#world = options.world
+  }
+
+  /** Every container, once the runtime answers. */
+  whenListed(listed: (list: readonly Container[]) => void): void {
+    const leftMs = this.hungUntilMs - this.#schedule.nowMs
+    if (leftMs <= 0) listed(this.list())
+    else this.#schedule.after(leftMs, () => this.whenListed(listed))
   }
 
   list(): readonly Container[] {
@@ -70,29 +110,103 @@ export class SimRuntime {
     return this.#containers.size
   }
 
-  /** Carries the operation out; `done` is called when it has ended, unless the host dies first. */
-  operate(kind: OperationKind, task: Task, done: (result: OperationResult) => void): void {
+  /**
+   * Carries the operation out; `done` is called when it has ended, unless the host dies first. What
+   * is returned gives it up early, which only a prepare heeds.
+   */
+  operate(
+    kind: OperationKind,
+    task: Task,
+    done: (result: OperationResult) => void,
+  ): { readonly cancel: () => void } {
+    const underway: Underway = { kind, done, carryOut: () => this.#carryOut(kind, task) }
+    this.#underway.add(underway)
+    this.#after(...this.#timeOf(kind), () => this.#finish(underway))
+    const cancel = (): void => {
+      if (kind === 'prepare') this.#answer(underway, failed('aborted', 'the prepare was given up'))
+    }
+    return { cancel: () => this.#after(1, 20, cancel) }
+  }
+
+  /** What is under way fails with an outcome that nobody knows; containers go on. */
+  restart(): void {
+    for (const underway of [...this.#underway]) {
+      const isDone = this.#random.integer(2) === 0
+      if (isDone && underway.kind !== 'prepare') underway.carryOut()
+      this.#answer(underway, failed('unavailable', 'the runtime is gone, outcome unknown'))
+    }
+  }
+
+  /** The daemon died: what the runtime has not begun is never done, and no pull goes on. */
+  abandon(): void {
+    const isHung = this.#schedule.nowMs < this.hungUntilMs
+    for (const underway of [...this.#underway])
+      if (isHung || underway.kind === 'prepare') this.#underway.delete(underway)
+  }
+
+  /** Nothing goes wrong any more by itself. */
+  heal(): void {
+    this.rates = CALM_RATES
+    this.hungUntilMs = 0
+    this.pullsHungUntilMs = 0
+    this.registryDownUntilMs = 0
+  }
+
+  /** A container that no agent made or knows of. */
+  addOrphan(taskId: string): void {
+    const task = { ...emptyTask, id: taskId, serviceId: 'of no service', nodeId: this.nodeId }
+    this.#containers.set(taskId, { task, state: 'running', exit: undefined })
+  }
+
+  #timeOf(kind: OperationKind): readonly [number, number] {
     switch (kind) {
       case 'prepare':
-        this.#after(20, 400, () => done(this.#prepare(task)))
-        break
+        return [20, 400]
       case 'start':
-        this.#after(5, 100, () => done(this.#start(task)))
-        break
+        return [5, 100]
       case 'stop':
-        this.#after(10, 2_000, () => {
-          this.#end(task.id, 143)
-          done({ kind: 'done' })
-        })
-        break
+        if (this.#random.fraction() >= this.rates.ignoresTerm) return [10, 2_000]
+        this.#world.reached('A8')
+        return [GRACE_MS, 100]
       case 'remove':
-        this.#after(5, 50, () => {
-          this.#containers.delete(task.id)
-          done({ kind: 'done' })
-        })
-        break
+        return [5, 50]
       default:
-        kind satisfies never
+        return kind satisfies never
+    }
+  }
+
+  /** Not before the runtime answers, and a pull not before its bytes are there. */
+  #finish(underway: Underway): void {
+    if (!this.#underway.has(underway)) return
+    const { nowMs } = this.#schedule
+    if (nowMs < this.hungUntilMs) {
+      this.#after(this.hungUntilMs - nowMs, 200, () => this.#finish(underway))
+    } else if (underway.kind === 'prepare' && nowMs < this.pullsHungUntilMs) {
+      this.#world.reached('A6')
+      this.#after(PULL_LOOK_MS, PULL_LOOK_MS, () => this.#finish(underway))
+    } else {
+      this.#answer(underway, underway.carryOut())
+    }
+  }
+
+  #answer(underway: Underway, result: OperationResult): void {
+    if (this.#underway.delete(underway)) underway.done(result)
+  }
+
+  #carryOut(kind: OperationKind, task: Task): OperationResult {
+    switch (kind) {
+      case 'prepare':
+        return this.#prepare(task)
+      case 'start':
+        return this.#start(task)
+      case 'stop':
+        this.#end(task.id, 143)
+        return { kind: 'done' }
+      case 'remove':
+        this.#containers.delete(task.id)
+        return { kind: 'done' }
+      default:
+        return kind satisfies never
     }
   }
 
@@ -104,6 +218,7 @@ export class SimRuntime {
       container.exit = this.#exitOf(taskId, 255, 'runtime lost')
     }
     this.#epoch++
+    this.#underway.clear()
   }
 
   #epoch = 0
@@ -116,8 +231,12 @@ export class SimRuntime {
   }
 
   #prepare(task: Task): OperationResult {
+    if (this.#schedule.nowMs < this.registryDownUntilMs) {
+      this.#world.reached('A6')
+      return failed('unavailable', 'the registry cannot be reached')
+    }
     if (this.#random.fraction() < this.rates.prepareFailure)
-      return { kind: 'failed', error: new SwarmError('not-found', 'no such image') }
+      return failed('not-found', 'no such image')
     if (!this.#containers.has(task.id))
       this.#containers.set(task.id, { task, state: 'created', exit: undefined })
     return { kind: 'done' }
@@ -125,18 +244,22 @@ export class SimRuntime {
 
   #start(task: Task): OperationResult {
     const container = this.#containers.get(task.id)
-    if (container === undefined)
-      return { kind: 'failed', error: new SwarmError('not-found', 'no such container') }
+    if (container === undefined) return failed('not-found', 'no such container')
     if (this.#started.has(task.id))
-      this.#violation(`A: task ${task.id} was started twice on ${this.nodeId}`)
+      this.#world.violation(`A: task ${task.id} was started twice on ${this.nodeId}`)
     this.#started.add(task.id)
     if (this.#random.fraction() < this.rates.startFailure) {
       container.state = 'exited'
       container.exit = this.#exitOf(task.id, 127, '')
-      return { kind: 'failed', error: new SwarmError('failed-precondition', 'cannot start') }
+      return failed('failed-precondition', 'cannot start')
     }
     container.state = 'running'
     this.#plan(task.id)
+    if (this.#world.isCrashLooping(task.serviceId))
+      this.#after(50, 500, () => {
+        this.#world.reached('O8')
+        this.#end(task.id, 1)
+      })
     return { kind: 'started', started: { containerId: task.id, pid: 1, hostPorts: [] } }
   }
 
@@ -162,4 +285,9 @@ export class SimRuntime {
   #exitOf(taskId: string, exitCode: number, error: string): Exit {
     return { taskId, exitCode, oomKilled: false, error, atMs: this.#schedule.nowMs }
   }
+}
+
+function failed(code: SwarmError['code'], message: string): OperationResult {
+  const retriable = code === 'unavailable'
+  return { kind: 'failed', error: new SwarmError(code, message, { retriable }) }
 }

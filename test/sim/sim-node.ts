@@ -43,6 +43,8 @@ type Daemon = {
   readonly life: Life
   /** Of this process. */
   ticks: number
+  /** Of the operations under way, by their id. */
+  readonly cancels: Map<number, () => void>
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
@@ -152,6 +154,7 @@ export class SimNode {
       agent,
       life: new Life(this.#world, this, this.#random.split(`life-${instance}`)),
       ticks: 0,
+      cancels: new Map(),
       consensus: undefined,
       manager: undefined,
       persister: undefined,
@@ -165,7 +168,12 @@ export class SimNode {
       this.#pump()
     }
     agent.step({ kind: 'managers', managers: this.#world.listManagerAddrs() })
-    agent.step({ kind: 'containers', list: this.runtime.list() })
+    if (this.runtime.listRunning().length > 0) this.#world.reached('A3')
+    this.runtime.whenListed((list) => {
+      if (this.#daemon?.agent !== agent) return
+      agent.step({ kind: 'containers', list })
+      this.#pump()
+    })
     agent.step({
       kind: 'described',
       description: {
@@ -262,6 +270,7 @@ export class SimNode {
     daemon.life.end()
     this.disk.crash(keep)
     this.runtime.onExit = undefined
+    this.runtime.abandon()
     this.#endManager(daemon)
     if (this.#session !== undefined) {
       const { at, held } = this.#session
@@ -703,17 +712,21 @@ export class SimNode {
         const daemon = this.#daemon
         const { kind, task } = output.operation
         this.#world.checkers.operation(this, kind, task)
-        this.runtime.operate(kind, task, (result) => {
+        const { cancel } = this.runtime.operate(kind, task, (result) => {
+          daemon?.cancels.delete(output.id)
           if (this.#daemon !== daemon) return
           this.#daemon?.agent.step({ kind: 'operation-done', id: output.id, result })
           this.#pump()
         })
+        daemon?.cancels.set(output.id, cancel)
         break
       }
       case 'persist':
         this.#persistAgent(this.#daemon, output)
         break
       case 'cancel':
+        this.#daemon?.cancels.get(output.id)?.()
+        break
       case 'command':
       case 'managers-changed':
       case 'done':

@@ -29,8 +29,7 @@ function calmCluster(seed: number): World {
     world.schedule.after(50, peers)
   }
   peers()
-  for (const node of world.nodes.values())
-    node.runtime.rates = { prepareFailure: 0, startFailure: 0, exitPerMinute: 0 }
+  for (const node of world.nodes.values()) node.runtime.heal()
   until(world, () => isFormed(world))
   return world
 }

@@ -36,6 +36,7 @@ export type Rates = {
   readonly diskDelayMeanMs: number
   readonly prepareFailure: number
   readonly exitPerMinute: number
+  readonly ignoresTerm: number
   /** Mean time between two faults, ms. */
   readonly faultEveryMs: number
 }
@@ -53,6 +54,8 @@ export class World {
   readonly coverage: Map<Line, number> = new Map()
   /** After the faults: the nodes that are healed for ever, the others are not; undefined: all are. */
   core: ReadonlySet<string> | undefined
+  /** Services whose containers end right after their start. */
+  readonly crashLoops: Set<string> = new Set()
   /** Raft's messages that a story lets get lost. */
   drops: (message: Message) => boolean = () => false
   #onTrace: ((line: string) => void) | undefined
@@ -170,8 +173,13 @@ export class World {
         prepareFailure: this.rates.prepareFailure,
         startFailure: this.rates.prepareFailure / 2,
         exitPerMinute: this.rates.exitPerMinute,
+        ignoresTerm: this.rates.ignoresTerm,
       },
-      violation: (message) => this.violation(message),
+      world: {
+        violation: (message) => this.violation(message),
+        reached: (name) => this.reached(name),
+        isCrashLooping: (serviceId) => this.crashLoops.has(serviceId),
+      },
     })
     const node = new SimNode(this, id, { random, log: this.#logOf(id), runtime })
     this.nodes.set(id, node)
@@ -376,6 +384,7 @@ function drawRates(random: SeededRandom): Rates {
     diskDelayMeanMs: pick(0.1, 1, 10),
     prepareFailure: pick(0, 0.02, 0.2),
     exitPerMinute: pick(0, 0.1, 0.5),
+    ignoresTerm: pick(0, 0, 0.1, 0.5),
     faultEveryMs: pick(3_000, 8_000, 20_000),
   }
 }

@@ -85,7 +85,7 @@ export class Chaos {
     node.pausedUntilMs = 0
     node.mainStalledUntilMs = 0
     node.disk.heal()
-    node.runtime.rates = { prepareFailure: 0, startFailure: 0, exitPerMinute: 0 }
+    node.runtime.heal()
     if (!node.isUp) this.#world.restart(node)
   }
 
