@@ -1,0 +1,23 @@
+/** All mutants, in the order in which they are hunted. */
+import { agentMutants } from './agent.ts'
+import { consensusMutants } from './consensus.ts'
+import { logMutants } from './log.ts'
+import type { Mutant } from './mutant.ts'
+import { orchestrationMutants } from './orchestration.ts'
+import { raftMutants } from './raft.ts'
+
+export const allMutants: readonly Mutant[] = [
+  ...raftMutants,
+  ...logMutants,
+  ...consensusMutants,
+  ...orchestrationMutants,
+  ...agentMutants,
+]
+
+/** Throws with the names there are when there is no such mutant. */
+export function getMutant(name: string): Mutant {
+  const mutant = allMutants.find((candidate) => candidate.name === name)
+  if (mutant !== undefined) return mutant
+  const names = allMutants.map((candidate) => candidate.name)
+  throw new Error(`there is no mutant ${name}, only ${names.join(', ')}`)
+}
