@@ -7,13 +7,9 @@ import { silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
 import { encodeSnapshotPayload } from '../proto/gen/consensus.ts'
 import type { Member } from '../proto/gen/types.ts'
-import {
-  Consensus,
-  type ConsensusInput,
-  MAIN_DEAD_TICKS,
-  MAIN_STALLED_TICKS,
-  type MainEvent,
-} from './consensus.ts'
+import { Consensus } from './consensus.ts'
+import type { ConsensusInput, MainEvent } from './consensus-interface.ts'
+import { MAIN_DEAD_TICKS, MAIN_STALLED_TICKS } from './main-watch.ts'
 import { emptyConfState, emptyMessage, type Message } from './raft/message.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -310,25 +306,6 @@ test('a member that comes back with an empty directory replaces the one it was',
 
   const ids = leader.consensus.listMembers().map((member) => member.raftId)
   expect(ids).toEqual([1, 2, 3, 4].filter((raftId) => raftId !== wiped))
-})
-
-test('a node that asks twice to be a member is one (simulator, seeds 3 and 4)', () => {
-  const group = new Group([1, 2, 3])
-  const leader = group.leader()
-  group.add(4)
-  group.add(5)
-  const add = (id: number, raftId: number): ConsensusInput => ({
-    kind: 'change-members',
-    id,
-    change: { kind: 'add', member: { ...memberOf(raftId), nodeId: 'n4' }, replaces: undefined },
-  })
-
-  group.step(leader, add(7, 4), add(8, 5))
-  group.until(() => count(leader, 'members-refused') === 1, 40)
-  group.until(() => isVoter(leader, 4))
-
-  const members = leader.consensus.listMembers().filter((member) => member.nodeId === 'n4')
-  expect(members.map((member) => member.raftId)).toEqual([4])
 })
 
 test('what would lose the quorum is refused', () => {

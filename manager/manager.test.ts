@@ -8,8 +8,9 @@ import { silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
 import type { WriteRequest } from '../proto/gen/control.ts'
 import { node } from '../test/build.ts'
-import type { ConsensusInput, MainEvent } from './consensus.ts'
-import { Manager, type ManagerOutput } from './manager.ts'
+import type { ConsensusInput, MainEvent } from './consensus-interface.ts'
+import { Manager } from './manager.ts'
+import type { ManagerOutput } from './manager-interface.ts'
 import type { Change } from './store/change.ts'
 
 const CALLER = { nodeId: '', role: 'manager' } as const

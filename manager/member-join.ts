@@ -8,7 +8,7 @@ import { SwarmError } from '../lib/errors.ts'
 import type { Random } from '../lib/random.ts'
 import type { Caller, MemberJoin } from '../proto/gen/control.ts'
 import type { Member } from '../proto/gen/types.ts'
-import type { MembershipChange } from './consensus.ts'
+import type { MembershipChange } from './consensus-interface.ts'
 import type { View } from './store/view.ts'
 import { refuseOldVersion } from './versions.ts'
 

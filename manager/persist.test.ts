@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { newSeededRandom } from '../lib/random.ts'
 import { type DiskOperation, SimDisk } from '../test/sim/disk.ts'
-import type { Persist } from './consensus.ts'
+import type { Persist } from './consensus-interface.ts'
 import { loadSnapshot, Persister, persistAll } from './persist.ts'
 import { type Entry, emptyConfState, type Snapshot } from './raft/message.ts'
 import { type OpenedWal, openWal } from './wal/wal.ts'

@@ -4,7 +4,7 @@
  * become one batch and one sync (DESIGN section 5); a snapshot is written on its own.
  */
 import { isDiskError } from '../lib/disk.ts'
-import type { Persist } from './consensus.ts'
+import type { Persist } from './consensus-interface.ts'
 import type { Entry, HardState, Snapshot } from './raft/message.ts'
 import type { OpenedWal, Wal } from './wal/wal.ts'
 

@@ -5,9 +5,10 @@
  */
 import { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import type { MainEvent, MemberState } from '../manager/consensus.ts'
+import type { MainEvent, MemberState } from '../manager/consensus-interface.ts'
 import { handleWrite, newLoops } from '../manager/handle.ts'
-import { Manager, type ManagerOutput, type SessionInput } from '../manager/manager.ts'
+import { Manager } from '../manager/manager.ts'
+import type { ManagerOutput, SessionInput } from '../manager/manager-interface.ts'
 import type { Change } from '../manager/store/change.ts'
 import type { View } from '../manager/store/view.ts'
 import {

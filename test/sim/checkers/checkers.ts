@@ -6,7 +6,7 @@
  * are explained by a node that was not heard of.
  */
 import type { OperationKind } from '../../../agent/task.ts'
-import type { MainEvent, Persist } from '../../../manager/consensus.ts'
+import type { MainEvent, Persist } from '../../../manager/consensus-interface.ts'
 import { emptyHardState, type HardState, type Message } from '../../../manager/raft/message.ts'
 import { Store } from '../../../manager/store/store.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
