@@ -10,11 +10,19 @@ import type { MainEvent, Persist } from '../../../manager/consensus-interface.ts
 import { emptyHardState, type HardState, type Message } from '../../../manager/raft/message.ts'
 import { Store } from '../../../manager/store/store.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
+import type { AgentMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
-import { checkTasks } from './tasks.ts'
+import { OverlapChecker } from './overlap.ts'
+import { PlaceChecker } from './places.ts'
+import { SlotChecker } from './slots.ts'
+import { newStep, type StepChecker } from './step.ts'
+import { TaskChecker } from './tasks.ts'
+
+/** How often the containers of all hosts are looked at, ms. */
+const INSPECT_EVERY_MS = 1_000
 
 type Committed = { readonly term: number; readonly data: string; readonly digest: string }
 
@@ -40,9 +48,22 @@ export class Checkers {
   /** The version that each change of a service found, by service and log index. */
   #foundVersions = new Map<string, number>()
   #marks = new Map<string, { epoch: number; index: number }>()
+  #tasks = new TaskChecker()
+  #steps: readonly StepChecker[] = [this.#tasks, new PlaceChecker(), new SlotChecker()]
+  #overlaps: OverlapChecker
 
   constructor(world: World) {
     this.#world = world
+    this.#overlaps = new OverlapChecker(world)
+    this.#inspectLater()
+  }
+
+  /** What runs on the hosts is looked at again and again, whatever is committed. */
+  #inspectLater(): void {
+    this.#world.schedule.after(INSPECT_EVERY_MS, () => {
+      for (const problem of this.#overlaps.inspect(this.#reference.view())) this.#violation(problem)
+      this.#inspectLater()
+    })
   }
 
   /** The state after every entry that is known to be committed. */
@@ -54,7 +75,10 @@ export class Checkers {
   opened(node: SimNode, opened: OpenedWal): void {
     const lastIndex = opened.entries.at(-1)?.index ?? opened.snapshot?.index ?? 0
     const before = this.#seen.get(node.id)
-    if (opened.torn !== undefined) this.counts.tornTails++
+    if (opened.torn !== undefined) {
+      this.counts.tornTails++
+      this.#world.reached('torn tails')
+    }
     if (before !== undefined && opened.hardState.term < before.durable.term)
       this.#violation(
         `S6: term of ${node.id} went back from ${before.durable.term} to ${opened.hardState.term}`,
@@ -74,6 +98,11 @@ export class Checkers {
     this.#seen.delete(node.id)
   }
 
+  /** The agent's state was lost, and with it what its mark promised. */
+  forgotMark(node: SimNode): void {
+    this.#marks.delete(node.id)
+  }
+
   /** The effects are on the disk and synced. */
   persisted(node: SimNode, effects: readonly Persist[]): void {
     const seen = this.#seenOf(node)
@@ -82,7 +111,10 @@ export class Checkers {
       if (snapshot !== undefined) {
         seen.lastIndex = snapshot.index
         this.counts.snapshotsInstalled++
+        this.#world.reached('snapshots installed')
       }
+      if ((entries[0]?.index ?? seen.lastIndex + 1) <= seen.lastIndex)
+        this.#world.reached('overwritten suffixes')
       seen.lastIndex = entries.at(-1)?.index ?? seen.lastIndex
     }
   }
@@ -178,7 +210,10 @@ export class Checkers {
     const other = this.#leaderOf.get(term)
     if (other !== undefined && other !== node.id)
       this.#violation(`S1: ${node.id} and ${other} both lead term ${term}`)
-    if (other === undefined) this.counts.elections++
+    if (other === undefined) {
+      this.counts.elections++
+      this.#world.reached('elections')
+    }
     this.#leaderOf.set(term, node.id)
   }
 
@@ -203,22 +238,25 @@ export class Checkers {
     }
     this.counts.committed++
     const before = this.#reference.view()
-    this.#reference.apply(
-      index,
+    const decoded =
       entry.data.length === 0
         ? { ...emptyStoreEntry, timeMs: before.timeMs }
-        : decodeStoreEntry(entry.data),
-    )
-    for (const service of this.#reference.view().services.list())
-      if (service.meta?.version === index)
-        this.#foundVersions.set(
-          `${service.id}/${index}`,
-          before.services.get(service.id)?.meta?.version ?? 0,
-        )
+        : decodeStoreEntry(entry.data)
+    this.#reference.apply(index, decoded)
     const digest = hex(this.#reference.digest())
     this.#committed.set(index, { term, data, digest })
-    for (const problem of checkTasks(before, this.#reference.view(), entry.data))
-      this.#violation(`${problem} (index ${index})`)
+    const step = newStep(before, this.#reference.view(), decoded)
+    for (const id of step.services)
+      this.#foundVersions.set(`${id}/${index}`, before.services.get(id)?.meta?.version ?? 0)
+    for (const checker of this.#steps)
+      for (const problem of checker.check(step)) this.#violation(`${problem} (index ${index})`)
+  }
+
+  /** What an agent sends to its manager: only it says how its tasks are. */
+  said(node: SimNode, { body }: AgentMessage): void {
+    if (body?.kind !== 'statuses') return
+    for (const { taskId, status } of body.statuses.updates)
+      if (status !== undefined) this.#tasks.reported(node.id, taskId, status.state)
   }
 
   #checkMark(node: SimNode, mark: { readonly epoch: number; readonly index: number }): void {

@@ -1,72 +1,178 @@
 /**
- * Invariants T1 to T5 of tasks, checked on each committed entry against the state before: a task's
- * observed and desired states never go back, its node never changes, it belongs to a service, and
- * nothing is placed beyond what a node has.
+ * Invariants of single tasks (peers.md 3.4: T1 to T3, and what of T6 exists): states only go up, each
+ * transition is made by its owner, the node never changes, what is written once stays, a task is made
+ * for a service that exists, and no id comes back. The table of owners is that of
+ * docs/task-model.md, put down here anew. What agents have reported is told by `reported`.
  */
-
-import type { View } from '../../../manager/store/view.ts'
+import { isEqual } from '../../../manager/model/equal.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
-import { decodeStoreEntry } from '../../../proto/gen/store.ts'
-import { TaskStateNumber } from '../../../proto/gen/types.ts'
-import { isTerminal } from '../../../proto/task-state.ts'
+import { type TaskState, TaskStateNumber } from '../../../proto/gen/types.ts'
+import type { Step, StepChecker, TaskStep } from './step.ts'
 
-/** What is wrong with the step from `before` to `after` by this entry. */
-export function checkTasks(before: View, after: View, data: Uint8Array): readonly string[] {
-  if (data.length === 0) return []
-  const problems: string[] = []
-  const nodes = new Set<string>()
-  for (const change of decodeStoreEntry(data).changes) {
-    if (change.object?.kind !== 'task' || change.kind === 'remove') continue
-    const task = after.tasks.get(change.object.task.id)
-    if (task === undefined) continue
-    problems.push(...checkTask(before.tasks.get(task.id), task, after))
-    if (task.nodeId !== '' && !isTerminal(task.status?.state ?? 'new')) nodes.add(task.nodeId)
-  }
-  for (const nodeId of nodes) problems.push(...checkNode(before, after, nodeId))
-  return problems
+/** Who may write an observed state. */
+const OWNER: Readonly<Record<TaskState, 'manager' | 'agent' | 'either' | 'nobody'>> = {
+  new: 'manager',
+  pending: 'manager',
+  assigned: 'manager',
+  accepted: 'agent',
+  preparing: 'agent',
+  ready: 'agent',
+  starting: 'agent',
+  running: 'agent',
+  complete: 'agent',
+  shutdown: 'agent',
+  failed: 'agent',
+  // By the agent where it could not be started, by the enforcer where it may not be there any more.
+  rejected: 'either',
+  remove: 'nobody',
+  orphaned: 'manager',
 }
 
-function checkTask(before: Task | undefined, task: Task, after: View): readonly string[] {
-  const problems: string[] = []
-  const state = task.status?.state ?? 'new'
-  if (before !== undefined) {
-    const was = before.status?.state ?? 'new'
-    if (TaskStateNumber[state] < TaskStateNumber[was])
-      problems.push(`T1: task ${task.id} went back from ${was} to ${state}`)
-    if (TaskStateNumber[task.desiredState] < TaskStateNumber[before.desiredState])
-      problems.push(
-        `T1: desired state of ${task.id} went back from ${before.desiredState} to ${task.desiredState}`,
-      )
-    if (before.nodeId !== '' && before.nodeId !== task.nodeId)
-      problems.push(`T3: task ${task.id} moved from ${before.nodeId} to ${task.nodeId}`)
-  } else if (after.services.get(task.serviceId) === undefined) {
-    problems.push(
-      `T2: task ${task.id} was made for service ${task.serviceId}, which does not exist`,
-    )
+/** The ends that an agent tells of. */
+const ENDS: readonly TaskState[] = ['complete', 'shutdown', 'failed', 'rejected']
+
+/** What a task is to do; an orchestrator makes it with one of the first two. */
+const DESIRED: readonly TaskState[] = ['ready', 'running', 'shutdown', 'remove']
+
+/** How long a task on a node that is down is waited for after it was told to end, ms. */
+const ORPHAN_MS = 24 * 3_600_000
+
+/** Fields of a task that are written once, by who makes it. */
+const WRITTEN_ONCE = [
+  'serviceId',
+  'slot',
+  'spec',
+  'specVersion',
+  'serviceAnnotations',
+  'endpoint',
+  'replaces',
+  'createdClusterMs',
+  'startAfterMs',
+] as const satisfies readonly (keyof Task)[]
+
+export class TaskChecker implements StepChecker {
+  /** Every id that any object ever had. */
+  readonly #taskIds = new Set<string>()
+  readonly #serviceIds = new Set<string>()
+  /** Task → `node state` for what was reported of it. */
+  readonly #reported = new Map<string, Set<string>>()
+
+  /** The agent of a node sends this state of a task. */
+  reported(nodeId: string, taskId: string, state: TaskState): void {
+    const states = this.#reported.get(taskId)
+    if (states === undefined) this.#reported.set(taskId, new Set([`${nodeId} ${state}`]))
+    else states.add(`${nodeId} ${state}`)
   }
-  if (isPlaced(task) && task.nodeId === '')
-    problems.push(`T3: task ${task.id} is ${state} without a node`)
-  return problems
+
+  *check(step: Step): Iterable<string> {
+    for (const id of step.services) yield* this.#checkService(step, id)
+    for (const task of step.tasks) yield* this.#checkTask(step, task)
+  }
+
+  *#checkService({ before, after }: Step, id: string): Iterable<string> {
+    if (before.services.get(id) !== undefined || after.services.get(id) === undefined) return
+    if (this.#serviceIds.has(id)) yield `T2: the id of service ${id} was used before`
+    this.#serviceIds.add(id)
+  }
+
+  *#checkTask(step: Step, { id, before, after }: TaskStep): Iterable<string> {
+    if (after === undefined) {
+      if (before !== undefined) yield* this.#checkRemoved(step, before)
+      this.#reported.delete(id)
+      return
+    }
+    if (before === undefined) {
+      if (this.#taskIds.has(id)) yield `T2: the id of task ${id} was used before`
+      this.#taskIds.add(id)
+      yield* checkMade(step, after)
+    } else {
+      yield* checkDirections(before, after)
+      yield* checkWrittenOnce(before, after)
+    }
+    yield* this.#checkOwner(step, before, after)
+    if (isPlaced(after) && after.nodeId === '')
+      yield `T3: task ${id} is ${stateOf(after)} without a node`
+  }
+
+  /** A task goes when no node can run it any more: that it ended may be told by the same entry. */
+  *#checkRemoved(step: Step, task: Task): Iterable<string> {
+    if (!isPlaced(task) || mayBeOrphaned(step, task)) return
+    const reported = this.#reported.get(task.id)
+    if (ENDS.some((state) => reported?.has(`${task.nodeId} ${state}`))) return
+    yield `T1: task ${task.id} was removed while it is ${stateOf(task)} on ${task.nodeId}`
+  }
+
+  /** T1: the observed state was written by whom it belongs to. */
+  *#checkOwner(step: Step, before: Task | undefined, after: Task): Iterable<string> {
+    const state = stateOf(after)
+    const was = before === undefined ? undefined : stateOf(before)
+    if (state === was) return
+    const owner = OWNER[state]
+    const wasReported = this.#reported.get(after.id)?.has(`${after.nodeId} ${state}`) === true
+    if (owner === 'nobody') yield `T1: task ${after.id} is observed as ${state}`
+    if (owner === 'agent' && !wasReported)
+      yield `T1: task ${after.id} became ${state}, which ${after.nodeId || 'no node'} never reported`
+    if (state === 'orphaned' && !mayBeOrphaned(step, after))
+      yield `T1: task ${after.id} was orphaned while its node ${after.nodeId} is not lost`
+    if (state === 'rejected' && !wasReported && (was === undefined || was === 'new'))
+      yield `T1: task ${after.id} was rejected before it had a node`
+  }
 }
 
-/** Holds its reservations: a global task has its node before it is placed there. */
-function isPlaced(task: Task): boolean {
-  const state = task.status?.state ?? 'new'
-  return TaskStateNumber[state] >= TaskStateNumber.assigned && !isTerminal(state)
+/** T1: made by an orchestrator, which decides on nothing that comes later. */
+function* checkMade({ before, after }: Step, task: Task): Iterable<string> {
+  if (!after.services.get(task.serviceId) && !before.services.get(task.serviceId))
+    yield `T2: task ${task.id} was made for service ${task.serviceId}, which does not exist`
+  if (!DESIRED.includes(task.desiredState))
+    yield `T1: task ${task.id} was made with the desired state ${task.desiredState}`
+  if (TaskStateNumber[stateOf(task)] > TaskStateNumber.assigned && !isManagersEnd(task))
+    yield `T1: task ${task.id} was made as ${stateOf(task)}`
 }
 
-/** Only what this entry placed is judged: a node may shrink below what runs on it. */
-function checkNode(before: View, after: View, nodeId: string): readonly string[] {
-  const total = after.nodes.get(nodeId)?.description?.resources?.nanoCpus
-  if (total === undefined) return []
-  const used = (view: View): number => {
-    let sum = 0
-    for (const task of view.tasks.by('node', nodeId))
-      if (isPlaced(task)) sum += task.spec?.resources?.reservations?.nanoCpus ?? 0
-    return sum
+function isManagersEnd(task: Task): boolean {
+  return stateOf(task) === 'rejected' || stateOf(task) === 'orphaned'
+}
+
+function* checkDirections(before: Task, after: Task): Iterable<string> {
+  const was = stateOf(before)
+  const state = stateOf(after)
+  const { id, desiredState } = after
+  if (TaskStateNumber[state] < TaskStateNumber[was])
+    yield `T1: task ${id} went back from ${was} to ${state}`
+  if (TaskStateNumber[was] >= TaskStateNumber.complete && state !== was)
+    yield `T1: task ${id} had ended as ${was} and became ${state}`
+  if (TaskStateNumber[desiredState] < TaskStateNumber[before.desiredState])
+    yield `T1: desired state of ${id} went back from ${before.desiredState} to ${desiredState}`
+  if (!DESIRED.includes(desiredState)) yield `T1: task ${id} is desired ${desiredState}`
+  if (before.nodeId !== '' && before.nodeId !== after.nodeId)
+    yield `T3: task ${id} moved from ${before.nodeId} to ${after.nodeId}`
+}
+
+function* checkWrittenOnce(before: Task, after: Task): Iterable<string> {
+  for (const field of WRITTEN_ONCE)
+    if (before[field] !== after[field] && !isEqual(before[field], after[field]))
+      yield `T1: ${field} of task ${after.id} changed`
+  const had = before.status?.hostPorts ?? []
+  if (had.length > 0 && !isEqual(had, after.status?.hostPorts ?? []))
+    yield `T6: the ports of task ${after.id} changed while it had them`
+}
+
+/** The node is gone, or has been down for long since the task was told to end. */
+function mayBeOrphaned({ before, after }: Step, task: Task): boolean {
+  const isLost = (view: Step['after']): boolean => {
+    const node = view.nodes.get(task.nodeId)
+    if (node === undefined) return true
+    return node.status?.state === 'down' && task.desiredClusterMs + ORPHAN_MS <= after.timeMs
   }
-  const now = used(after)
-  return now > total && now > used(before)
-    ? [`T4: node ${nodeId} has ${now} nano CPUs reserved of ${total}`]
-    : []
+  return isLost(before) || isLost(after)
+}
+
+export function stateOf(task: Task): TaskState {
+  return task.status?.state ?? 'new'
+}
+
+/** Holds its reservations and ports: a global task has its node before it is placed there. */
+export function isPlaced(task: Task): boolean {
+  const number = TaskStateNumber[stateOf(task)]
+  return number >= TaskStateNumber.assigned && number < TaskStateNumber.complete
 }

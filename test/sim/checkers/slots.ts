@@ -1,0 +1,108 @@
+/**
+ * Invariants of slots (peers.md 3.4, T8, and the rule of slots in docs/task-model.md): a task is let
+ * run only where no other one of its slot is in the way, two run side by side only by a start-first
+ * update, and an update takes no more slots at once than its parallelism. What was within an earlier
+ * spec's limit may stay so: only what is begun is judged.
+ */
+import type { View } from '../../../manager/store/view.ts'
+import type { Service, Task } from '../../../proto/gen/objects.ts'
+import { TaskStateNumber } from '../../../proto/gen/types.ts'
+import type { Step, StepChecker, TaskStep } from './step.ts'
+import { stateOf } from './tasks.ts'
+
+/** How long a task that was told to end is in the way of the next one, ms. */
+const STOP_WAIT_MS = 60_000
+const STOP_GRACE_MS = 10_000
+const STOP_MARGIN_MS = 10_000
+
+export class SlotChecker implements StepChecker {
+  /** Service → slots that its update had taken after the step before. */
+  readonly #taken: Map<string, number> = new Map();
+
+  *check(step: Step): Iterable<string> {
+    const services = new Set(step.services)
+    for (const task of step.tasks) {
+      if (isLetRun(task)) yield* checkLetRun(step, task.after)
+      services.add((task.after ?? task.before)?.serviceId ?? '')
+    }
+    for (const id of services) yield* this.#checkUpdate(step.after, id)
+  }
+
+  /** T8: stop-first, so many slots are not ready; start-first, so many have a task too many. */
+  *#checkUpdate(view: View, id: string): Iterable<string> {
+    const service = view.services.get(id)
+    if (service === undefined) {
+      this.#taken.delete(id)
+      return
+    }
+    const before = this.#taken.get(id) ?? 0
+    const now = countTaken(view, service)
+    this.#taken.set(id, now)
+    const { parallelism = 1, order = 'stop-first' } = service.spec?.update ?? {}
+    if (parallelism > 0 && now > Math.max(parallelism, before))
+      yield `T8: the ${order} update of service ${id} replaces ${now} slots at once, ${parallelism} are allowed`
+  }
+}
+
+/** Whether the step lets the task run: makes it or promotes it. */
+function isLetRun(task: TaskStep): task is TaskStep & { readonly after: Task } {
+  const { before, after } = task
+  return after?.desiredState === 'running' && before?.desiredState !== 'running'
+}
+
+/** No other task of the slot is in the way of this one. */
+function* checkLetRun({ before, after }: Step, task: Task): Iterable<string> {
+  // Start-first lets one run beside another, and beside those that older updates are ending.
+  if (isStartFirst(before, task) || isStartFirst(after, task)) return
+  for (const other of after.tasks.by('slot', slotOf(task))) {
+    if (other.id === task.id || hasEnded(other)) continue
+    if (isLost(before, other) || isLost(after, other)) continue
+    if (other.desiredState === 'running') {
+      yield `T8: slot ${slotOf(task)} has tasks ${other.id} and ${task.id} let run at once, and no start-first update`
+      continue
+    }
+    if (other.desiredState === 'ready') continue
+    if (other.desiredClusterMs + stopWaitMs(other) > after.timeMs)
+      yield `T8: task ${task.id} was let run while ${other.id} of its slot ${slotOf(task)} is ${stateOf(other)} on ${other.nodeId}`
+  }
+}
+
+function isStartFirst(view: View, task: Task): boolean {
+  const service = view.services.get(task.serviceId)
+  return service === undefined || service.spec?.update?.order === 'start-first'
+}
+
+/** The slot of a task as the store's index names it. */
+export function slotOf(task: Task): string {
+  return task.slot > 0 ? `${task.serviceId}/${task.slot}` : `${task.serviceId}/${task.nodeId}`
+}
+
+/** It ended, or no agent will ever know it. */
+function hasEnded(task: Task): boolean {
+  const number = TaskStateNumber[stateOf(task)]
+  const isWanted = task.desiredState === 'ready' || task.desiredState === 'running'
+  return number >= TaskStateNumber.complete || (!isWanted && number < TaskStateNumber.assigned)
+}
+
+function isLost(view: View, task: Task): boolean {
+  if (task.nodeId === '') return false
+  const node = view.nodes.get(task.nodeId)
+  return node === undefined || node.status?.state === 'down'
+}
+
+function stopWaitMs(task: Task): number {
+  const graceMs = task.spec?.container?.stopGraceMs ?? STOP_GRACE_MS
+  return Math.max(STOP_WAIT_MS, graceMs + STOP_MARGIN_MS)
+}
+
+/** Slots whose new task of the present spec neither ran nor failed yet. */
+function countTaken(view: View, service: Service): number {
+  const taken = new Set<string>()
+  for (const task of view.tasks.by('service', service.id)) {
+    const isNew = task.madeByUpdate && task.specVersion === service.specVersion
+    const isWanted = task.desiredState === 'ready' || task.desiredState === 'running'
+    const isUp = task.runningClusterMs > 0 || task.endedClusterMs > 0
+    if (isNew && isWanted && !isUp) taken.add(slotOf(task))
+  }
+  return taken.size
+}
