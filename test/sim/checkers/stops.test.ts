@@ -1,0 +1,58 @@
+/** Which endings of containers no committed state explains. */
+import { expect, test } from 'vitest'
+import { Store } from '../../../manager/store/store.ts'
+import type { View } from '../../../manager/store/view.ts'
+import { emptyTask, emptyTaskStatus, type Task } from '../../../proto/gen/objects.ts'
+import { emptyStoreEntry } from '../../../proto/gen/store.ts'
+import type { TaskState } from '../../../proto/gen/types.ts'
+import { DelayChecker } from './delays.ts'
+import { newStep } from './step.ts'
+import { checkEnding } from './stops.ts'
+
+function task(desiredState: TaskState, state: TaskState): Task {
+  const status = { ...emptyTaskStatus, state }
+  return { ...emptyTask, id: 't1', serviceId: 's1', slot: 1, nodeId: 'n1', desiredState, status }
+}
+
+function viewOf(object: Task, timeMs = 1): View {
+  const store = new Store()
+  store.apply(1, {
+    ...emptyStoreEntry,
+    timeMs,
+    changes: [{ kind: 'create', object: { kind: 'task', task: object } }],
+  })
+  return store.view()
+}
+
+test.for([
+  ['running', 'running', 'stop', true],
+  ['running', 'running', 'remove', true],
+  ['running', 'assigned', 'remove', true],
+  ['running', 'starting', 'stop', false],
+  ['shutdown', 'running', 'stop', false],
+  ['running', 'failed', 'remove', false],
+  ['remove', 'running', 'remove', false],
+] as const)('a task wanted %s and %s: %s is wrong: %s', ([desired, state, kind, isWrong]) => {
+  const view = viewOf(task(desired, state))
+
+  expect(checkEnding(view, 'n1', { kind, taskId: 't1' }) !== undefined).toBe(isWrong)
+  expect(checkEnding(view, 'n2', { kind, taskId: 't1' })).toBeUndefined()
+  expect(checkEnding(view, 'n1', { kind, taskId: 't2' })).toBeUndefined()
+})
+
+test.for([
+  [999, true],
+  [1_000, false],
+] as const)(
+  'a task that is held back until 1000 and let run at %i is wrong: %s',
+  ([atMs, isWrong]) => {
+    const held = { ...task('running', 'assigned'), startAfterMs: 1_000 }
+    const change = { kind: 'update', object: { kind: 'task', task: held } } as const
+    const step = newStep(viewOf({ ...held, desiredState: 'ready' }), viewOf(held, atMs), {
+      ...emptyStoreEntry,
+      changes: [change],
+    })
+
+    expect([...new DelayChecker().check(step)].length > 0).toBe(isWrong)
+  },
+)
