@@ -35,7 +35,7 @@ export type Replayed = {
   readonly snapshot: SnapshotMeta | undefined
   /** All after the snapshot. */
   readonly entries: readonly Entry[]
-  /** Oldest first. */
+  /** Oldest first, those of a replaced member included, which hold nothing that counts. */
   readonly segments: readonly SegmentSummary[]
   /** The newest segment and where its records end; undefined in an empty directory. */
   readonly last: { readonly head: SegmentHead; readonly end: SegmentEnd } | undefined
@@ -47,11 +47,10 @@ export function replay(
   directory: string,
   options: { readonly identity: WalIdentity; readonly keys: DataKeys },
 ): Replayed {
-  const heads = listSegments(disk, directory).map((path) => {
-    const head = readSegmentHead(disk, path, options.keys)
-    checkIdentity(path, head.metadata, options.identity)
-    return head
-  })
+  const all = listHeads(disk, directory, options.keys)
+  const firstAt = Math.max(0, all.findLastIndex(isReplacement))
+  const heads = all.slice(firstAt)
+  for (const head of heads) checkIdentity(head.path, head.metadata, options.identity)
   const state = new ReplayState()
   let last: Replayed['last']
   const segments = heads.map((head, i): SegmentSummary => {
@@ -67,7 +66,20 @@ export function replay(
     last = { head, end }
     return { path: head.path, keyId: head.cipher.keyId, lastIndex }
   })
-  return { ...state.finish(directory), segments, last }
+  const voided = all.slice(0, firstAt).map(({ path, cipher }): SegmentSummary => {
+    return { path, keyId: cipher.keyId, lastIndex: 0 }
+  })
+  return { ...state.finish(directory), segments: [...voided, ...segments], last }
+}
+
+/** The starts of all segments, oldest first. */
+export function listHeads(disk: Disk, directory: string, keys: DataKeys): readonly SegmentHead[] {
+  return listSegments(disk, directory).map((path) => readSegmentHead(disk, path, keys))
+}
+
+/** Whether a member began with this segment that went on from another one's log. */
+export function isReplacement({ metadata }: SegmentHead): boolean {
+  return metadata.replacesRaftId !== 0
 }
 
 /** The state after the batches so far. */

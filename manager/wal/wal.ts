@@ -82,8 +82,7 @@ export type WalBatch = {
  */
 export function openWal(disk: Disk, directory: string, options: WalOptions): OpenedWal {
   makeDirectory(disk, directory)
-  const leftovers = disk.list(directory).filter((name) => name.endsWith('.tmp'))
-  for (const name of leftovers) disk.remove(`${directory}/${name}`)
+  removeLeftovers(disk, directory)
   const replayed = replay(disk, directory, options)
   const { hardState, entries, snapshot, last } = replayed
   if (snapshot !== undefined) checkSnapshotFile(disk, directory, { ...options, meta: snapshot })
@@ -125,13 +124,21 @@ export class Wal {
   #isDirty = false
   /** Whether `#hardState` has a commit index that no record holds yet. */
   #isCommitDeferred = false
+  /** For the metadata of the next segment; 0 in all but the first one of a new member. */
+  #replacesRaftId: number
   /** How much of the spare file is zero-filled and safe; undefined: there is none. */
   #spareBytes: number | undefined
   /** Why nothing more may be done; set for good by the first error that is not a full disk. */
   #failure: unknown
 
-  /** For `openWal`. */
-  constructor(disk: Disk, directory: string, options: WalOptions, replayed: Replayed) {
+  /** For `openWal`, and with the Raft id whose log it goes on from for `replacement.ts`. */
+  constructor(
+    disk: Disk,
+    directory: string,
+    options: WalOptions,
+    replayed: Replayed,
+    replacesRaftId?: number,
+  ) {
     this.#disk = disk
     this.#directory = directory
     this.#options = options
@@ -142,6 +149,9 @@ export class Wal {
     const last = replayed.last
     // A segment without a batch is replaced, so that restarts alone do not fill the disk.
     const isReplaced = last !== undefined && last.end.nextSequence === last.head.firstSequence + 1
+    // What it said of the log before it is still true.
+    const inherited = isReplaced ? last.head.metadata.replacesRaftId : 0
+    this.#replacesRaftId = replacesRaftId ?? inherited
     this.#segments = replayed.segments.slice(0, isReplaced ? -1 : undefined)
     this.#number = (last?.head.metadata.number ?? 0) + (isReplaced ? 0 : 1)
     this.#sequence = (isReplaced ? last?.head.firstSequence : last?.end.nextSequence) ?? 1
@@ -344,6 +354,7 @@ export class Wal {
       sizeBytes: defined(this.#spareBytes, 'the spare file is there'),
       hardState: this.#hardState,
       snapshot: this.#snapshot,
+      replacesRaftId: this.#replacesRaftId,
     }
     const plaintext = encodeSegmentMetadata(metadata)
     const first = { type: 'metadata', sequence: this.#sequence, plaintext } as const
@@ -356,6 +367,7 @@ export class Wal {
     this.#disk.rename(spare, path)
     this.#disk.syncDirectory(this.#directory)
 
+    this.#replacesRaftId = 0
     const firstSequence = this.#sequence
     this.#segments.push({ path, keyId: cipher.keyId, lastIndex: 0 })
     this.#spareBytes = undefined
@@ -449,6 +461,12 @@ export class Wal {
 function makeDirectory(disk: Disk, directory: string): void {
   disk.makeDirectory(directory)
   disk.syncDirectory(directory.slice(0, Math.max(0, directory.lastIndexOf('/'))))
+}
+
+/** Nothing unfinished is there any more. */
+export function removeLeftovers(disk: Disk, directory: string): void {
+  const names = disk.list(directory).filter((name) => name.endsWith('.tmp'))
+  for (const name of names) disk.remove(`${directory}/${name}`)
 }
 
 function removeIfPresent(disk: Disk, directory: string, name: string): void {
