@@ -150,7 +150,7 @@ export class Life {
           if (outcome instanceof SwarmError) {
             last = outcome
             next()
-          } else done(outcome)
+          } else this.#node.guard(() => done(outcome))
         },
       )
     }

@@ -33,6 +33,8 @@ const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
 const CLUSTER_ID = 'simulated'
 const MAIN_DELAY_MS = 2
 const PEER_DEADLINE_MS = 2_000
+/** A daemon that was told to stop has ended after this long, one way or another. */
+const STOP_MAX_MS = 10_000
 /** How often the role and the certificate's age are looked at, as `node/node.ts` does. */
 const LOOK_TICKS = 1_000 / TICK_MS
 /** Small, so that snapshots are taken and installed in a short life. */
@@ -48,6 +50,7 @@ type Daemon = {
   ticks: number
   /** Of the operations under way, by their id. */
   readonly cancels: Map<number, () => void>
+  isStopping: boolean
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
@@ -92,6 +95,10 @@ export class SimNode {
   pausedUntilMs = 0
   /** Until then main makes no progress; the consensus thread goes on. */
   mainStalledUntilMs = 0
+  /** What this agent sends takes so much longer, until its session breaks. */
+  sessionLateMs = 0
+  /** The stream of this agent breaks under the next set of assignments. */
+  isSetLost = false
   clockDrift = 1
 
   constructor(
@@ -138,7 +145,7 @@ export class SimNode {
 
   /** The daemon starts, with what the disk holds, or ends at once if it cannot. */
   boot(): void {
-    this.#guard(() => this.#boot())
+    this.guard(() => this.#boot())
   }
 
   #boot(): void {
@@ -158,6 +165,7 @@ export class SimNode {
       life: new Life(this.#world, this, this.#random.split(`life-${instance}`)),
       ticks: 0,
       cancels: new Map(),
+      isStopping: false,
       consensus: undefined,
       manager: undefined,
       persister: undefined,
@@ -193,7 +201,7 @@ export class SimNode {
 
   /** Raft, log and store start beside the agent, or this node ends if its disk fails. */
   startManager(): void {
-    this.#guard(() => this.#startManager())
+    this.guard(() => this.#startManager())
   }
 
   #startManager(): void {
@@ -243,6 +251,13 @@ export class SimNode {
   removeLog(): void {
     if (this.disk.list('').includes('raft')) this.disk.restore('raft', new Map())
     this.#world.checkers.replaced(this)
+  }
+
+  /** What the agent knew of its tasks is gone, and so is what it promised by it. */
+  removeAgentState(): void {
+    this.disk.heal()
+    this.disk.restore('agent', new Map())
+    this.#world.checkers.forgotMark(this)
   }
 
   /** Who waits for this manager learns that it is gone. */
@@ -310,7 +325,7 @@ export class SimNode {
 
   receiveRaft(message: Message): void {
     if (this.#daemon?.consensus === undefined || message.to !== this.raftId) return
-    this.#guard(() => this.#daemon?.consensus?.step({ kind: 'message', message }))
+    this.guard(() => this.#daemon?.consensus?.step({ kind: 'message', message }))
     this.#pump()
   }
 
@@ -339,7 +354,7 @@ export class SimNode {
     if (daemon === undefined) return
     const isStalled = this.#isMainStalled()
     if (!isStalled) daemon.mainRounds++
-    this.#guard(() => {
+    this.guard(() => {
       if (!isStalled) daemon.manager?.tick(this.#managerNow())
       daemon.consensus?.step({ kind: 'main-progress', counter: daemon.mainRounds })
       daemon.consensus?.tick()
@@ -368,7 +383,7 @@ export class SimNode {
 
   /** Carries out everything that the machines have ready. */
   #pump(): void {
-    this.#guard(() => {
+    this.guard(() => {
       for (let isBusy = true; isBusy; ) {
         const consensus = this.#pumpConsensus()
         const manager = !this.#isMainStalled() && this.#pumpManager()
@@ -379,7 +394,7 @@ export class SimNode {
   }
 
   /** A broken assertion of production code is a violation; a simulated disk fault, a crash. */
-  #guard(work: () => void): void {
+  guard(work: () => void): void {
     try {
       work()
     } catch (error) {
@@ -422,7 +437,7 @@ export class SimNode {
   #toMain(daemon: Daemon, work: () => void): void {
     const { manager } = daemon
     daemon.inbox.push(() => {
-      if (daemon.manager === manager) this.#guard(work)
+      if (daemon.manager === manager) this.guard(work)
     })
     this.#world.schedule.after(MAIN_DELAY_MS, () => this.#receiveMain(daemon))
   }
@@ -464,7 +479,7 @@ export class SimNode {
     const { persister } = daemon
     schedule.after(this.#diskFreeMs - schedule.nowMs, () => {
       if (this.#daemon !== daemon || daemon.persister !== persister) return
-      this.#guard(() => {
+      this.guard(() => {
         persister?.add(effects)
         daemon.unsaved = [...daemon.unsaved, ...effects]
         this.#writeLog(daemon)
@@ -569,7 +584,7 @@ export class SimNode {
     const consensus = daemon?.consensus
     this.#world.schedule.after(MAIN_DELAY_MS, () => {
       if (this.#daemon !== daemon || daemon?.consensus !== consensus) return
-      this.#guard(() => consensus?.step(input))
+      this.guard(() => consensus?.step(input))
       this.#pump()
     })
   }
@@ -597,7 +612,7 @@ export class SimNode {
     const peer = this.#world.findByRaftId(raftId)
     const finish = (outcome: T | SwarmError): void => {
       if (this.#daemon !== daemon) return
-      this.#guard(() => done(outcome))
+      this.guard(() => done(outcome))
       this.#pump()
     }
     if (peer === undefined) {
@@ -615,13 +630,20 @@ export class SimNode {
   #sendToAgent(session: number, message: SessionMessage): void {
     const held = this.#held.get(session)
     if (held === undefined) return
-    this.#world.ordered(`${this.id}/${session}/down`, this.id, held.node.id, () =>
+    const way = { from: this.id, to: held.node.id, lateMs: 0 }
+    this.#world.ordered(`${this.id}/${session}/down`, way, () =>
       held.node.sessionReceived(held.session, message),
     )
   }
 
   sessionReceived(session: number, message: SessionMessage): void {
     if (this.#session?.own !== session) return
+    if (this.isSetLost && message.body?.kind === 'assignments') {
+      this.isSetLost = false
+      this.#world.reached('A10')
+      this.breakSession()
+      return
+    }
     this.#daemon?.agent.step({ kind: 'received', session, message })
     this.#pump()
   }
@@ -638,6 +660,37 @@ export class SimNode {
     this.#pump()
   }
 
+  /** Where this agent's session is. */
+  get sessionAt(): SimNode | undefined {
+    return this.#session?.at
+  }
+
+  /** The stream of this agent breaks; the manager's end sees it once all that is on the way is there. */
+  breakSession(): void {
+    const session = this.#session
+    if (session === undefined) return
+    const { own, at, held } = session
+    const way = { from: this.id, to: at.id, lateMs: this.sessionLateMs }
+    this.#world.ordered(`${at.id}/${held}/up`, way, () => at.heldLost(held))
+    this.sessionLateMs = 0
+    this.sessionLost(own, at)
+  }
+
+  /** SIGTERM: leadership handed over, the return announced; the process ends soon after. */
+  stop(returnMs: number): void {
+    const daemon = this.#daemon
+    if (daemon === undefined || daemon.isStopping) return
+    daemon.isStopping = true
+    this.guard(() => {
+      daemon.manager?.step({ kind: 'stop' })
+      daemon.agent.step({ kind: 'stop', returnMs })
+    })
+    this.#pump()
+    this.#world.schedule.after(STOP_MAX_MS, () => {
+      if (this.#daemon === daemon) this.crash('all')
+    })
+  }
+
   heldLost(session: number): void {
     if (!this.#held.delete(session)) return
     this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'closed', session } })
@@ -645,7 +698,10 @@ export class SimNode {
   }
 
   heldReceived(session: number, message: AgentMessage): void {
-    if (!this.#held.has(session)) return
+    const held = this.#held.get(session)
+    if (held === undefined) return
+    if (message.body?.kind === 'statuses' && !held.node.#isSessionAt(this, session))
+      this.#world.reached('A11')
     this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'received', session, message } })
     this.#pump()
   }
@@ -662,6 +718,10 @@ export class SimNode {
     })
     this.#pump()
     return held
+  }
+
+  #isSessionAt(at: SimNode, held: number): boolean {
+    return this.#session?.at === at && this.#session.held === held
   }
 
   #isAdmitted({ claims }: SimNode): boolean {
@@ -694,7 +754,8 @@ export class SimNode {
         const session = this.#session
         if (session?.own !== output.session) break
         this.#world.checkers.said(this, output.message)
-        this.#world.ordered(`${session.at.id}/${session.held}/up`, this.id, session.at.id, () =>
+        const way = { from: this.id, to: session.at.id, lateMs: this.sessionLateMs }
+        this.#world.ordered(`${session.at.id}/${session.held}/up`, way, () =>
           session.at.heldReceived(session.held, output.message),
         )
         break
@@ -732,7 +793,11 @@ export class SimNode {
         break
       case 'command':
       case 'managers-changed':
+        break
       case 'done':
+        this.#world.schedule.after(1, () => {
+          if (this.#daemon?.isStopping === true) this.crash('all')
+        })
         break
       case 'node-changed':
         this.#daemon?.life.told(output.change)
@@ -790,7 +855,7 @@ export class SimNode {
     } catch (error) {
       if (!isDiskError(error, 'enospc')) throw error
       this.#world.schedule.after(500, () => {
-        this.#guard(() => this.#persistAgent(daemon, output))
+        this.guard(() => this.#persistAgent(daemon, output))
         this.#pump()
       })
       return

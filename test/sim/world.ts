@@ -127,10 +127,15 @@ export class World {
   }
 
   /** In order over one lane, as TCP keeps it; lost for good when the way is cut. */
-  ordered(lane: string, from: string, to: string, deliver: () => void): void {
+  ordered(
+    lane: string,
+    way: { readonly from: string; readonly to: string; readonly lateMs: number },
+    deliver: () => void,
+  ): void {
+    const { from, to, lateMs } = way
     if (this.network.isCut(from, to)) return
     const atMs = Math.max(
-      this.schedule.nowMs + this.network.delayMs(),
+      this.schedule.nowMs + this.network.delayMs() + lateMs,
       (this.#lanes.get(lane) ?? 0) + 0.001,
     )
     this.#lanes.set(lane, atMs)

@@ -22,6 +22,7 @@ function loseLog({ world }: FaultContext, node: SimNode): boolean {
     return false
   lostLogMs.set(world, nowMs)
   node.crash('none')
+  node.disk.heal()
   node.removeLog()
   world.restartLater(node)
   return true
