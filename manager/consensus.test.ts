@@ -11,6 +11,7 @@ import { Consensus } from './consensus.ts'
 import type { ConsensusInput, MainEvent } from './consensus-interface.ts'
 import { MAIN_DEAD_TICKS, MAIN_STALLED_TICKS } from './main-watch.ts'
 import { emptyConfState, emptyMessage, type Message } from './raft/message.ts'
+import { newBootstrapSnapshot } from './raft-core.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const text = (data: Uint8Array): string => new TextDecoder().decode(data)
@@ -481,4 +482,23 @@ test('a leader alone answers no read before it knows what it had committed', () 
 
   expect(indexes.length).toBeGreaterThan(0)
   for (const index of indexes) expect(index).toBeGreaterThanOrEqual(2)
+})
+
+test('a log that is long in bytes at the start is soon cut behind a snapshot', () => {
+  const snapshot = newBootstrapSnapshot(memberOf(1))
+  const entry = { term: 1, type: 'normal' as const, confChange: undefined }
+  const consensus = new Consensus({
+    raftId: 1,
+    random: newSeededRandom(1),
+    log: silentLog,
+    hardState: { term: 1, vote: 1, commit: 2 },
+    entries: [{ ...entry, index: 2, data: new Uint8Array(1_000) }],
+    snapshot,
+    snapshotInterval: { entries: 100, bytes: 1_000, keepEntries: 0 },
+  })
+
+  consensus.step({ kind: 'applied', index: 2 })
+
+  const events = consensus.ready()?.events.map((event) => event.kind)
+  expect(events).toContain('snapshot-wanted')
 })

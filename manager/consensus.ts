@@ -96,9 +96,9 @@ export class Consensus {
     this.#group = new Group(raftId, snapshot?.confState ?? emptyConfState)
     this.#changes = new MemberChanges(raftId)
     this.#compaction = new Compaction(config.snapshotInterval, this.#appliedIndex)
-    this.#compaction.grew(config.entries)
     this.#raft = newRawNode(config, this.#storage)
     if (snapshot !== undefined) this.#installSnapshot(snapshot)
+    this.#compaction.grew(config.entries)
     this.#publishMembers()
     // The only voter has nobody to wait for.
     const { voters, votersOutgoing } = this.#group.confState
