@@ -33,7 +33,7 @@ export const agentMutants: readonly Mutant[] = [
   },
   {
     name: 'stale-session-accepted',
-    file: 'manager/manager.ts',
+    file: 'manager/leadership.ts',
     search: "    if (refusal !== undefined) throw new SwarmError('failed-precondition', refusal)\n",
     replacement: '',
     caughtBy: 'T9',

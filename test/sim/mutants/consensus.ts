@@ -24,7 +24,7 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'compaction-beyond-applied',
     file: 'manager/consensus.ts',
-    search: 'const compactIndex = Math.max(0, index - this.#interval.keepEntries)',
+    search: 'const compactIndex = this.#compaction.cutIndex(index)',
     replacement: 'const compactIndex = this.#raft.basicStatus().commit',
     caughtBy: 'assertion "entries are applied before they are compacted"',
     why: 'entries are gone that main has not applied and no snapshot holds',
@@ -67,25 +67,31 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'leads-before-own-entry',
     file: 'manager/manager.ts',
-    search: 'this.#writer === undefined && term === this.#term) this.#lead()',
-    replacement: 'this.#writer === undefined) this.#lead()',
+    search: 'const isOwn = this.#isRaftLeader && entry.term === this.#term',
+    replacement: 'const isOwn = this.#isRaftLeader',
     caughtBy: 'assertion "an entry was committed that this leader did not propose"',
     why: 'a new leader decides on a state that lacks what the last one committed',
   },
   {
     name: 'read-before-applied',
-    file: 'manager/manager.ts',
-    search: 'if (read.index === undefined || read.index > index) continue',
-    replacement: 'if (read.index === undefined || index < 0) continue',
+    file: 'manager/read-calls.ts',
+    search: 'const reached = this.#confirmed.filter(({ index }) => index <= appliedIndex)\n',
+    replacement: 'const reached = this.#confirmed\n',
+    also: [
+      {
+        search:
+          '      this.#confirmed = this.#confirmed.filter(({ index }) => index > appliedIndex)\n',
+        replacement: '      this.#confirmed = appliedIndex < 0 ? this.#confirmed : []\n',
+      },
+    ],
     caughtBy: 'S10',
     why: 'a read is confirmed, and then answered from a state before it',
   },
   {
     name: 'forwarded-write-applied-twice',
-    file: 'manager/manager.ts',
-    search:
-      "      outcome instanceof SwarmError && outcome.code === 'unavailable' && outcome.retriable\n",
-    replacement: "      outcome instanceof SwarmError && outcome.code === 'unavailable'\n",
+    file: 'manager/calls.ts',
+    search: "outcome.code === 'unavailable' && outcome.retriable",
+    replacement: "outcome.code === 'unavailable'",
     caughtBy: 'S10',
     why: 'a write whose outcome is unknown is asked for again, and its own success refuses it',
   },
