@@ -70,7 +70,11 @@ export class World {
     this.random = newSeededRandom(seed)
     this.#onTrace = onTrace
     this.rates = drawRates(this.random.split('rates'))
-    this.network = new SimNetwork(this.schedule, this.random.split('network'), this.rates)
+    this.network = new SimNetwork(this.schedule, {
+      random: this.random.split('network'),
+      rates: this.rates,
+      reached: (name) => this.reached(name),
+    })
     this.checkers = new Checkers(this)
     this.trace(`rates ${JSON.stringify(this.rates)}`)
   }
@@ -139,9 +143,10 @@ export class World {
       (this.#lanes.get(lane) ?? 0) + 0.001,
     )
     this.#lanes.set(lane, atMs)
-    this.schedule.after(atMs - this.schedule.nowMs, () => {
-      if (!this.network.isCut(from, to)) deliver()
-    })
+    const lost = (): void => undefined
+    this.schedule.after(atMs - this.schedule.nowMs, () =>
+      this.network.arrive(from, to, { deliver, lost }),
+    )
   }
 
   findByRaftId(raftId: number): SimNode | undefined {
@@ -382,7 +387,7 @@ export class World {
 function drawRates(random: SeededRandom): Rates {
   const pick = <T>(...choices: readonly T[]): T => choices[random.integer(choices.length)] as T
   return {
-    loss: pick(0, 0, 0.01, 0.05, 0.2),
+    loss: pick(0, 0, 0.01, 0.05, 0.3),
     duplication: pick(0, 0, 0.05, 0.3),
     delayMeanMs: pick(0.5, 2, 10, 30),
     spike: pick(0, 0, 0.001, 0.01),

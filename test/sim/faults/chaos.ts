@@ -76,7 +76,7 @@ export class Chaos {
     this.#isHealed = true
     this.#world.trace('healed')
     this.#world.network.heal()
-    this.#world.network.rates = { ...this.#world.network.rates, loss: 0, duplication: 0, spike: 0 }
+    this.#world.network.rates = { ...this.#world.rates, loss: 0, duplication: 0, spike: 0 }
     for (const node of this.#world.nodes.values()) this.#healNode(node)
     this.#world.refreshPeers()
   }
