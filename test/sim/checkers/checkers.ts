@@ -15,6 +15,7 @@ import type { Task } from '../../../proto/gen/objects.ts'
 import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
+import { Happenings } from './happenings.ts'
 import { OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
 import { SlotChecker } from './slots.ts'
@@ -49,12 +50,15 @@ export class Checkers {
   #foundVersions = new Map<string, number>()
   #marks = new Map<string, { epoch: number; index: number }>()
   #tasks = new TaskChecker()
-  #steps: readonly StepChecker[] = [this.#tasks, new PlaceChecker(), new SlotChecker()]
+  #happenings: Happenings
+  #steps: readonly StepChecker[]
   #overlaps: OverlapChecker
 
   constructor(world: World) {
     this.#world = world
     this.#overlaps = new OverlapChecker(world)
+    this.#happenings = new Happenings(world)
+    this.#steps = [this.#tasks, new PlaceChecker(), new SlotChecker(), this.#happenings]
     this.#inspectLater()
   }
 
@@ -213,6 +217,7 @@ export class Checkers {
     if (other === undefined) {
       this.counts.elections++
       this.#world.reached('elections')
+      this.#happenings.elected(this.#reference.view())
     }
     this.#leaderOf.set(term, node.id)
   }
