@@ -75,8 +75,11 @@ function findActual(key: string, node: Node): string | undefined {
   }
 }
 
-/** Label keys are compared as written, prefixes are not. */
-function findLabel(key: string, node: Node): string | undefined {
+/**
+ * The node's label under `node.labels.X` or `engine.labels.X`, '' where it lacks it; undefined when
+ * the key is neither. Label keys are compared as written, prefixes are not.
+ */
+export function findLabel(key: string, node: Node): string | undefined {
   const lower = key.toLowerCase()
   if (lower.startsWith(NODE_LABELS) && key.length > NODE_LABELS.length)
     return node.spec?.annotations?.labels.get(key.slice(NODE_LABELS.length)) ?? ''

@@ -9,7 +9,7 @@ import { newId } from '../../lib/id.ts'
 import type { Random } from '../../lib/random.ts'
 import type { TaskStatus } from '../../proto/gen/objects.ts'
 import { emptyTask, emptyTaskStatus, type Service, type Task } from '../../proto/gen/objects.ts'
-import type { TaskState } from '../../proto/gen/types.ts'
+import type { GenericResource, TaskState } from '../../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
 
 /** When something is written: cluster time for rules, wall time for display, ms. */
@@ -123,6 +123,34 @@ export function withManagerState(
     error: said.error ?? '',
   }
   return withStatus(task, status, said.now)
+}
+
+/** Where a task goes: its node, and what it is given there of the node's generic resources. */
+export type Place = {
+  readonly nodeId: string
+  readonly generic: readonly GenericResource[]
+}
+
+/** The task, which waits, as assigned to its place. Written out, for it is done for every task. */
+export function withPlace(
+  task: Task,
+  place: Place,
+  said: Stamp & { readonly message: string },
+): Task {
+  assert(canAdvance(task, 'assigned'), 'only a task that waits is placed', { task: task.id })
+  const status = task.status ?? emptyTaskStatus
+  return {
+    ...task,
+    nodeId: place.nodeId,
+    assignedGeneric: place.generic,
+    status: {
+      ...status,
+      state: 'assigned',
+      timestampMs: said.wallMs,
+      message: said.message,
+      error: '',
+    },
+  }
 }
 
 /** The observed state. */

@@ -1,119 +1,95 @@
 /**
- * NodeInfo: what the scheduler knows of one node beside its object: how much is free, how many
- * tasks of which service it has, which host ports are taken, and which specs failed there lately.
- * It is derived from the view alone (`charge` per task), so a new leader builds the same again.
+ * NodeInfo: what the scheduler knows of one node beside its object: how much is taken, by how many
+ * tasks, and which host ports. It is the sum of what its tasks take, so that whatever is charged for
+ * a task can be given back, and a new leader that reads the view gets the same again.
  */
 import { assert } from '../../lib/assert.ts'
 import type { Node, Task } from '../../proto/gen/objects.ts'
-import { emptyResources, type PortConfig, type Resources } from '../../proto/gen/types.ts'
+import type { PortConfig } from '../../proto/gen/types.ts'
 import { compareTaskState, isActive, isTerminal } from '../../proto/task-state.ts'
-import { addResources, getReservations, subtractResources } from '../model/resources.ts'
-
-/** A node that saw this many failures of one spec within FAILURE_WINDOW_MS is avoided. */
-export const FAILURES_MAX = 5
-export const FAILURE_WINDOW_MS: number = 5 * 60_000
+import { type Claims, NO_CLAIMS, withClaims } from '../model/generic-resources.ts'
+import { nameKey } from '../store/schema.ts'
 
 export type NodeInfo = {
-  readonly node: Node
-  /** Reservations of tasks that may run or still run here; at most what the node has. */
-  used: Resources
+  node: Node
+  /** Its place among all nodes in the order of their ids; -1 until that is known. */
+  ordinal: number
+  /** The node was removed: whoever still knows it, its tasks and their services, passes over it. */
+  isGone: boolean
+  /** Reservations of tasks that may run or still run here. */
+  nanoCpus: number
+  memoryBytes: number
+  claims: Claims
   /** Tasks that are wanted here and not dead: what the spread ranks by. */
   taskCount: number
-  readonly countByService: Map<string, number>
   /** `tcp/80` → how many tasks publish it in mode host. */
   readonly hostPorts: Map<string, number>
-  /** Spec key → cluster times, ms, of its failures here, ascending. */
-  readonly failures: Map<string, number[]>
-}
-
-/** What one task takes of its node; kept by the scheduler so that it can be given back. */
-export type Charge = {
-  readonly nodeId: string
-  readonly serviceId: string
-  readonly resources: Resources
-  readonly ports: readonly string[]
-  /** Whether it counts among the wanted tasks; resources and ports are held until it is dead. */
-  readonly isCounted: boolean
 }
 
 export function newNodeInfo(node: Node): NodeInfo {
   return {
     node,
-    used: emptyResources,
+    ordinal: -1,
+    isGone: false,
+    nanoCpus: 0,
+    memoryBytes: 0,
+    claims: NO_CLAIMS,
     taskCount: 0,
-    countByService: new Map(),
     hostPorts: new Map(),
-    failures: new Map(),
   }
 }
 
-/** The same bookkeeping for a newer version of the node. */
-export function withNode(info: NodeInfo, node: Node): NodeInfo {
-  return { ...info, node }
-}
-
-/** Tasks of one service and one version of its spec are alike for placement. */
-export function specKey(task: Task): string {
-  return `${task.serviceId}/${task.specVersion}`
-}
-
-/** What the task takes of its node; undefined for one that is not placed, or has ended. */
-export function chargeOf(task: Task): Charge | undefined {
+/** Whether the task takes something of its node: it was placed, and has not ended. */
+export function isHolding(task: Task): boolean {
   const state = task.status?.state ?? 'new'
-  if (task.nodeId === '' || compareTaskState(state, 'assigned') < 0 || isTerminal(state))
-    return undefined
-  return {
-    nodeId: task.nodeId,
-    serviceId: task.serviceId,
-    resources: getReservations(task),
-    ports: hostPortsOf(task).map(portKey),
-    isCounted: isActive(task.desiredState, state),
+  return task.nodeId !== '' && compareTaskState(state, 'assigned') >= 0 && !isTerminal(state)
+}
+
+/** Whether it also counts among the wanted tasks: ports and resources are held until it is dead. */
+export function isCounted(task: Task): boolean {
+  return isActive(task.desiredState, task.status?.state ?? 'new')
+}
+
+/** Takes what the task takes (`sign` 1), or gives it back (-1), but for its place among the wanted. */
+export function charge(info: NodeInfo, task: Task, sign: 1 | -1): void {
+  const reserved = task.spec?.resources?.reservations
+  if (reserved !== undefined) {
+    info.nanoCpus += sign * reserved.nanoCpus
+    info.memoryBytes += sign * reserved.memoryBytes
   }
-}
-
-export function addCharge(info: NodeInfo, charge: Charge): void {
-  info.used = addResources(info.used, charge.resources)
-  for (const port of charge.ports) adjust(info.hostPorts, port, 1)
-  if (!charge.isCounted) return
-  info.taskCount++
-  adjust(info.countByService, charge.serviceId, 1)
-}
-
-export function removeCharge(info: NodeInfo, charge: Charge): void {
-  info.used = subtractResources(info.used, charge.resources)
-  for (const port of charge.ports) adjust(info.hostPorts, port, -1)
-  if (!charge.isCounted) return
-  info.taskCount--
-  assert(info.taskCount >= 0, 'a node has at least no tasks', { node: info.node.id })
-  adjust(info.countByService, charge.serviceId, -1)
+  if (task.assignedGeneric.length > 0)
+    info.claims = withClaims(info.claims, task.assignedGeneric, sign)
+  for (const port of hostPortsOf(task)) adjust(info.hostPorts, port, sign)
 }
 
 /** Ports that the task publishes on its node's own addresses with a number of its own. */
-export function hostPortsOf(task: Task): readonly PortConfig[] {
-  return (task.endpoint?.ports ?? []).filter(
-    (port) => port.publishMode === 'host' && port.publishedPort !== 0,
-  )
+export function hostPortsOf(task: Task): readonly string[] {
+  const ports = task.endpoint?.ports
+  return ports === undefined || ports.length === 0 ? NONE : ports.filter(isHostPort).map(portKey)
 }
 
-export function portKey(port: PortConfig): string {
+/** Keys of the names of the services beside which the task must not be. */
+export function shunnedBy(task: Task): readonly string[] {
+  const affinities = task.spec?.placement?.affinities
+  return affinities === undefined || affinities.length === 0
+    ? NONE
+    : affinities.filter(({ isAnti }) => isAnti).map(({ service }) => nameKey(service))
+}
+
+const NONE: readonly string[] = []
+
+function isHostPort(port: PortConfig): boolean {
+  return port.publishMode === 'host' && port.publishedPort !== 0
+}
+
+function portKey(port: PortConfig): string {
   return `${port.protocol}/${port.publishedPort}`
 }
 
-/** Failures of a spec on this node within the window that ends at `now`. */
-export function countFailures(info: NodeInfo, key: string, now: number): number {
-  return (info.failures.get(key) ?? []).filter((at) => at > now - FAILURE_WINDOW_MS).length
-}
-
-/** Records a failure, once; old ones are forgotten. */
-export function noteFailure(info: NodeInfo, key: string, atMs: number): void {
-  const recent = (info.failures.get(key) ?? []).filter((at) => at > atMs - FAILURE_WINDOW_MS)
-  recent.push(atMs)
-  info.failures.set(key, recent)
-}
-
-function adjust(counts: Map<string, number>, key: string, by: number): void {
-  const count = (counts.get(key) ?? 0) + by
-  assert(count >= 0, 'a count is never below zero', { key })
-  if (count === 0) counts.delete(key)
-  else counts.set(key, count)
+/** Adds to a count; one that is zero is left out. */
+export function adjust<K>(counts: Map<K, number>, key: K, by: number): void {
+  const sum = (counts.get(key) ?? 0) + by
+  assert(sum >= 0, 'a count is never below zero', { sum })
+  if (sum === 0) counts.delete(key)
+  else counts.set(key, sum)
 }

@@ -66,16 +66,22 @@ function changedBy(changes: readonly Change[]): Changed {
 }
 
 function run(scheduler: Scheduler, store: Store, changed: Changed, now = 1_000): readonly Change[] {
-  const { changes } = scheduler.reconcile({
-    view: store.view(),
-    changed,
-    now,
-    wallMs: now,
-    random: newSeededRandom(1),
-  })
-  if (changes.length > 0)
-    store.apply(store.view().index + 1, newEntry(changes, { timeMs: now, wallMs: now }))
-  return changes
+  const all: Change[] = []
+  for (let news = changed; ; ) {
+    const { changes, nextMs, problems } = scheduler.reconcile({
+      view: store.view(),
+      changed: news,
+      now,
+      wallMs: now,
+      random: newSeededRandom(1),
+    })
+    expect(problems ?? []).toEqual([])
+    all.push(...changes)
+    if (changes.length > 0)
+      store.apply(store.view().index + 1, newEntry(changes, { timeMs: now, wallMs: now }))
+    if (changes.length === 0 && nextMs === undefined) return all
+    news = changedBy(changes)
+  }
 }
 
 function schedule(nodes: readonly Node[], tasks: readonly Task[]): Store {

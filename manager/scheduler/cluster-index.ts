@@ -1,0 +1,241 @@
+/**
+ * ClusterIndex: what the scheduler keeps between rounds: nodes with what is taken of them, services
+ * with where their tasks are, and the tasks that wait. All of it follows from the nodes and tasks of
+ * the view; what changed is taken over object by object. A new leader reads everything, in slices,
+ * while what changes meanwhile is taken over as always.
+ */
+import { assert } from '../../lib/assert.ts'
+import type { Node, Task } from '../../proto/gen/objects.ts'
+import { isWanted } from '../../proto/task-state.ts'
+import type { Changed } from '../store/round.ts'
+import type { View } from '../store/view.ts'
+import { adjust, charge, isCounted, isHolding, type NodeInfo, shunnedBy } from './node-info.ts'
+import { Nodes } from './nodes.ts'
+import {
+  forgetFailure,
+  type Group,
+  groupOf,
+  isForgettable,
+  newServiceState,
+  noteFailure,
+  type ServiceState,
+} from './service-state.ts'
+
+/** What is taken for one task, so that it can be given back. */
+type Charge = {
+  /** As it was when it was last looked at. */
+  task: Task
+  readonly info: NodeInfo
+  /** Undefined where it does not count among the wanted tasks. */
+  readonly service: ServiceState | undefined
+}
+
+type Counted = Charge & { readonly service: ServiceState }
+type Counts = Map<NodeInfo, number>
+
+/** Objects that are read at the start, and those that changed since it began. */
+type Loading = {
+  readonly objects: Iterator<Loaded>
+  readonly changed: Set<string>
+}
+
+type Loaded =
+  | { readonly kind: 'node'; readonly node: Node }
+  | { readonly kind: 'task'; readonly task: Task }
+
+export class ClusterIndex {
+  readonly nodes: Nodes = new Nodes()
+  /** Tasks that wait for a node, by id. */
+  readonly pending: Map<string, Task> = new Map()
+  /** Groups that got a task since somebody took them out of here. */
+  readonly fresh: Set<Group> = new Set()
+  readonly #charges: Map<string, Charge> = new Map()
+  readonly #services: Map<string, ServiceState> = new Map()
+  /** Tasks that failed, until they are removed. */
+  readonly #failed: Map<string, ServiceState> = new Map()
+  /** Key of a service's name → nodes with wanted tasks that do not want to be beside it. */
+  readonly #shunning: Map<string, Counts> = new Map()
+  #loading: Loading | undefined
+
+  /** An index that is made from this view, as far as it is loaded. */
+  constructor(view: View) {
+    this.#loading = { objects: listObjects(view), changed: new Set() }
+  }
+
+  /** Reads up to `count` objects; true when everything has been read. */
+  load(count: number): boolean {
+    const loading = this.#loading
+    if (loading === undefined) return true
+    for (let i = 0; i < count; i++) {
+      const { done, value } = loading.objects.next()
+      if (done === true) {
+        this.#loading = undefined
+        return true
+      }
+      const object = value.kind === 'node' ? value.node : value.task
+      if (loading.changed.has(object.id)) continue
+      if (value.kind === 'node') this.nodes.add(value.node)
+      else this.#observeTask(value.task.id, value.task)
+    }
+    return false
+  }
+
+  /** Takes over what changed. */
+  observe(view: View, { ids }: Changed): void {
+    for (const id of ids.nodes) this.#observeNode(id, view)
+    for (const id of ids.tasks) {
+      this.#loading?.changed.add(id)
+      this.#observeTask(id, view.tasks.get(id))
+    }
+  }
+
+  /** The task has a node now. */
+  place(task: Task): void {
+    this.pending.delete(task.id)
+    const info = this.nodes.get(task.nodeId)
+    if (info !== undefined) this.#charge(task, info)
+  }
+
+  /** The group has no task that waits; it is made again when there is one. */
+  drop(group: Group): void {
+    const { groups } = group.service
+    groups.splice(groups.indexOf(group), 1)
+    this.#forget(group.service)
+  }
+
+  /** On which nodes wanted tasks of the service are. */
+  tasksOf(serviceId: string | undefined): ReadonlyMap<NodeInfo, number> {
+    return this.#services.get(serviceId ?? '')?.counts ?? NOWHERE
+  }
+
+  /** Nodes with tasks that do not want to be beside a service of that name. */
+  shunning(name: string): ReadonlyMap<NodeInfo, number> {
+    return this.#shunning.get(name) ?? NOWHERE
+  }
+
+  #observeNode(id: string, view: View): void {
+    this.#loading?.changed.add(id)
+    const node = view.nodes.get(id)
+    const known = this.nodes.get(id)
+    if (node === undefined) {
+      if (known !== undefined) this.nodes.remove(known)
+    } else if (known !== undefined) {
+      known.node = node
+      this.nodes.touch(known)
+    } else {
+      this.nodes.add(node)
+      for (const task of view.tasks.by('node', id)) {
+        this.#release(task.id)
+        this.#observeTask(task.id, task)
+      }
+    }
+  }
+
+  #observeTask(id: string, task: Task | undefined): void {
+    const charged = this.#charges.get(id)
+    if (charged !== undefined && task !== undefined && isSameCharge(charged, task)) {
+      charged.task = task
+      return
+    }
+    if (charged !== undefined) this.#release(id)
+    if (task === undefined) this.#forgetTask(id)
+    else this.#takeOver(task)
+  }
+
+  /** Nothing is charged for the task. */
+  #takeOver(task: Task): void {
+    const info = isHolding(task) ? this.nodes.get(task.nodeId) : undefined
+    if (info !== undefined) this.#charge(task, info)
+    const state = task.status?.state
+    if (state === 'failed' || state === 'rejected') this.#noteFailure(task)
+    if (state === 'pending' && isWanted(task.desiredState)) this.#wait(task)
+    else this.pending.delete(task.id)
+  }
+
+  #wait(task: Task): void {
+    const isNew = !this.pending.has(task.id)
+    this.pending.set(task.id, task)
+    if (!isNew) return
+    const group = groupOf(this.#service(task), task)
+    if (task.nodeId === '') group.free.push(task.id)
+    else group.fixed.push(task.id)
+    this.fresh.add(group)
+  }
+
+  #noteFailure(task: Task): void {
+    const service = this.#service(task)
+    noteFailure(service, task)
+    this.#failed.set(task.id, service)
+  }
+
+  #forgetTask(id: string): void {
+    this.pending.delete(id)
+    const service = this.#failed.get(id)
+    if (service === undefined) return
+    this.#failed.delete(id)
+    forgetFailure(service, id)
+    this.#forget(service)
+  }
+
+  #charge(task: Task, info: NodeInfo): void {
+    const service = isCounted(task) ? this.#service(task) : undefined
+    charge(info, task, 1)
+    if (service !== undefined) this.#count({ task, info, service }, 1)
+    this.nodes.touch(info)
+    this.#charges.set(task.id, { task, info, service })
+  }
+
+  #release(id: string): void {
+    const charged = this.#charges.get(id)
+    if (charged === undefined) return
+    const { task, info, service } = charged
+    this.#charges.delete(id)
+    charge(info, task, -1)
+    this.nodes.touch(info)
+    if (service === undefined) return
+    this.#count({ task, info, service }, -1)
+    this.#forget(service)
+  }
+
+  #count({ task, info, service }: Counted, sign: 1 | -1): void {
+    info.taskCount += sign
+    assert(info.taskCount >= 0, 'a node has at least no tasks', { node: info.node.id })
+    adjust(service.counts, info, sign)
+    for (const name of shunnedBy(task)) {
+      const nodes: Counts = this.#shunning.get(name) ?? new Map()
+      adjust(nodes, info, sign)
+      if (nodes.size === 0) this.#shunning.delete(name)
+      else this.#shunning.set(name, nodes)
+    }
+  }
+
+  #service({ serviceId }: Task): ServiceState {
+    const known = this.#services.get(serviceId)
+    if (known !== undefined) return known
+    const made = newServiceState(serviceId)
+    this.#services.set(serviceId, made)
+    return made
+  }
+
+  #forget(service: ServiceState): void {
+    if (isForgettable(service) && this.#services.get(service.id) === service)
+      this.#services.delete(service.id)
+  }
+}
+
+function* listObjects(view: View): Generator<Loaded, undefined> {
+  for (const node of view.nodes.list()) yield { kind: 'node', node }
+  for (const task of view.tasks.list()) yield { kind: 'task', task }
+}
+
+/** Whether the task takes the same as when it was charged: its spec and node never change. */
+function isSameCharge({ task: before, info, service }: Charge, task: Task): boolean {
+  return (
+    !info.isGone &&
+    isHolding(task) &&
+    before.nodeId === task.nodeId &&
+    (service !== undefined) === isCounted(task)
+  )
+}
+
+const NOWHERE: ReadonlyMap<NodeInfo, number> = new Map()

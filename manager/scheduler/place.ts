@@ -1,0 +1,188 @@
+/**
+ * Placing one group: its tasks that have a node are confirmed or say why not, the others get nodes,
+ * the oldest slot first, in the order of the group's ranking, until none fits. Generic resources are
+ * claimed here. Which group is next, and how much is done in a round, is the scheduler's.
+ */
+import type { Task } from '../../proto/gen/objects.ts'
+import { claimGeneric } from '../model/generic-resources.ts'
+import { type Place, withManagerState, withPlace } from '../model/task.ts'
+import type { Change } from '../store/change.ts'
+import type { Round } from '../store/round.ts'
+import { nameKey } from '../store/schema.ts'
+import { BranchRanking } from './branches.ts'
+import { Candidates } from './candidates.ts'
+import type { ClusterIndex } from './cluster-index.ts'
+import { explain, newRequirement, type Requirement } from './filters.ts'
+import type { NodeInfo } from './node-info.ts'
+import type { Pools } from './pool.ts'
+import { PoolRanking, type Ranking } from './ranking.ts'
+import type { Group } from './service-state.ts'
+
+const ASSIGNED = 'scheduler assigned task to node'
+const CONFIRMED = 'scheduler confirmed task can run on preassigned node'
+const PENDING = 'pending task scheduling'
+/** Looking at this many nodes counts as much as placing a task. */
+const NODES_PER_WORK = 64
+
+/** What is left of a group: tasks that were not tried, tasks that fit nowhere now, or none. */
+export type Rest = 'untried' | 'waiting' | 'none'
+
+/** A round, and what comes of it. */
+export type Work = {
+  readonly round: Round
+  readonly index: ClusterIndex
+  readonly pools: Pools
+  readonly changes: Change[]
+  /** How much more is done in this round; goes down. */
+  left: number
+}
+
+/** Places what it can of the group; nothing is placed that is not among `work.changes`. */
+export function placeGroup(group: Group, work: Work): Rest {
+  work.left -= 1
+  sortFree(group, work.index)
+  const task = findFirst(group, work.index)
+  if (task === undefined) return 'none'
+  const fixed = group.fixed.length === 0 ? 'none' : confirmFixed(group, task, work)
+  const free = group.free.length === 0 ? 'none' : placeFree(group, task, work)
+  if (fixed === 'untried' || free === 'untried') return 'untried'
+  return fixed === 'waiting' || free === 'waiting' ? 'waiting' : 'none'
+}
+
+/** Those with a node: each may run there, or says why not. */
+function confirmFixed(group: Group, first: Task, work: Work): Rest {
+  const candidates = newCandidates(group, first, work)
+  const { pool } = candidates
+  const waiting: string[] = []
+  const ids = group.fixed
+  group.fixed = waiting
+  for (const id of ids) {
+    const task = work.index.pending.get(id)
+    if (task === undefined) continue
+    if (work.left <= 0) {
+      waiting.push(id)
+      continue
+    }
+    work.left -= 1
+    const info = work.index.nodes.get(task.nodeId)
+    const reason = info && (pool.reasonOf(info) ?? candidates.reasonOf(info))
+    if (info === undefined || reason !== undefined) {
+      waiting.push(id)
+      refuse(task, explain(new Map(reason === undefined ? [] : [[reason, 1]])), work)
+      continue
+    }
+    assign(task, { info, message: CONFIRMED, requirement: pool.requirement }, work)
+    pool.seat(info.ordinal)
+  }
+  if (waiting.length === 0) return 'none'
+  return work.left <= 0 ? 'untried' : 'waiting'
+}
+
+/** Those without: each gets the node that ranks first when it is its turn. */
+function placeFree(group: Group, first: Task, work: Work): Rest {
+  const candidates = newCandidates(group, first, work)
+  if (candidates.pool.fitCount === 0) return refuseAll(group, candidates, work)
+  const ranking = newRanking(candidates, first, work)
+  try {
+    for (let at = 0; ; at++) {
+      const id = group.free[at]
+      if (id === undefined || work.left <= 0 || (candidates.isOpening && at > 0)) {
+        group.free.splice(0, at)
+        group.sortedCount = group.free.length
+        return id === undefined ? 'none' : 'untried'
+      }
+      const task = work.index.pending.get(id)
+      if (task === undefined) continue
+      const info = ranking.next()
+      if (info === undefined) {
+        group.free.splice(0, at)
+        group.sortedCount = group.free.length
+        return refuseAll(group, candidates, work)
+      }
+      work.left -= 1
+      assign(task, { info, message: ASSIGNED, requirement: candidates.pool.requirement }, work)
+      ranking.placed(info)
+    }
+  } finally {
+    ranking.close()
+  }
+}
+
+function newCandidates(group: Group, task: Task, { round, index, pools }: Work): Candidates {
+  return new Candidates(group, task, {
+    nodes: index.nodes,
+    pool: pools.get(newRequirement(task)),
+    now: round.now,
+    findTasks: (name) => {
+      const [service] = round.view.services.by('name', nameKey(name))
+      return index.tasksOf(service?.id)
+    },
+    findShunning: (name) => index.shunning(name),
+  })
+}
+
+function newRanking(candidates: Candidates, { spec }: Task, work: Work): Ranking {
+  const labels = (spec?.placement?.preferences ?? []).map(({ label }) => label)
+  if (labels.length === 0 && candidates.affine === undefined) return new PoolRanking(candidates)
+  const nodes = work.index.nodes.list()
+  work.left -= Math.floor(nodes.length / NODES_PER_WORK)
+  return new BranchRanking(candidates, labels, nodes)
+}
+
+type Assignment = {
+  readonly info: NodeInfo
+  readonly message: string
+  readonly requirement: Requirement
+}
+
+function assign(task: Task, { info, message, requirement }: Assignment, work: Work): void {
+  const { generic } = requirement
+  const total = info.node.description?.resources?.generic ?? []
+  const place: Place = {
+    nodeId: info.node.id,
+    generic: generic.length === 0 ? [] : claimGeneric(generic, total, info.claims),
+  }
+  const { now, wallMs } = work.round
+  const assigned = withPlace(task, place, { now, wallMs, message })
+  work.changes.push({ kind: 'update', table: 'tasks', object: assigned })
+  work.index.place(assigned)
+}
+
+/** The rest of the group says why it waits. */
+function refuseAll(group: Group, candidates: Candidates, work: Work): Rest {
+  const error = candidates.explain()
+  for (const id of group.free) {
+    const task = work.index.pending.get(id)
+    if (task !== undefined) refuse(task, error, work)
+  }
+  return 'waiting'
+}
+
+/** The task says why it waits, unless it does already. */
+function refuse(task: Task, error: string, { round, changes, index }: Work): void {
+  if (task.status?.error === error) return
+  const { now, wallMs } = round
+  const refused = withManagerState(task, 'pending', { now, wallMs, message: PENDING, error })
+  index.pending.set(task.id, refused)
+  changes.push({ kind: 'update', table: 'tasks', object: refused })
+}
+
+/** Those that came since the last time are put in their places; those that are gone go. */
+function sortFree(group: Group, { pending }: ClusterIndex): void {
+  if (group.sortedCount === group.free.length) return
+  if (group.free.length > 1) {
+    const tasks = group.free.flatMap((id) => pending.get(id) ?? [])
+    tasks.sort((a, b) => a.slot - b.slot || (a.id < b.id ? -1 : 1))
+    group.free = tasks.map(({ id }) => id)
+  }
+  group.sortedCount = group.free.length
+}
+
+function findFirst(group: Group, { pending }: ClusterIndex): Task | undefined {
+  for (const ids of [group.free, group.fixed])
+    for (const id of ids) {
+      const task = pending.get(id)
+      if (task !== undefined) return task
+    }
+  return undefined
+}

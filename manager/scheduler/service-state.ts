@@ -1,0 +1,97 @@
+/**
+ * ServiceState: what the scheduler knows of one service: on which nodes how many of its tasks are,
+ * which of its tasks wait, and which failed where. It is derived from tasks alone, and exists while
+ * there are such.
+ */
+import type { Task } from '../../proto/gen/objects.ts'
+import type { NodeInfo } from './node-info.ts'
+import type { Nodes } from './nodes.ts'
+
+/** A node that saw this many failures of one spec within FAILURE_WINDOW_MS is avoided. */
+export const FAILURES_MAX = 5
+export const FAILURE_WINDOW_MS: number = 5 * 60_000
+
+export type ServiceState = {
+  readonly id: string
+  /** Wanted tasks that are not dead, by node; nodes that are gone may be among them. */
+  readonly counts: Map<NodeInfo, number>
+  /** Waiting tasks, a group for each version of the spec. */
+  readonly groups: Group[]
+  /** By task; undefined while there is none. */
+  failures: Map<string, Failure> | undefined
+}
+
+/** Tasks of one service and one version of its spec are alike for placement. */
+export type Group = {
+  readonly service: ServiceState
+  readonly specVersion: number
+  /** Tasks that wait for a node, or did; in the order of slots up to `sortedCount`. */
+  free: string[]
+  sortedCount: number
+  /** Tasks that have a node, or did, and wait until they may run there. */
+  fixed: string[]
+  isQueued: boolean
+}
+
+type Failure = {
+  readonly specVersion: number
+  readonly nodeId: string
+  /** Cluster time, ms. */
+  readonly atMs: number
+}
+
+export function newServiceState(id: string): ServiceState {
+  return { id, counts: new Map(), groups: [], failures: undefined }
+}
+
+/** Whether nothing is known any more. */
+export function isForgettable({ counts, groups, failures }: ServiceState): boolean {
+  return counts.size === 0 && groups.length === 0 && failures === undefined
+}
+
+/** The group of the task, made if there is none. */
+export function groupOf(service: ServiceState, { specVersion }: Task): Group {
+  const known = service.groups.find((group) => group.specVersion === specVersion)
+  if (known !== undefined) return known
+  const made: Group = {
+    ...{ service, specVersion },
+    ...{ free: [], sortedCount: 0, fixed: [], isQueued: false },
+  }
+  service.groups.push(made)
+  return made
+}
+
+/** Remembers the task's failure as long as there is the task. */
+export function noteFailure(service: ServiceState, task: Task): void {
+  service.failures ??= new Map()
+  service.failures.set(task.id, {
+    specVersion: task.specVersion,
+    nodeId: task.nodeId,
+    atMs: task.endedClusterMs,
+  })
+}
+
+/** The task was removed. */
+export function forgetFailure(service: ServiceState, taskId: string): void {
+  service.failures?.delete(taskId)
+  if (service.failures?.size === 0) service.failures = undefined
+}
+
+/** Nodes that are to be avoided by this version of the spec now, and how often it failed there. */
+export function listFailing(
+  { service, specVersion }: Group,
+  nodes: Nodes,
+  now: number,
+): ReadonlyMap<NodeInfo, number> {
+  if (service.failures === undefined) return NO_NODES
+  const counts = new Map<NodeInfo, number>()
+  for (const failure of service.failures.values()) {
+    if (failure.specVersion !== specVersion || failure.atMs <= now - FAILURE_WINDOW_MS) continue
+    const info = nodes.get(failure.nodeId)
+    if (info !== undefined) counts.set(info, (counts.get(info) ?? 0) + 1)
+  }
+  for (const [info, count] of counts) if (count < FAILURES_MAX) counts.delete(info)
+  return counts
+}
+
+const NO_NODES: ReadonlyMap<NodeInfo, number> = new Map()
