@@ -1,195 +1,431 @@
 /**
- * The clients of a simulated cluster: they create, scale, update and remove services, drain and
- * activate nodes, and read what they wrote. What is acknowledged is handed to the checkers.
+ * The workload of a run: what users do to a simulated cluster, at managers of their choice. They
+ * create services, scale and update them (also during an update), remove them and use the name
+ * again; they drain, pause, label, promote, demote and remove nodes; they keep secrets and configs;
+ * they list what they wrote. Every request is recorded (`checkers/history.ts`).
  */
-import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
 import { localCaller } from '../../manager/manager.ts'
-import type { Store } from '../../manager/store/store.ts'
-import type { WriteRequest } from '../../proto/gen/control.ts'
-import type { Node, Service } from '../../proto/gen/objects.ts'
+import type { View } from '../../manager/store/view.ts'
+import type { Config, Node, Secret, Service } from '../../proto/gen/objects.ts'
 import {
   emptyAnnotations,
-  emptyContainerSpec,
-  emptyResourceRequirements,
-  emptyServiceSpec,
-  emptyTaskSpec,
-  emptyUpdateConfig,
-  type ServiceSpec,
+  emptyConfigSpec,
+  emptySecretSpec,
+  type NodeSpec,
 } from '../../proto/gen/specs.ts'
-import { emptyResources } from '../../proto/gen/types.ts'
+import { History, type Kind } from './checkers/history.ts'
+import { bringIn } from './operator.ts'
+import type { SimNode } from './sim-node.ts'
+import { Client } from './workload/client.ts'
+import {
+  CONFIG_NAMES,
+  deploy,
+  drawServiceSpec,
+  type Edit,
+  force,
+  labelOf,
+  move,
+  relabel,
+  SECRET_NAMES,
+  SERVICE_NAMES,
+  scale,
+  withLabel,
+  ZONES,
+} from './workload/specs.ts'
 import type { World } from './world.ts'
 
+/** So many of the names are in use at once, or tasks would find no room. */
 const SERVICES_MAX = 6
-const REPLICAS_MAX = 6
+/** How long a removed node's host runs on before it is made anew. */
+const REINSTALL_MS = 30_000
+
+/** What the client sees, and where it asks: both of one manager, or of two. */
+type Turn = { readonly at: SimNode; readonly view: View }
 
 export class Workload {
+  readonly history: History = new History()
   #world: World
   #random: SeededRandom
-  #names = 0
-  /** Operations asked for, and those that got an answer. */
-  readonly counts = { asked: 0, acknowledged: 0, refused: 0, unknown: 0 }
+  #client: Client
+  #isOver = false
+  /** What happens how often. */
+  #actions: readonly (readonly [number, (turn: Turn) => void])[] = [
+    [13, (turn) => this.#createService(turn)],
+    [13, (turn) => this.#updateService(turn, scale)],
+    [16, (turn) => this.#updateService(turn, deploy)],
+    [6, (turn) => this.#updateService(turn, move)],
+    [2, (turn) => this.#updateService(turn, force)],
+    [3, (turn) => this.#updateService(turn, relabel)],
+    [7, (turn) => this.#removeService(turn)],
+    [8, (turn) => this.#changeAvailability(turn)],
+    [2, (turn) => this.#changeZone(turn)],
+    [2, (turn) => this.#changeRole(turn)],
+    [2, (turn) => this.#removeNode(turn)],
+    [9, (turn) => this.#changeData(turn)],
+    [14, ({ at }) => this.#list(at)],
+    [3, ({ at }) => this.#client.peek(at)],
+  ]
 
   constructor(world: World) {
     this.#world = world
     this.#random = world.random.split('workload')
+    this.#client = new Client(world, this.history)
   }
 
-  /** One more operation of some client, at a manager of its choice. */
+  /** Operations asked for, and what became of them. */
+  get counts(): Client['counts'] {
+    return this.#client.counts
+  }
+
+  /** One more operation of some client; now and then two at once, at different managers. */
   next(): void {
-    const node = this.#world.anyManager()
-    const view = node?.manager?.view()
-    if (node === undefined || view === undefined) return
-    const services = [...view.services.list()]
-    const service = services[this.#random.integer(Math.max(1, services.length))]
-    const dice = this.#random.integer(100)
-    if (services.length === 0 || (dice < 25 && services.length < SERVICES_MAX)) this.#create()
-    else if (service === undefined) return
-    else if (dice < 50) this.#update(service, scaled(service.spec, this.#random))
-    else if (dice < 70) this.#update(service, updated(service.spec, this.#random))
-    else if (dice < 78) this.#remove(service)
-    else if (dice < 88) this.#changeNode([...view.nodes.list()])
-    else this.#read()
+    const seen = this.#world.anyManager()
+    const view = seen?.manager?.view()
+    if (seen === undefined || view === undefined) return
+    const act = this.#draw()
+    act({ at: seen, view })
+    const other = this.#world.anyManager()
+    if (this.#random.integer(6) > 0 || other === undefined) return
+    act({ at: other, view })
   }
 
-  #create(): void {
-    const name = `service-${++this.#names}`
-    const isGlobal = this.#random.integer(5) === 0
-    const spec: ServiceSpec = {
-      ...emptyServiceSpec,
-      annotations: { ...emptyAnnotations, name },
-      task: {
-        ...emptyTaskSpec,
-        container: { ...emptyContainerSpec, image: 'busybox:1' },
-        resources: {
-          ...emptyResourceRequirements,
-          reservations: { ...emptyResources, nanoCpus: this.#random.integer(3) * 5e8 },
-        },
-      },
-      mode: isGlobal
-        ? { kind: 'global', global: {} }
-        : { kind: 'replicated', replicated: { replicas: 1 + this.#random.integer(REPLICAS_MAX) } },
-      update: {
-        ...emptyUpdateConfig,
-        parallelism: this.#random.integer(3),
-        delayMs: this.#random.integer(3) * 500,
-        monitorMs: 1_000,
-        failureAction: this.#random.integer(2) === 0 ? 'pause' : 'continue',
-        order: this.#random.integer(2) === 0 ? 'stop-first' : 'start-first',
-      },
-    }
-    this.#ask(
-      { kind: 'serviceCreate', serviceCreate: { spec } },
-      `service ${name}`,
-      (store) => [...store.view().services.by('name', name)].length > 0 || this.#removed.has(name),
-    )
-  }
-
-  /** Names whose removal was asked for: their absence is no loss. */
-  #removed = new Set<string>()
-
-  #update(service: Service, spec: ServiceSpec | undefined): void {
-    if (spec === undefined) return
-    const version = service.meta?.version ?? 0
-    this.#ask(
-      {
-        kind: 'serviceUpdate',
-        serviceUpdate: { id: service.id, version, spec, registryAuthFrom: 0 },
-      },
-      `update of ${service.id}`,
-      (store) => {
-        const now = store.view().services.get(service.id)
-        return now === undefined || (now.meta?.version ?? 0) > version
-      },
-      (index) => this.#world.checkers.updated(service.id, index, version),
-    )
-  }
-
-  #remove(service: Service): void {
-    this.#removed.add(service.spec?.annotations?.name ?? '')
-    this.#ask(
-      { kind: 'serviceRemove', serviceRemove: { id: service.id } },
-      `removal of ${service.id}`,
-      (store) => store.view().services.get(service.id) === undefined,
-    )
-  }
-
-  #changeNode(nodes: readonly Node[]): void {
-    const node = nodes[this.#random.integer(Math.max(1, nodes.length))]
-    if (node?.spec === undefined) return
-    const availability = (['active', 'active', 'pause', 'drain'] as const)[this.#random.integer(4)]
-    if (availability === undefined) return
-    const version = node.meta?.version ?? 0
-    this.#ask(
-      {
-        kind: 'nodeUpdate',
-        nodeUpdate: { id: node.id, version, spec: { ...node.spec, availability } },
-      },
-      `availability of ${node.id}`,
-      (store) => (store.view().nodes.get(node.id)?.meta?.version ?? 0) >= version,
-    )
-  }
-
-  /** A linearizable read sees at least what was committed when it began. */
-  #read(): void {
-    const from = this.#world.checkers.acknowledgedIndex
-    this.#world.anyManager()?.read((outcome) => {
-      if (outcome instanceof SwarmError) return
-      if (outcome < from)
-        this.#world.violation(
-          `S10: a read at index ${outcome} missed a write acknowledged at ${from}`,
-        )
-    })
-  }
-
-  #ask(
-    body: NonNullable<WriteRequest['body']>,
-    what: string,
-    holds: (store: Store) => boolean,
-    acknowledged: (index: number) => void = () => undefined,
-  ): void {
-    this.counts.asked++
-    this.#world.trace(`client asks ${what}`)
-    this.#world.anyManager()?.write({ caller: localCaller, body }, false, (outcome) => {
-      if (!(outcome instanceof SwarmError)) {
-        this.counts.acknowledged++
-        this.#world.checkers.acknowledged(outcome.index, holds, what)
-        acknowledged(outcome.index)
-      } else if (outcome.message.includes('outcome unknown')) {
-        this.counts.unknown++
-      } else {
-        this.counts.refused++
-      }
-    })
-  }
-
-  /** For the end: every service as it should be, and every node active. */
+  /** For the end: every node active and every host a node; asked until it is so. */
   settle(): void {
+    this.#isOver = true
     const view = this.#world.checkers.reference.view()
     for (const node of view.nodes.list())
       if (node.spec !== undefined && node.spec.availability !== 'active')
-        this.#world.retry(() => this.#world.anyManager(), {
-          caller: localCaller,
-          body: {
-            kind: 'nodeUpdate',
-            nodeUpdate: {
-              id: node.id,
-              version: node.meta?.version ?? 0,
-              spec: { ...node.spec, availability: 'active' },
+        this.#world.retry(
+          () => this.#world.anyManager(),
+          {
+            caller: localCaller,
+            body: {
+              kind: 'nodeUpdate',
+              nodeUpdate: {
+                id: node.id,
+                version: node.meta?.version ?? 0,
+                spec: { ...node.spec, availability: 'active' },
+              },
             },
           },
-        })
+          undefined,
+          () => this.#isAway(node.id),
+        )
+    for (const node of [...this.#world.nodes.values()]) this.#reinstall(node)
+  }
+
+  #isAway(nodeId: string): boolean {
+    const spec = this.#world.checkers.reference.view().nodes.get(nodeId)?.spec
+    return spec !== undefined && spec.availability !== 'active'
+  }
+
+  #draw(): (turn: Turn) => void {
+    let left = this.#random.integer(this.#actions.reduce((sum, [weight]) => sum + weight, 0))
+    for (const [weight, act] of this.#actions) {
+      left -= weight
+      if (left < 0) return act
+    }
+    return ({ at }) => this.#list(at)
+  }
+
+  #pick<T>(items: Iterable<T>): T | undefined {
+    const list = [...items]
+    return list[this.#random.integer(Math.max(1, list.length))]
+  }
+
+  // ── services ───────────────────────────────────────────────────────────────────────────────
+
+  /** Mostly of a free name, which may have been used before; sometimes of a taken one. */
+  #createService({ at, view }: Turn): void {
+    const isFree = (name: string): boolean => [...view.services.by('name', name)].length === 0
+    if (view.services.size >= SERVICES_MAX) {
+      this.#list(at)
+      return
+    }
+    const free = SERVICE_NAMES.filter(isFree)
+    const name = this.#pick(this.#random.integer(12) === 0 ? SERVICE_NAMES : free) ?? 'web'
+    const label = this.history.newLabel()
+    const spec = drawServiceSpec(name, label, this.#random)
+    const isAgain = this.history.registers.has(`service ${name}`)
+    this.#client.write(
+      at,
+      {
+        kind: 'service',
+        name,
+        request: { kind: 'create', label },
+        body: { kind: 'serviceCreate', serviceCreate: { spec } },
+        seen: undefined,
+      },
+      () => {
+        if (isAgain) this.#world.reached('O9')
+      },
+    )
+  }
+
+  /** One under way is preferred: updates during updates are where it gets difficult. */
+  #updateService(turn: Turn, edit: Edit): void {
+    const services = [...turn.view.services.list()]
+    const updating = services.filter(isUpdating)
+    const service = this.#pick(
+      updating.length > 0 && this.#random.integer(2) === 0 ? updating : services,
+    )
+    const spec = service?.spec && edit(service.spec, this.#random)
+    if (service?.spec === undefined || spec === undefined) {
+      this.#list(turn.at)
+      return
+    }
+    const { name = '' } = service.spec.annotations ?? {}
+    const from = labelOf(service)
+    const to = this.history.nextLabel(from)
+    const version = service.meta?.version ?? 0
+    this.#client.write(
+      turn.at,
+      {
+        kind: 'service',
+        name,
+        request: { kind: 'update', from, to },
+        body: {
+          kind: 'serviceUpdate',
+          serviceUpdate: {
+            id: service.id,
+            version,
+            spec: { ...spec, annotations: withLabel(spec.annotations, to) },
+            registryAuthFrom: 0,
+            rollback: false,
+          },
+        },
+        seen: { id: service.id, version },
+      },
+      () => {
+        if (isUpdating(service)) this.#world.reached(edit === scale ? 'O3' : 'O1')
+      },
+    )
+  }
+
+  #removeService({ at, view }: Turn): void {
+    const service = this.#pick(view.services.list())
+    if (service === undefined) {
+      this.#list(at)
+      return
+    }
+    const tasks = [...view.tasks.by('service', service.id)]
+    const isStarting = tasks.some(
+      ({ desiredState, status }) => desiredState === 'running' && status?.state !== 'running',
+    )
+    this.#client.write(
+      at,
+      {
+        kind: 'service',
+        name: service.spec?.annotations?.name ?? '',
+        request: { kind: 'remove', creation: labelOf(service).split('.')[0] ?? '' },
+        body: { kind: 'serviceRemove', serviceRemove: { id: service.id } },
+        seen: { id: service.id, version: service.meta?.version ?? 0 },
+      },
+      () => {
+        if (isStarting) this.#world.reached('O4')
+      },
+    )
+  }
+
+  // ── nodes ──────────────────────────────────────────────────────────────────────────────────
+
+  #changeAvailability({ at, view }: Turn): void {
+    const availability = this.#pick(['active', 'active', 'pause', 'drain'] as const) ?? 'active'
+    const node = this.#pick(view.nodes.list())
+    this.#updateNode(
+      at,
+      node,
+      (spec) => ({ ...spec, availability }),
+      () => {
+        const isDuring = [...view.services.list()].some(isUpdating)
+        if (availability === 'drain' && isDuring) this.#world.reached('O5')
+      },
+    )
+  }
+
+  #changeZone({ at, view }: Turn): void {
+    const zone = this.#pick(ZONES) ?? 'a'
+    this.#updateNode(at, this.#pick(view.nodes.list()), (spec) => {
+      const annotations = spec.annotations ?? emptyAnnotations
+      const labels = new Map([...annotations.labels, ['zone', zone] as const])
+      return { ...spec, annotations: { ...annotations, labels } }
+    })
+  }
+
+  #changeRole({ at, view }: Turn): void {
+    this.#updateNode(at, this.#pick(view.nodes.list()), (spec) => ({
+      ...spec,
+      role: spec.role === 'manager' ? 'worker' : 'manager',
+    }))
+  }
+
+  #updateNode(
+    at: SimNode,
+    node: Node | undefined,
+    edit: (spec: NodeSpec) => NodeSpec,
+    done: () => void = () => undefined,
+  ): void {
+    if (node?.spec === undefined) return
+    const edited = edit(node.spec)
+    const from = labelOf(node)
+    // A node was made by its join, which no client has a label of.
+    const to = this.history.nextLabel(from === '' ? node.id : from)
+    const version = node.meta?.version ?? 0
+    this.#client.write(
+      at,
+      {
+        kind: 'node',
+        name: node.id,
+        request: { kind: 'update', from, to },
+        body: {
+          kind: 'nodeUpdate',
+          nodeUpdate: {
+            id: node.id,
+            version,
+            spec: { ...edited, annotations: withLabel(edited.annotations, to) },
+          },
+        },
+        seen: { id: node.id, version },
+      },
+      done,
+    )
+  }
+
+  /** A worker that is down, or any by force; its host becomes another node later. */
+  #removeNode({ at, view }: Turn): void {
+    const workers = [...view.nodes.list()].filter(({ member }) => member === undefined)
+    const down = workers.filter(({ status }) => status?.state === 'down')
+    const isForced = this.#random.integer(3) === 0
+    const node = this.#pick(isForced ? workers : down)
+    if (node === undefined) {
+      this.#list(at)
+      return
+    }
+    this.#client.write(
+      at,
+      {
+        kind: 'node',
+        name: node.id,
+        request: { kind: 'remove', creation: labelOf(node).split('.')[0] ?? '' },
+        body: { kind: 'nodeRemove', nodeRemove: { id: node.id, force: isForced } },
+        seen: { id: node.id, version: node.meta?.version ?? 0 },
+      },
+      () =>
+        this.#world.schedule.after(this.#random.fraction() * REINSTALL_MS, () => {
+          const host = this.#world.nodes.get(node.id)
+          if (host !== undefined && !this.#isOver) this.#reinstall(host)
+        }),
+    )
+  }
+
+  /** A host whose node was removed begins anew: nothing of it is left, and it joins as another. */
+  #reinstall(host: SimNode): void {
+    const isMember = this.#world.checkers.reference.view().nodes.get(host.id) !== undefined
+    if (isMember || !this.#world.checkers.wasNode(host.id)) return
+    this.#world.trace(`${host.id} is made anew`)
+    host.crash('none')
+    host.runtime.powerCut()
+    this.#world.nodes.delete(host.id)
+    this.#world.retired.add(host.id)
+    bringIn(this.#world, 'worker')
+  }
+
+  // ── secrets and configs ────────────────────────────────────────────────────────────────────
+
+  #changeData(turn: Turn): void {
+    const kind = this.#random.integer(2) === 0 ? 'secret' : 'config'
+    const names = kind === 'secret' ? SECRET_NAMES : CONFIG_NAMES
+    const name = this.#pick<string>(names) ?? ''
+    const table = kind === 'secret' ? turn.view.secrets : turn.view.configs
+    const [object] = table.by('name', name)
+    if (object === undefined) this.#createData(turn.at, kind, name)
+    else this.#editData(turn.at, kind, object)
+  }
+
+  #createData(at: SimNode, kind: 'secret' | 'config', name: string): void {
+    const label = this.history.newLabel()
+    const annotations = withLabel({ ...emptyAnnotations, name }, label)
+    const data = new Uint8Array([1, 2, 3])
+    this.#client.write(at, {
+      kind,
+      name,
+      request: { kind: 'create', label },
+      body:
+        kind === 'secret'
+          ? {
+              kind: 'secretCreate',
+              secretCreate: { spec: { ...emptySecretSpec, annotations, data } },
+            }
+          : {
+              kind: 'configCreate',
+              configCreate: { spec: { ...emptyConfigSpec, annotations, data } },
+            },
+      seen: undefined,
+    })
+  }
+
+  #editData(at: SimNode, kind: 'secret' | 'config', object: Secret | Config): void {
+    const { id, spec } = object
+    const name = spec?.annotations?.name ?? ''
+    const from = labelOf(object)
+    const version = object.meta?.version ?? 0
+    const seen = { id, version }
+    if (this.#random.integer(3) === 0) {
+      this.#client.write(at, {
+        kind,
+        name,
+        request: { kind: 'remove', creation: from.split('.')[0] ?? '' },
+        body:
+          kind === 'secret'
+            ? { kind: 'secretRemove', secretRemove: { id } }
+            : { kind: 'configRemove', configRemove: { id } },
+        seen,
+      })
+      return
+    }
+    const to = this.history.nextLabel(from)
+    const changed = {
+      id,
+      version,
+      spec: { annotations: withLabel(spec?.annotations, to), data: new Uint8Array() },
+    }
+    this.#client.write(at, {
+      kind,
+      name,
+      request: { kind: 'update', from, to },
+      body:
+        kind === 'secret'
+          ? { kind: 'secretUpdate', secretUpdate: changed }
+          : { kind: 'configUpdate', configUpdate: changed },
+      seen,
+    })
+  }
+
+  // ── reads ──────────────────────────────────────────────────────────────────────────────────
+
+  /** What there is of a kind: each name is found with its last write, or missed. */
+  #list(at: SimNode): void {
+    const kind = this.#pick<Kind>(['service', 'service', 'node', 'secret', 'config']) ?? 'service'
+    this.#client.list(at, kind, this.#namesOf(kind))
+  }
+
+  #namesOf(kind: Kind): readonly string[] {
+    switch (kind) {
+      case 'service':
+        return SERVICE_NAMES
+      case 'secret':
+        return SECRET_NAMES
+      case 'config':
+        return CONFIG_NAMES
+      case 'node':
+        return [...this.#world.checkers.reference.view().nodes.list()].map(({ id }) => id)
+      default:
+        return kind satisfies never
+    }
   }
 }
 
-function scaled(spec: ServiceSpec | undefined, random: SeededRandom): ServiceSpec | undefined {
-  if (spec?.mode?.kind !== 'replicated') return undefined
-  const replicas = random.integer(REPLICAS_MAX + 1)
-  return { ...spec, mode: { kind: 'replicated', replicated: { replicas } } }
-}
-
-function updated(spec: ServiceSpec | undefined, random: SeededRandom): ServiceSpec | undefined {
-  if (spec?.task?.container === undefined) return undefined
-  const image = `busybox:${random.integer(1_000)}`
-  return { ...spec, task: { ...spec.task, container: { ...spec.task.container, image } } }
+function isUpdating(service: Service): boolean {
+  return service.updateStatus?.state === 'updating'
 }

@@ -9,17 +9,21 @@ import type { OperationKind } from '../../../agent/task.ts'
 import type { MainEvent, Persist } from '../../../manager/consensus-interface.ts'
 import { emptyHardState, type HardState, type Message } from '../../../manager/raft/message.ts'
 import { Store } from '../../../manager/store/store.ts'
+import type { TableName } from '../../../manager/store/view.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
 import type { AgentMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
+import { DelayChecker } from './delays.ts'
 import { Happenings } from './happenings.ts'
+import { HearingChecker } from './hearing.ts'
 import { OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
 import { SlotChecker } from './slots.ts'
-import { newStep, type StepChecker } from './step.ts'
+import { newStep, type Step, type StepChecker } from './step.ts'
+import { checkEnding } from './stops.ts'
 import { TaskChecker } from './tasks.ts'
 
 /** How often the containers of all hosts are looked at, ms. */
@@ -28,7 +32,13 @@ const INSPECT_EVERY_MS = 1_000
 type Committed = { readonly term: number; readonly data: string; readonly digest: string }
 
 /** What one node's disk is known to hold, and how far it was seen to be. */
-type Seen = { durable: HardState; lastIndex: number; applied: number; term: number }
+type Seen = {
+  durable: HardState
+  lastTerm: number
+  lastIndex: number
+  applied: number
+  term: number
+}
 
 export class Checkers {
   /** How much happened: the run must not have been empty. */
@@ -46,19 +56,29 @@ export class Checkers {
   #committed = new Map<number, Committed>()
   #reference = new Store()
   #seen = new Map<string, Seen>()
-  /** The version that each change of a service found, by service and log index. */
+  /** The version that each change found, by `table/id` and log index. */
   #foundVersions = new Map<string, number>()
+  /** Every node that there ever was. */
+  #nodeIds = new Set<string>()
   #marks = new Map<string, { epoch: number; index: number }>()
   #tasks = new TaskChecker()
   #happenings: Happenings
   #steps: readonly StepChecker[]
   #overlaps: OverlapChecker
+  #hearing: HearingChecker
 
   constructor(world: World) {
     this.#world = world
     this.#overlaps = new OverlapChecker(world)
+    this.#hearing = new HearingChecker(world)
     this.#happenings = new Happenings(world)
-    this.#steps = [this.#tasks, new PlaceChecker(), new SlotChecker(), this.#happenings]
+    this.#steps = [
+      this.#tasks,
+      new PlaceChecker(),
+      new SlotChecker(),
+      new DelayChecker(),
+      this.#happenings,
+    ]
     this.#inspectLater()
   }
 
@@ -94,7 +114,16 @@ export class Checkers {
       opened.hardState.vote !== before.durable.vote
     )
       this.#violation(`S7: the vote of ${node.id} in term ${before.durable.term} was forgotten`)
-    this.#seen.set(node.id, { durable: opened.hardState, lastIndex, applied: 0, term: 0 })
+    const lastTerm = opened.entries.at(-1)?.term ?? opened.snapshot?.term ?? 0
+    const isShorter =
+      before !== undefined &&
+      (lastTerm < before.lastTerm || (lastTerm === before.lastTerm && lastIndex < before.lastIndex))
+    if (isShorter)
+      this.#violation(
+        `S7: ${node.id} had index ${before.lastIndex} of term ${before.lastTerm} on its disk, and now ends with ${lastIndex} of ${lastTerm}`,
+      )
+    const durable = opened.hardState
+    this.#seen.set(node.id, { durable, lastTerm, lastIndex, applied: 0, term: 0 })
   }
 
   /** The node was given another directory: what it held before is no promise any more. */
@@ -120,7 +149,14 @@ export class Checkers {
       if ((entries[0]?.index ?? seen.lastIndex + 1) <= seen.lastIndex)
         this.#world.reached('overwritten suffixes')
       seen.lastIndex = entries.at(-1)?.index ?? seen.lastIndex
+      seen.lastTerm = entries.at(-1)?.term ?? snapshot?.term ?? seen.lastTerm
     }
+  }
+
+  /** What the node has promised: it is on its disk. */
+  durable(node: SimNode): { readonly term: number; readonly lastIndex: number } {
+    const { durable, lastIndex } = this.#seenOf(node)
+    return { term: durable.term, lastIndex }
   }
 
   /** S7: a vote or an acknowledgement leaves a node only after it is durable. */
@@ -187,27 +223,57 @@ export class Checkers {
     this.#world.trace(`${node.id} ${kind} ${task.id} ${task.serviceId}/${task.slot}`)
     if (task.nodeId !== '' && task.nodeId !== node.id)
       this.#violation(`T9: ${node.id} is about to ${kind} task ${task.id} of node ${task.nodeId}`)
+    const operation = { kind, taskId: task.id }
+    const problem = checkEnding(this.#reference.view(), node.id, operation)
+    if (problem !== undefined && node.agent?.status().session !== 'closed') this.#violation(problem)
   }
 
-  /** The highest index at which a write was acknowledged to a client. */
-  acknowledgedIndex = 0
+  /** A heartbeat of an agent has reached a manager. */
+  heartbeat(agent: SimNode, manager: SimNode): void {
+    this.#hearing.heartbeat(agent.id, manager)
+  }
 
-  /** S5: a write was acknowledged at this index: its object is in every later state. */
-  acknowledged(index: number, holds: (store: Store) => boolean, what: string): void {
+  /** A manager decides that a node is not heard any more. */
+  turnedDown(nodeId: string, manager: SimNode): void {
+    const problem = this.#hearing.turnedDown(nodeId, manager)
+    if (problem !== undefined) this.#violation(problem)
+  }
+
+  /**
+   * A client has its answer. S5: the entry at this index made the change, so it is in every later
+   * state; S10: to the version that the client had seen, and to no later one.
+   */
+  acknowledged(
+    index: number,
+    write: { readonly table: TableName; readonly id: string; readonly seen: number | undefined },
+  ): void {
     this.counts.acknowledged++
-    this.acknowledgedIndex = Math.max(this.acknowledgedIndex, index)
+    const what = `${write.table}/${write.id}`
+    const found = this.#foundVersions.get(`${what}/${index}`)
     if (index > this.#reference.view().index)
       this.#violation(`S5: ${what} was acknowledged at ${index} before anybody committed it`)
-    else if (!holds(this.#reference)) this.#violation(`S5: acknowledged ${what} is lost`)
+    else if (found === undefined)
+      this.#violation(`S5: acknowledged ${what} is lost: the entry at ${index} does not have it`)
+    else if (write.seen !== undefined && found !== write.seen)
+      this.#violation(
+        `S10: ${what} was changed from version ${found}, its client had seen ${write.seen}`,
+      )
   }
 
-  /** S10: an update was made to the version that its client had seen, and to no later one. */
-  updated(serviceId: string, index: number, seen: number): void {
-    const found = this.#foundVersions.get(`${serviceId}/${index}`)
-    if (found !== undefined && found !== seen)
-      this.#violation(
-        `S10: service ${serviceId} was updated from version ${found}, its client had seen ${seen}`,
-      )
+  /** A linearizable read is asked for: the number by which its answer is judged. */
+  readBegins(): number {
+    return this.#reference.view().index
+  }
+
+  /** S10, S13: it has all that anybody had committed when it was asked for. */
+  readAnswered(node: SimNode, index: number, began: number): void {
+    if (index < began)
+      this.#violation(`S13: a read at ${node.id} saw index ${index}, ${began} was committed before`)
+  }
+
+  /** Whether a node of this id was ever part of the cluster. */
+  wasNode(id: string): boolean {
+    return this.#nodeIds.has(id)
   }
 
   #elected(node: SimNode, term: number): void {
@@ -220,6 +286,7 @@ export class Checkers {
       this.#happenings.elected(this.#reference.view())
     }
     this.#leaderOf.set(term, node.id)
+    this.#hearing.elected(node)
   }
 
   /** S2, S3: what one commits at an index, all commit there; the first one extends the reference. */
@@ -251,10 +318,19 @@ export class Checkers {
     const digest = hex(this.#reference.digest())
     this.#committed.set(index, { term, data, digest })
     const step = newStep(before, this.#reference.view(), decoded)
-    for (const id of step.services)
-      this.#foundVersions.set(`${id}/${index}`, before.services.get(id)?.meta?.version ?? 0)
+    this.#noteChanges(step, index)
     for (const checker of this.#steps)
       for (const problem of checker.check(step)) this.#violation(`${problem} (index ${index})`)
+  }
+
+  #noteChanges(step: Step, index: number): void {
+    for (const { table, id } of step.changed)
+      if (table !== 'tasks')
+        this.#foundVersions.set(
+          `${table}/${id}/${index}`,
+          step.before[table].get(id)?.meta?.version ?? 0,
+        )
+    for (const id of step.nodes) this.#nodeIds.add(id)
   }
 
   /** What an agent sends to its manager: only it says how its tasks are. */
@@ -282,7 +358,13 @@ export class Checkers {
   #seenOf(node: SimNode): Seen {
     const known = this.#seen.get(node.id)
     if (known !== undefined) return known
-    const seen: Seen = { durable: emptyHardState, lastIndex: 0, applied: 0, term: 0 }
+    const seen: Seen = {
+      durable: emptyHardState,
+      lastTerm: 0,
+      lastIndex: 0,
+      applied: 0,
+      term: 0,
+    }
     this.#seen.set(node.id, seen)
     return seen
   }

@@ -3,7 +3,8 @@
  * the views before and after, and the tasks that changed. A view costs nothing to keep, so whoever
  * checks compares what the entry names and never walks over everything.
  */
-import type { View } from '../../../manager/store/view.ts'
+import { changedId, fromStoreChange } from '../../../manager/store/change.ts'
+import type { TableName, View } from '../../../manager/store/view.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import type { StoreEntry } from '../../../proto/gen/store.ts'
 
@@ -15,6 +16,8 @@ export type Step = {
   /** Ids of the nodes and services of the entry. */
   readonly nodes: readonly string[]
   readonly services: readonly string[]
+  /** Everything of the entry. */
+  readonly changed: readonly { readonly table: TableName; readonly id: string }[]
 }
 
 /** Undefined before its creation, and after its removal. */
@@ -34,12 +37,16 @@ export function newStep(before: View, after: View, entry: StoreEntry): Step {
   const tasks: TaskStep[] = []
   const nodes: string[] = []
   const services: string[] = []
-  for (const { object } of entry.changes) {
+  const changed: { readonly table: TableName; readonly id: string }[] = []
+  for (const change of entry.changes) {
+    const { object } = change
+    const named = fromStoreChange(change)
+    changed.push({ table: named.table, id: changedId(named) })
     if (object?.kind === 'node') nodes.push(object.node.id)
     if (object?.kind === 'service') services.push(object.service.id)
     if (object?.kind !== 'task') continue
     const { id } = object.task
     tasks.push({ id, before: before.tasks.get(id), after: after.tasks.get(id) })
   }
-  return { before, after, tasks, nodes, services }
+  return { before, after, tasks, nodes, services, changed }
 }

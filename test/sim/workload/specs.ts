@@ -1,0 +1,197 @@
+/**
+ * Specs that the clients of a simulated cluster write: services of every mode with and without ports,
+ * reservations, constraints and limits, and what is changed of them later. Small pools of names,
+ * ports and zones, so that objects meet: a name is used again, a port is taken, a node is full.
+ */
+import type { SeededRandom } from '../../../lib/random.ts'
+import {
+  type Annotations,
+  type EndpointSpec,
+  emptyAnnotations,
+  emptyContainerSpec,
+  emptyEndpointSpec,
+  emptyPlacement,
+  emptyResourceRequirements,
+  emptyRestartPolicy,
+  emptyServiceSpec,
+  emptyTaskSpec,
+  emptyUpdateConfig,
+  type Placement,
+  type RestartPolicy,
+  type ServiceSpec,
+  type TaskSpec,
+  type UpdateConfig,
+} from '../../../proto/gen/specs.ts'
+import { emptyResources, type PortConfig, type Resources } from '../../../proto/gen/types.ts'
+
+export const SERVICE_NAMES = ['web', 'api', 'db', 'cache', 'queue', 'agent', 'cron', 'log'] as const
+export const SECRET_NAMES = ['password', 'token', 'key'] as const
+export const CONFIG_NAMES = ['nginx', 'limits', 'motd'] as const
+export const ZONES = ['a', 'b'] as const
+/** Under this name an object says which write it is of. */
+export const LABEL = 'op'
+
+const REPLICAS_MAX = 5
+const PORTS = [8_080, 8_081, 8_082] as const
+const MEBIBYTE = 2 ** 20
+
+type Draw = <T>(...choices: readonly T[]) => T
+
+function drawBy(random: SeededRandom): Draw {
+  return (...choices) => choices[random.integer(choices.length)] as (typeof choices)[number]
+}
+
+/** A service that is well formed; whether it can be placed is another matter. */
+export function drawServiceSpec(name: string, label: string, random: SeededRandom): ServiceSpec {
+  const draw = drawBy(random)
+  const isGlobal = random.integer(5) === 0
+  return {
+    ...emptyServiceSpec,
+    annotations: withLabel({ ...emptyAnnotations, name }, label),
+    task: drawTask(random, isGlobal),
+    mode: isGlobal
+      ? { kind: 'global', global: {} }
+      : {
+          kind: 'replicated',
+          replicated: { replicas: draw(0, 1, 1, 2, 2, 3, 3, 4, REPLICAS_MAX) },
+        },
+    update: drawUpdate(random),
+    endpoint: draw<EndpointSpec | undefined>(undefined, undefined, undefined, drawPorts(random)),
+  }
+}
+
+function drawTask(random: SeededRandom, isGlobal: boolean): TaskSpec {
+  return {
+    ...emptyTaskSpec,
+    container: { ...emptyContainerSpec, image: drawImage(random) },
+    resources: { ...emptyResourceRequirements, reservations: drawReservations(random) },
+    placement: drawPlacement(random, isGlobal),
+    restart: drawRestart(random),
+  }
+}
+
+function drawImage(random: SeededRandom): string {
+  return `busybox:${random.integer(1_000)}`
+}
+
+function drawReservations(random: SeededRandom): Resources {
+  const draw = drawBy(random)
+  return {
+    ...emptyResources,
+    nanoCpus: draw(0, 0, 5e8, 5e8, 1e9, 2e9),
+    memoryBytes: draw(0, 0, 0, 512 * MEBIBYTE, 2_048 * MEBIBYTE),
+  }
+}
+
+/** Mostly any node; sometimes one role, one zone, not the first manager, or none at all. */
+function drawPlacement(random: SeededRandom, isGlobal: boolean): Placement | undefined {
+  const draw = drawBy(random)
+  const constraints = draw<readonly string[]>(
+    [],
+    [],
+    [],
+    [],
+    ['node.role==manager'],
+    ['node.role==worker'],
+    ['node.hostname!=m1'],
+    [`node.labels.zone==${draw(...ZONES)}`],
+    [`node.labels.zone!=${draw(...ZONES)}`],
+    ['node.labels.zone==nowhere'],
+  )
+  const maxReplicas = isGlobal ? 0 : draw(0, 0, 0, 1, 2)
+  if (constraints.length === 0 && maxReplicas === 0) return undefined
+  return { ...emptyPlacement, constraints, maxReplicas }
+}
+
+/** Mostly Swarm's own policy; sometimes tasks that end for good. */
+function drawRestart(random: SeededRandom): RestartPolicy | undefined {
+  const draw = drawBy(random)
+  return draw<RestartPolicy | undefined>(
+    undefined,
+    undefined,
+    { ...emptyRestartPolicy, delayMs: 500 },
+    { ...emptyRestartPolicy, delayMs: 2_000, condition: 'on-failure' },
+    { ...emptyRestartPolicy, delayMs: 1_000, maxAttempts: 3, windowMs: 60_000 },
+    { ...emptyRestartPolicy, condition: 'none' },
+  )
+}
+
+export function drawUpdate(random: SeededRandom): UpdateConfig | undefined {
+  const draw = drawBy(random)
+  if (random.integer(6) === 0) return undefined
+  return {
+    ...emptyUpdateConfig,
+    parallelism: draw(0, 1, 1, 1, 2, 3),
+    delayMs: draw(0, 0, 500, 3_000),
+    monitorMs: draw(500, 1_000, 5_000),
+    failureAction: draw('pause', 'continue'),
+    maxFailureRatio: draw(0, 0, 0.5),
+    order: draw('stop-first', 'start-first'),
+  }
+}
+
+/** In mode host: of a few numbers, or left to the agent. */
+function drawPorts(random: SeededRandom): EndpointSpec {
+  const draw = drawBy(random)
+  const port = (publishedPort: number, targetPort: number): PortConfig => ({
+    name: '',
+    protocol: draw('tcp', 'tcp', 'udp'),
+    targetPort,
+    publishedPort,
+    publishMode: 'host',
+  })
+  const first = draw(...PORTS, 0)
+  return {
+    ...emptyEndpointSpec,
+    ports: draw<readonly PortConfig[]>([port(first, 80)], [port(first, 80), port(0, 81)]),
+  }
+}
+
+/** What users change of a service; undefined where there is nothing of the kind to change. */
+export type Edit = (spec: ServiceSpec, random: SeededRandom) => ServiceSpec | undefined
+
+export const scale: Edit = (spec, random) =>
+  spec.mode?.kind === 'replicated'
+    ? {
+        ...spec,
+        mode: { kind: 'replicated', replicated: { replicas: random.integer(REPLICAS_MAX + 1) } },
+      }
+    : undefined
+
+/** Another image; now and then also another way to get there. */
+export const deploy: Edit = (spec, random) => {
+  if (spec.task?.container === undefined) return undefined
+  const container = { ...spec.task.container, image: drawImage(random) }
+  const update = random.integer(4) === 0 ? drawUpdate(random) : spec.update
+  return { ...spec, update, task: { ...spec.task, container } }
+}
+
+/** Where it may run, and what it takes there. */
+export const move: Edit = (spec, random) => {
+  if (spec.task === undefined) return undefined
+  const placement = drawPlacement(random, spec.mode?.kind === 'global')
+  const isPlacement = random.integer(2) === 0
+  const resources = { ...emptyResourceRequirements, reservations: drawReservations(random) }
+  return { ...spec, task: isPlacement ? { ...spec.task, placement } : { ...spec.task, resources } }
+}
+
+/** Restarts every task. */
+export const force: Edit = (spec) =>
+  spec.task === undefined
+    ? undefined
+    : { ...spec, task: { ...spec.task, forceUpdate: spec.task.forceUpdate + 1 } }
+
+/** Nothing but its label. */
+export const relabel: Edit = (spec) => spec
+
+export function withLabel(annotations: Annotations | undefined, label: string): Annotations {
+  const before = annotations ?? emptyAnnotations
+  return { ...before, labels: new Map([...before.labels, [LABEL, label]]) }
+}
+
+/** Which write the object is of; empty where no client has written it. */
+export function labelOf(object: {
+  readonly spec: { readonly annotations: Annotations | undefined } | undefined
+}): string {
+  return object.spec?.annotations?.labels.get(LABEL) ?? ''
+}
