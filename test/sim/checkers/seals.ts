@@ -6,27 +6,30 @@
  * Read by offsets of its own, not by the code that wrote it.
  */
 const HEADER_BYTES = 512
-const MAGIC = 'tssw'
+const MAGIC_BYTES = 8
+const SEGMENT_MAGIC = 'tsswmlog'
+const SNAPSHOT_MAGIC = 'tsswmsnp'
 const SALT_AT = 12
 const SALT_END = 48
 const RECORD_HEADER_BYTES = 24
 const SEQUENCE_AT = 8
 const LENGTH_AT = 16
 const SECTOR_BYTES = 512
-const SEGMENT = '.segment'
+const SEGMENT_SUFFIX = '.segment'
 
 export class SealChecker {
   /** Key and sequence → what was sealed with them. */
   readonly #used = new Map<string, string>()
   /** The key of each file that is being written. */
   readonly #keys = new Map<string, string>()
-  /** The key of the file that was given another name last. */
+  /** The key of the segment that was given its name and not written to since. */
   #renamedKey: string | undefined;
 
   /** A host is about to do this to a file of its log; what is wrong with it. */
   *observe(operation: string, path: string, bytes: Uint8Array | undefined): Iterable<string> {
     if (operation === 'rename') {
-      this.#renamedKey = this.#keys.get(path)
+      const key = this.#keys.get(path)
+      if (key?.startsWith(SEGMENT_MAGIC)) this.#renamedKey = key
       this.#keys.delete(path)
       return
     }
@@ -36,8 +39,8 @@ export class SealChecker {
   }
 
   *#checkRecords(path: string, bytes: Uint8Array): Iterable<string> {
-    // A segment is begun under another name, and written to as soon as it has its own.
-    if (!this.#keys.has(path) && this.#renamedKey !== undefined && path.endsWith(SEGMENT)) {
+    // A segment is begun under another name; from when it has its own no other one is written to.
+    if (this.#renamedKey !== undefined && path.endsWith(SEGMENT_SUFFIX)) {
       this.#keys.set(path, this.#renamedKey)
       this.#renamedKey = undefined
     }
@@ -60,15 +63,16 @@ export class SealChecker {
 }
 
 function isHeader(bytes: Uint8Array): boolean {
-  if (bytes.length !== HEADER_BYTES) return false
-  return MAGIC === String.fromCharCode(...bytes.subarray(0, MAGIC.length))
+  return bytes.length === HEADER_BYTES && [SEGMENT_MAGIC, SNAPSHOT_MAGIC].includes(magicOf(bytes))
+}
+
+function magicOf(header: Uint8Array): string {
+  return String.fromCharCode(...header.subarray(0, MAGIC_BYTES))
 }
 
 /** Type of the file, data key and salt: what its key is derived from. */
 function keyOf(header: Uint8Array): string {
-  return Buffer.from([...header.subarray(0, 8), ...header.subarray(SALT_AT, SALT_END)]).toString(
-    'base64',
-  )
+  return `${magicOf(header)}/${Buffer.from(header.subarray(SALT_AT, SALT_END)).toString('base64')}`
 }
 
 function hashOf(bytes: Uint8Array): string {

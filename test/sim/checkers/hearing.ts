@@ -1,0 +1,69 @@
+/**
+ * Who is heard is not down (peers.md 3.4, L6, at every step): a leader turns a node down only when it
+ * missed five of its heartbeats. Counted are those that reached a manager which was well and had a
+ * way to the leader; all others may be missed. One in flight may be lost to a cut, three may not. The
+ * leader is asked by what it logs, for what it decides may take long to be committed.
+ */
+import type { SimNode } from '../sim-node.ts'
+import type { World } from '../world.ts'
+
+/** Five periods of two seconds. */
+const DOWN_AFTER_MS = 10_000
+/** A heartbeat that came less than this before the end may still be on its way. */
+const ON_ITS_WAY_MS = 3_500
+const HEARD_MAX = 3
+/** Heartbeats closer than this count as one. */
+const APART_MS = 1_000
+
+export class HearingChecker {
+  readonly #world: World
+  /** Node → when it was heard under the present leader, ms. */
+  #heard = new Map<string, number[]>()
+  #leader: SimNode | undefined
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** A new leader begins to listen anew. */
+  elected(leader: SimNode): void {
+    this.#leader = leader
+    this.#heard = new Map()
+  }
+
+  /** A heartbeat of the node's agent has reached this manager. */
+  heartbeat(nodeId: string, manager: SimNode): void {
+    const leader = this.#leader
+    if (leader === undefined || !this.#hasWay(manager, leader)) return
+    const { nowMs } = this.#world.schedule
+    const times = this.#heard.get(nodeId) ?? []
+    if (nowMs - (times.at(-1) ?? Number.NEGATIVE_INFINITY) >= APART_MS) times.push(nowMs)
+    this.#heard.set(nodeId, times.slice(-10))
+  }
+
+  /** This manager decides that a node is not heard any more; what is wrong with that. */
+  turnedDown(nodeId: string, manager: SimNode): string | undefined {
+    if (manager !== this.#leader) return undefined
+    const { nowMs } = this.#world.schedule
+    const count = (this.#heard.get(nodeId) ?? []).filter(
+      (atMs) => atMs > nowMs - DOWN_AFTER_MS && atMs < nowMs - ON_ITS_WAY_MS,
+    ).length
+    return count >= HEARD_MAX
+      ? `L6: node ${nodeId} was turned down, but was heard ${count} times in the ten seconds before`
+      : undefined
+  }
+
+  #hasWay(manager: SimNode, leader: SimNode): boolean {
+    const { schedule, network } = this.#world
+    const isWell = (node: SimNode): boolean =>
+      node.isUp && schedule.nowMs >= node.pausedUntilMs && schedule.nowMs >= node.mainStalledUntilMs
+    return (
+      isWell(manager) &&
+      isWell(leader) &&
+      leader.manager?.isLeading === true &&
+      manager.manager?.status().leaderId === leader.raftId &&
+      !network.isCut(manager.id, leader.id) &&
+      !network.isCut(leader.id, manager.id)
+    )
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Conjunctions: faults that do harm only together, at times that chance alone would meet too seldom.
+ * Each is one that a rule of the design exists for: a proposal counts for one term, a full set is
+ * no older than what the cluster has committed, a node that waits to register is alive.
+ */
+import type { Message } from '../../../manager/raft/message.ts'
+import type { SimNode } from '../sim-node.ts'
+import type { World } from '../world.ts'
+import type { Fault, FaultContext } from './fault.ts'
+
+/** A round of main that outlasts a change of leader, and is no stall that costs the leadership. */
+const LONG_ROUND_MS = 2_800
+/** Longer than five heartbeat periods. */
+const DISKS_HANG_MS = 13_000
+/** So much lies between what an agent did and what the manager that it returns to knows. */
+const LAG_MS = 8_000
+
+export const conjunctionFaults: readonly Fault[] = [
+  { name: 'leadership lost and won in one round', classes: ['P4'], weight: 1, act: loseAndWin },
+  { name: 'a set that comes twice', classes: [], weight: 1, act: repeatSet },
+  {
+    name: 'no memory beside a lagging manager',
+    classes: ['A4', 'N9'],
+    weight: 1,
+    act: forgetAtLaggard,
+  },
+  { name: 'registrations that wait', classes: ['A12', 'D8'], weight: 1, act: delayRegistrations },
+]
+
+/** What main proposes reaches the consensus thread when that leads again, in a later term. */
+function loseAndWin({ world, later }: FaultContext): boolean {
+  const leader = world.findLeader()
+  if (leader === undefined || countVoters(leader) < 3) return false
+  leader.stallAtProposalMs = LONG_ROUND_MS
+  const handOver = (): void => {
+    const now = world.listManagers().find((node) => node.consensus?.status().role === 'leader')
+    if (now === undefined || (now === leader && leader.stallAtProposalMs > 0)) return
+    now.consensus?.step({ kind: 'transfer' })
+  }
+  // The stall begins with the next proposal; until then nothing is handed over.
+  const wait = (leftMs: number): void => {
+    if (leader.stallAtProposalMs > 0 && leftMs > 0) later(50, () => wait(leftMs - 50))
+    else if (leader.stallAtProposalMs > 0) leader.stallAtProposalMs = 0
+    else for (const ms of [50, 900, 1_700]) later(ms, () => handOver())
+  }
+  wait(5_000)
+  return true
+}
+
+function countVoters(node: SimNode): number {
+  return (node.manager?.status().members ?? []).filter((member) => member.isVoter).length
+}
+
+/** The stream gives the next full set a second time, when newer ones have followed it. */
+function repeatSet({ random }: FaultContext, node: SimNode): boolean {
+  if (!node.isUp) return false
+  node.repeatSetMs = 500 + random.integer(8_000)
+  node.breakSession()
+  return true
+}
+
+/**
+ * One manager gets no entries for a while, but hears its leader. An agent that has done something
+ * meanwhile forgets it with its disk, and comes back to that manager.
+ */
+function forgetAtLaggard({ world, random, later }: FaultContext): boolean {
+  const leader = world.findLeader()
+  const laggards = world.listManagers().filter((node) => node !== leader)
+  const laggard = laggards[random.integer(Math.max(1, laggards.length))]
+  const workers = [...world.nodes.values()].filter((node) => node !== laggard && node !== leader)
+  const worker = workers[random.integer(Math.max(1, workers.length))]
+  if (leader === undefined || laggard === undefined || worker?.isUp !== true) return false
+  const drops = ({ to, type }: Message): boolean =>
+    to === laggard.raftId && (type === 'append' || type === 'snapshot')
+  world.drops = drops
+  world.schedule.after(2 * LAG_MS, () => {
+    if (world.drops === drops) world.drops = () => false
+  })
+  later(LAG_MS, () => {
+    if (!worker.isUp || worker.runtime.listRunning().length === 0) return
+    worker.crash('all')
+    worker.removeAgentState()
+    const others = world.listManagers().filter((node) => node !== laggard && node !== worker)
+    const mend = cut(world, worker, others)
+    later(LAG_MS, mend)
+    world.restartLater(worker)
+  })
+  return true
+}
+
+/** Nothing becomes durable for longer than a silent node is up, and all agents open new sessions. */
+function delayRegistrations({ world, random, later }: FaultContext): boolean {
+  if (world.findLeader() === undefined) return false
+  const untilMs = world.schedule.nowMs + DISKS_HANG_MS + random.integer(4_000)
+  for (const node of world.listManagers()) node.diskHungUntilMs = untilMs
+  later(200, () => {
+    for (const node of world.nodes.values()) node.breakSession()
+  })
+  return true
+}
+
+/** They do not reach each other, until the result is called. */
+function cut(world: World, node: SimNode, others: readonly SimNode[]): () => void {
+  for (const other of others) {
+    world.network.cut(node.id, other.id)
+    world.network.cut(other.id, node.id)
+  }
+  world.refreshPeers()
+  return () => {
+    for (const other of others) {
+      world.network.mend(node.id, other.id)
+      world.network.mend(other.id, node.id)
+    }
+    world.refreshPeers()
+  }
+}
