@@ -19,14 +19,17 @@ export const LOCKED_STATUS = 75
 /**
  * `flock -F` becomes the keeper, which so holds the lock itself; Node closes inherited descriptors
  * for its own children. Where there is no flock (not Linux), who binds the socket first wins. As
- * root the keeper goes before others, but what it starts does not: a writer that it wakes by
- * reading must not run before what was read is safe.
+ * root the keeper goes before others, but its helper threads and what it starts do not: a writer
+ * that it wakes by reading must not run before what was read is safe. A nice value is not enough for
+ * that: it counts among the processes of one session or control group only (`docs/keeper.md`).
  */
 const SUPERVISOR = `
 ulimit -n "$(ulimit -Hn)" 2>/dev/null
 lock=$1
 shift
-if chrt --reset-on-fork --other 0 nice -n -10 true 2>/dev/null; then
+if chrt --reset-on-fork --rr 1 true 2>/dev/null; then
+  set -- chrt --reset-on-fork --rr 1 "$@"
+elif chrt --reset-on-fork --other 0 nice -n -10 true 2>/dev/null; then
   set -- chrt --reset-on-fork --other 0 nice -n -10 "$@"
 fi
 while :; do

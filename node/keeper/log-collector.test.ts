@@ -158,7 +158,8 @@ test('a journal that was being written is passed over', () => {
   mkdirSync(join(folder, 'logs', 't1'), { recursive: true })
   closeSync(openSync(join(folder, 'logs', 't1', '00000001.log'), 'w'))
   const journal = new LogJournal(join(folder, 'journal'), { bufferBytes: 64, wallMs: 5 })
-  journal.put(place, journal.buffer.write('whole\n'))
+  journal.begin(place)
+  journal.put(journal.buffer.write('whole\n'))
   journal.close()
   truncateSync(join(folder, 'journal'), readFileSync(join(folder, 'journal')).length - 3)
 

@@ -42,7 +42,9 @@ import { LogJournal, type LogPlace, type LogStream, readJournal } from './log-jo
 const READ_BYTES = 65_536
 /**
  * After a read a FIFO is left alone this long, so that a writer of single lines costs 50 reads a
- * second and not 10,000. A read that filled the buffer is followed by the next one at once.
+ * second and not 10,000. After reads that filled the buffer the next ones follow when others could
+ * work for as long: the keeper goes before them all (`launch.ts`), and a flood of output shall not
+ * take more than half a processor.
  */
 const REST_MS = 20
 const MKFIFO_TIMEOUT_MS = 10_000
@@ -77,7 +79,8 @@ export class LogCollector {
   readonly #options: LogCollectorOptions
   readonly #tasks: Map<string, TaskLog> = new Map()
   readonly #journal: LogJournal
-  #resting: Socket[] = []
+  /** Read a moment ago, and read again when the rest is over. */
+  #resting: { readonly task: TaskLog; readonly pipe: Pipe }[] = []
   #hasEnded = false
 
   /** Goes on reading what a predecessor read, its last piece included. */
@@ -122,7 +125,7 @@ export class LogCollector {
     const task = this.#tasks.get(taskId)
     if (task !== undefined) {
       for (const pipe of task.pipes) {
-        this.#drain(task, pipe)
+        while (this.#read(task, pipe) > 0);
         pipe.socket.destroy()
       }
       closeSync(task.file)
@@ -146,7 +149,10 @@ export class LogCollector {
   /** Functions are compiled when first called; with a piece in hand that would take too long. */
   #warmUp(): void {
     const nothing = { taskId: '', pipes: [], fileIndex: 0, file: -1, offset: 0, isFailing: false }
-    this.#write(nothing, 'stdout', 0)
+    const empty = openSync('/dev/null', constants.O_RDONLY)
+    readAvailable(empty, this.#journal.buffer)
+    closeSync(empty)
+    this.#write(nothing, this.#begin(nothing, 'stdout'), 0)
   }
 
   #fifo(taskId: string, stream: LogStream): string {
@@ -163,6 +169,10 @@ export class LogCollector {
     const task: TaskLog = { taskId, pipes, fileIndex, file, offset, isFailing: false }
     for (const stream of STREAMS) pipes.push(this.#openPipe(task, stream))
     this.#tasks.set(taskId, task)
+    for (const pipe of pipes) {
+      if (this.#read(task, pipe) > 0) this.#rest(task, pipe)
+      else pipe.socket.resume()
+    }
   }
 
   #openPipe(task: TaskLog, stream: LogStream): Pipe {
@@ -176,50 +186,66 @@ export class LogCollector {
         // One buffer for all: a piece is dealt with before the next is read.
         buffer: this.#journal.buffer,
         callback: (sizeBytes) => {
-          this.#write(task, stream, sizeBytes)
-          if (sizeBytes === READ_BYTES) return true
-          this.#rest(socket)
+          this.#write(task, this.#begin(task, stream), sizeBytes)
+          this.#rest(task, pipe)
           return false
         },
       },
     })
+    socket.pause()
+    const pipe: Pipe = { stream, file, socket }
     socket.on('error', (error) => {
       this.#options.log.error({ task: task.taskId, stream, error: error.message }, 'pipe failed')
     })
-    return { stream, file, socket }
+    return pipe
   }
 
-  #rest(socket: Socket): void {
-    this.#resting.push(socket)
-    if (this.#resting.length > 1) return
-    setTimeout(() => {
-      const rested = this.#resting
-      this.#resting = []
-      for (const each of rested) if (!each.destroyed) each.resume()
-    }, REST_MS)
+  /**
+   * While there is something to read it is read here, and the socket only waits for the first piece
+   * after a silence: on its way through the socket a piece would be in nobody's hands four times longer.
+   */
+  #rest(task: TaskLog, pipe: Pipe): void {
+    this.#resting.push({ task, pipe })
+    if (this.#resting.length === 1) setTimeout(() => this.#goOn(), REST_MS)
   }
 
-  #drain(task: TaskLog, pipe: Pipe): void {
-    for (;;) {
-      const sizeBytes = readAvailable(pipe.file, this.#journal.buffer)
-      if (sizeBytes === 0) return
-      this.#write(task, pipe.stream, sizeBytes)
-    }
+  #goOn(): void {
+    const beginMs = this.#options.now()
+    const active = this.#resting.filter(({ pipe }) => !pipe.socket.destroyed)
+    const sizes = active.map(({ task, pipe }) => this.#read(task, pipe))
+    for (const [at, { pipe }] of active.entries()) if (sizes[at] === 0) pipe.socket.resume()
+    this.#resting = active.filter((_, at) => sizes[at] !== 0)
+    if (this.#resting.length === 0) return
+    const tookMs = Math.max(0, this.#options.now() - beginMs)
+    setTimeout(() => this.#goOn(), sizes.includes(READ_BYTES) ? tookMs : REST_MS)
+  }
+
+  /** The size of the piece that was read and written; 0 when the pipe is empty. */
+  #read(task: TaskLog, pipe: Pipe): number {
+    const place = this.#begin(task, pipe.stream)
+    const sizeBytes = readAvailable(pipe.file, this.#journal.buffer)
+    if (sizeBytes > 0) this.#write(task, place, sizeBytes)
+    return sizeBytes
+  }
+
+  #begin(task: TaskLog, stream: LogStream): LogPlace {
+    const { taskId, fileIndex, offset } = task
+    const place = { taskId, stream, fileIndex, offset, timestampMs: this.#options.now() }
+    this.#journal.begin(place)
+    return place
   }
 
   /** What was read into the buffer stands in the journal first, then in the log file. */
-  #write(task: TaskLog, stream: LogStream, sizeBytes: number): void {
-    const { taskId, fileIndex, offset } = task
-    const place = { taskId, stream, fileIndex, offset, timestampMs: this.#options.now() }
+  #write(task: TaskLog, place: LogPlace, sizeBytes: number): void {
     try {
-      this.#journal.put(place, sizeBytes)
+      this.#journal.put(sizeBytes)
       task.offset += writeRecords(task.file, place, this.#journal.buffer.subarray(0, sizeBytes))
       task.isFailing = false
       // Only now, so that nothing is between reading a pipe and the journal.
       if (task.offset >= LOG_FILE_BYTES) this.#rotate(task)
     } catch (error) {
       // A container must not stop because the disk is full: its lines are given up, and said so.
-      if (!task.isFailing) this.#options.log.error({ task: taskId, error }, 'log lines lost')
+      if (!task.isFailing) this.#options.log.error({ task: task.taskId, error }, 'log lines lost')
       task.isFailing = true
     }
   }
@@ -300,7 +326,8 @@ function openLogFile(directory: string, index: number): number {
 /** Bytes read without waiting; 0 when the pipe is empty. */
 function readAvailable(file: number, buffer: Uint8Array): number {
   try {
-    return readSync(file, buffer)
+    // All arguments, for working them out afterwards would take time.
+    return readSync(file, buffer, 0, buffer.length, -1)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0
     throw error

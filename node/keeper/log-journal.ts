@@ -5,7 +5,8 @@
  * writes them again in the same place. As pieces are handled one after another, one is enough. What
  * remains is the time between the kernel's copy out of the pipe and its copy into this file, some
  * microseconds, for from Node there is no reading without taking (`docs/keeper.md`). To keep it so
- * short the buffer that pipes are read into lies between head and tail, and one write takes all.
+ * short the place is noted before the read, the buffer that pipes are read into lies between head
+ * and tail, and one write takes all.
  *
  *   number f64 · timestamp f64 · offset f64 · file u32 · size u32 · stream u8 · length of id u8 · id
  *   … data, from byte 128 · number f64                                              (little endian)
@@ -51,18 +52,22 @@ export class LogJournal {
     this.buffer = this.#whole.subarray(HEAD_BYTES, HEAD_BYTES + options.bufferBytes)
   }
 
-  /** The first `sizeBytes` of the buffer are safe from this process' death. */
-  put(place: LogPlace, sizeBytes: number): void {
-    const end = HEAD_BYTES + sizeBytes
-    // What comes after the piece in the buffer is overwritten: it is the rest of an earlier one.
+  /** Where the next piece belongs: called before it is read. */
+  begin(place: LogPlace): void {
     this.#number += 1
     this.#view.setFloat64(0, this.#number, true)
     this.#view.setFloat64(8, place.timestampMs, true)
     this.#view.setFloat64(16, place.offset, true)
     this.#view.setUint32(24, place.fileIndex, true)
-    this.#view.setUint32(28, sizeBytes, true)
     this.#view.setUint8(32, place.stream === 'stdout' ? 0 : 1)
     this.#view.setUint8(33, this.#whole.write(place.taskId, ID_OFFSET, 'latin1'))
+  }
+
+  /** The first `sizeBytes` of the buffer, of the piece begun, are safe from this process' death. */
+  put(sizeBytes: number): void {
+    const end = HEAD_BYTES + sizeBytes
+    this.#view.setUint32(28, sizeBytes, true)
+    // What comes after the piece in the buffer is overwritten: it is the rest of an earlier one.
     this.#view.setFloat64(end, this.#number, true)
     writeSync(this.#file, this.#whole, 0, end + NUMBER_BYTES, 0)
   }
