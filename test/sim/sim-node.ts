@@ -35,6 +35,8 @@ const MAIN_DELAY_MS = 2
 const PEER_DEADLINE_MS = 2_000
 /** A daemon that was told to stop has ended after this long, one way or another. */
 const STOP_MAX_MS = 10_000
+/** Containers are stopped with their grace before a node has left. */
+const LEAVE_MAX_MS = 40_000
 /** How often the role and the certificate's age are looked at, as `node/node.ts` does. */
 const LOOK_TICKS = 1_000 / TICK_MS
 /** Small, so that snapshots are taken and installed in a short life. */
@@ -51,6 +53,8 @@ type Daemon = {
   /** Of the operations under way, by their id. */
   readonly cancels: Map<number, () => void>
   isStopping: boolean
+  /** What comes after a leave. */
+  left: (() => void) | undefined
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
@@ -166,6 +170,7 @@ export class SimNode {
       ticks: 0,
       cancels: new Map(),
       isStopping: false,
+      left: undefined,
       consensus: undefined,
       manager: undefined,
       persister: undefined,
@@ -325,6 +330,10 @@ export class SimNode {
 
   receiveRaft(message: Message): void {
     if (this.#daemon?.consensus === undefined || message.to !== this.raftId) return
+    const from = this.#world.findByRaftId(message.from)
+    if (message.type === 'snapshot') this.#world.snapshots.received(this)
+    if (message.type === 'append-response' && from !== undefined)
+      this.#world.snapshots.answered(this, from)
     this.guard(() => this.#daemon?.consensus?.step({ kind: 'message', message }))
     this.#pump()
   }
@@ -423,14 +432,27 @@ export class SimNode {
     for (const message of ready.send) this.#sendRaft(message)
     for (const event of ready.events) {
       this.#world.checkers.event(this, event)
-      if (event.kind === 'members') this.#world.membersSeen(this, event.members)
+      if (event.kind === 'members') {
+        this.#world.membersSeen(this, event.members)
+        this.#world.snapshots.membersChanged(this, event.members)
+      }
       this.#toMain(daemon, () => daemon.manager?.step({ kind: 'event', event }))
     }
+    if (ready.persist.some(({ compaction }) => compaction !== undefined))
+      this.#world.snapshots.compacted(this)
     if (ready.persist.length > 0) this.#persist(daemon, ready.persist)
     const isJoint = daemon.consensus?.confState.votersOutgoing.length !== 0
-    if (isJoint && !this.#isJoint) this.#world.reached('joint changes')
+    if (isJoint && !this.#isJoint) this.#joint()
     this.#isJoint = isJoint
     return true
+  }
+
+  #joint(): void {
+    this.#world.reached('joint changes')
+    const { onJoint } = this.#world
+    this.#world.onJoint = undefined
+    if (onJoint !== undefined)
+      this.#world.schedule.after(0, () => onJoint(this.#world.findLeader() ?? this))
   }
 
   /** Between the threads things take a moment, or as long as main stalls, but keep their order. */
@@ -460,6 +482,7 @@ export class SimNode {
     if (to === undefined || this.#world.drops(message)) return
     this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
+      this.#world.snapshots.sent(this, to, message.snapshot?.index ?? 0)
       const daemon = this.#daemon
       const consensus = daemon?.consensus
       this.#world.schedule.after(20, () => {
@@ -676,6 +699,19 @@ export class SimNode {
     this.sessionLost(own, at)
   }
 
+  /** The node leaves the cluster: its tasks are stopped and removed; then `left` is called. */
+  leave(left: () => void): void {
+    const daemon = this.#daemon
+    if (daemon === undefined || daemon.isStopping) return
+    daemon.isStopping = true
+    daemon.left = left
+    this.guard(() => daemon.agent.step({ kind: 'leave' }))
+    this.#pump()
+    this.#world.schedule.after(LEAVE_MAX_MS, () => {
+      if (this.#daemon === daemon) left()
+    })
+  }
+
   /** SIGTERM: leadership handed over, the return announced; the process ends soon after. */
   stop(returnMs: number): void {
     const daemon = this.#daemon
@@ -795,9 +831,7 @@ export class SimNode {
       case 'managers-changed':
         break
       case 'done':
-        this.#world.schedule.after(1, () => {
-          if (this.#daemon?.isStopping === true) this.crash('all')
-        })
+        this.#end(this.#daemon)
         break
       case 'node-changed':
         this.#daemon?.life.told(output.change)
@@ -805,6 +839,15 @@ export class SimNode {
       default:
         output satisfies never
     }
+  }
+
+  /** The agent has done what it was to do before its process ends. */
+  #end(daemon: Daemon | undefined): void {
+    this.#world.schedule.after(1, () => {
+      if (daemon === undefined || this.#daemon !== daemon) return
+      if (daemon.left === undefined) this.crash('all')
+      else daemon.left()
+    })
   }
 
   #dial(session: number, addr: string): void {

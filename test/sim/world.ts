@@ -26,6 +26,7 @@ import { SimNetwork } from './network.ts'
 import { SimRuntime } from './runtime.ts'
 import { Schedule } from './schedule.ts'
 import { SimNode } from './sim-node.ts'
+import { SnapshotWatch } from './snapshot-watch.ts'
 
 /** Drawn per seed, so that runs differ in kind (swarm testing). */
 export type Rates = {
@@ -37,6 +38,9 @@ export type Rates = {
   readonly prepareFailure: number
   readonly exitPerMinute: number
   readonly ignoresTerm: number
+  /** A snapshot is taken after so many entries, and so many stay in the log before it. */
+  readonly snapshotEntries: number
+  readonly keepEntries: number
   /** Mean time between two faults, ms. */
   readonly faultEveryMs: number
 }
@@ -54,6 +58,11 @@ export class World {
   readonly coverage: Map<Line, number> = new Map()
   /** After the faults: the nodes that are healed for ever, the others are not; undefined: all are. */
   core: ReadonlySet<string> | undefined
+  /** Nodes that were taken out for good. */
+  readonly retired: Set<string> = new Set()
+  readonly snapshots: SnapshotWatch
+  /** Once, with the first node that sees the group in a joint configuration. */
+  onJoint: ((node: SimNode) => void) | undefined
   /** Services whose containers end right after their start. */
   readonly crashLoops: Set<string> = new Set()
   /** Raft's messages that a story lets get lost. */
@@ -76,6 +85,7 @@ export class World {
       reached: (name) => this.reached(name),
     })
     this.checkers = new Checkers(this)
+    this.snapshots = new SnapshotWatch(this)
     this.trace(`rates ${JSON.stringify(this.rates)}`)
   }
 
@@ -227,8 +237,8 @@ export class World {
     // Small, so that snapshots are taken and installed in a short life.
     const spec = {
       ...defaultClusterSpec,
-      snapshotIntervalEntries: 200,
-      logEntriesForSlowFollowers: 20,
+      snapshotIntervalEntries: this.rates.snapshotEntries,
+      logEntriesForSlowFollowers: this.rates.keepEntries,
     }
     this.cluster = newCluster(root, spec, random)
     const claims = this.#newClaims(this.cluster, id, 'manager')
@@ -395,6 +405,8 @@ function drawRates(random: SeededRandom): Rates {
     prepareFailure: pick(0, 0.02, 0.2),
     exitPerMinute: pick(0, 0.1, 0.5),
     ignoresTerm: pick(0, 0, 0.1, 0.5),
+    snapshotEntries: pick(200, 200, 50, 15),
+    keepEntries: pick(20, 20, 5, 0),
     faultEveryMs: pick(3_000, 8_000, 20_000),
   }
 }

@@ -128,10 +128,13 @@ function breakInSet(_: FaultContext, node: SimNode): boolean {
 }
 
 /** What the agent says takes seconds, and arrives when it has another session already. */
-function delayStatuses({ random, later }: FaultContext, node: SimNode): boolean {
+function delayStatuses({ world, random }: FaultContext, node: SimNode): boolean {
   if (node.sessionAt === undefined) return false
   node.sessionLateMs = 2_000 + random.integer(6_000)
-  later(200 + random.integer(3_000), () => node.breakSession())
+  world.schedule.after(200 + random.integer(3_000), () => {
+    node.breakSession()
+    node.sessionLateMs = 0
+  })
   return true
 }
 

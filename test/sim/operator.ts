@@ -1,0 +1,84 @@
+/**
+ * Operator: whoever looks after the nodes of a simulated cluster. It promotes and demotes, brings hosts
+ * in and takes hosts out for good, and tries again until what it wants is committed, as people do. How a
+ * node then follows is the node's own life.
+ */
+import { localCaller } from '../../manager/manager.ts'
+import type { WriteRequest } from '../../proto/gen/control.ts'
+import type { NodeRole } from '../../proto/gen/types.ts'
+import type { SimNode } from './sim-node.ts'
+import type { World } from './world.ts'
+
+/** More hosts than this make a run slow, and find nothing that fewer do not. */
+const NODES_MAX = 9
+const LOOK_MS = 500
+
+/** Every member of the group is up, has caught up, and no host is being taken out. */
+export function isWhole(world: World): boolean {
+  const view = world.checkers.reference.view()
+  for (const node of view.nodes.list()) {
+    const isMember = node.spec?.role === 'manager' || node.member !== undefined
+    const host = world.nodes.get(node.id)
+    if (isMember && (host === undefined || !isServing(host))) return false
+    if (host === undefined) return false
+  }
+  return true
+}
+
+/** A manager that takes part in a group of three or more. */
+export function isServing(node: SimNode): boolean {
+  return node.manager !== undefined && node.manager.status().members.length >= 3
+}
+
+/** One more host, or undefined when there are enough. */
+export function bringIn(world: World, role: NodeRole): SimNode | undefined {
+  if (world.nodes.size >= NODES_MAX) return undefined
+  for (let number = 1; ; number++) {
+    const id = `${role === 'manager' ? 'm' : 'w'}${number}`
+    const isKnown = world.checkers.reference.view().nodes.get(id) !== undefined
+    if (!isKnown && !world.nodes.has(id) && !world.retired.has(id)) return world.join(id, role)
+  }
+}
+
+/** Asked for until the node has the role, is gone, or it is not wanted any more. */
+export function setRole(
+  world: World,
+  id: string,
+  options: { readonly role: NodeRole; readonly isWanted?: () => boolean },
+): void {
+  const node = world.checkers.reference.view().nodes.get(id)
+  if (node?.spec === undefined || node.spec.role === options.role) return
+  if (options.isWanted?.() === false) return
+  const version = node.meta?.version ?? 0
+  const spec = { ...node.spec, role: options.role }
+  ask(world, { kind: 'nodeUpdate', nodeUpdate: { id, version, spec } })
+  world.schedule.after(LOOK_MS, () => setRole(world, id, options))
+}
+
+/** The host is gone for good, and the cluster is told: demoted where it must be, then removed. */
+export function takeOut(world: World, node: SimNode): void {
+  const { id } = node
+  world.trace(`${id} is gone for good`)
+  node.crash('none')
+  node.runtime.powerCut()
+  world.nodes.delete(id)
+  world.retired.add(id)
+  const look = (): void => {
+    const stored = world.checkers.reference.view().nodes.get(id)
+    if (stored?.spec === undefined) return
+    const version = stored.meta?.version ?? 0
+    if (stored.spec.role === 'manager')
+      ask(world, {
+        kind: 'nodeUpdate',
+        nodeUpdate: { id, version, spec: { ...stored.spec, role: 'worker' } },
+      })
+    else if (stored.member === undefined)
+      ask(world, { kind: 'nodeRemove', nodeRemove: { id, force: true } })
+    world.schedule.after(LOOK_MS, look)
+  }
+  look()
+}
+
+function ask(world: World, body: NonNullable<WriteRequest['body']>): void {
+  world.anyManager()?.write({ caller: localCaller, body }, false, () => undefined)
+}
