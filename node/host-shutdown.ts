@@ -4,25 +4,28 @@
  * SIGKILL, a minute and a half later: the daemon stops them, each with its signal and grace, before it
  * ends (Docker's daemon does so at each of its stops).
  */
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Runtime } from '../agent/runtime/runtime.ts'
 import type { Log } from '../lib/log.ts'
 import type { Task } from '../proto/gen/objects.ts'
+import type { KeeperClient } from './keeper/client.ts'
 
 const ANSWER_MS = 2_000
 /** Below the TimeoutStopSec of the unit; longer graces are cut by the host going down. */
 const STOP_MS = 80_000
 
 /** True while systemd stops the host's units; false also where it cannot say. */
-export async function isHostShuttingDown(): Promise<boolean> {
+export async function isHostShuttingDown(keeper: Pick<KeeperClient, 'run'>): Promise<boolean> {
   if (!existsSync('/run/systemd/system')) return false
-  return new Promise((resolve) => {
-    // The exit code is not 0 for all states but `running`, so the word decides.
-    execFile('systemctl', ['is-system-running'], { timeout: ANSWER_MS }, (_error, stdout) =>
-      resolve(stdout.trim() === 'stopping'),
-    )
-  })
+  try {
+    // The exit code is 0 for the state `running` alone, so the word decides.
+    const { stdout } = await keeper.run(['systemctl', 'is-system-running'], {
+      timeoutMs: ANSWER_MS,
+    })
+    return stdout.trim() === 'stopping'
+  } catch {
+    return false
+  }
 }
 
 /** Nothing of these tasks runs any more, or the host's patience is over. */

@@ -13,6 +13,7 @@ import { parseAddress } from './address.ts'
 import { listenerOf } from './api-listener.ts'
 import { NodeBackend } from './backend.ts'
 import { type Config, parseConfig } from './config.ts'
+import { isHostShuttingDown } from './host-shutdown.ts'
 import { systemClock } from './io/clock.ts'
 import { lazySigner } from './io/lazy-signer.ts'
 import { newLog } from './io/log.ts'
@@ -46,7 +47,7 @@ async function main(config: Config, log: Log): Promise<void> {
     },
   })
   loop.start()
-  const { runtime, clean } = await openRuntime(config, log)
+  const { runtime, keeper, clean } = await openRuntime(config, log)
   const describe = (trustRootPem: string) => describeNode(runtime, config, trustRootPem)
   const node = new Node({
     config,
@@ -58,6 +59,7 @@ async function main(config: Config, log: Log): Promise<void> {
     progress,
     onFatal: fatal,
     onLeft: clean,
+    isHostShuttingDown: () => isHostShuttingDown(keeper),
   })
   const backend = new NodeBackend({ node, config, runtime, loopDelayMs: () => loopDelayMs })
   const api = newApi({ backend, log: log.child({ component: 'api' }) })

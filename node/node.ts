@@ -27,7 +27,7 @@ import { formatAddress, parseAddress } from './address.ts'
 import { resolveAdvertise } from './advertise.ts'
 import { AgentShell } from './agent-shell.ts'
 import type { Config } from './config.ts'
-import { isHostShuttingDown, stopContainers } from './host-shutdown.ts'
+import { stopContainers } from './host-shutdown.ts'
 import {
   type Identity,
   loadIdentity,
@@ -69,6 +69,8 @@ export type NodeOptions = {
   readonly onFatal: (error: unknown) => void
   /** The node has left: what the host keeps for tasks is removed. */
   readonly onLeft: () => Promise<void>
+  /** Asked at a stop: the host goes down with this daemon. */
+  readonly isHostShuttingDown: () => Promise<boolean>
 }
 
 export type Watcher = (changes: readonly Change[] | undefined, view: View) => void
@@ -259,7 +261,7 @@ export class Node {
    */
   async stop(): Promise<void> {
     clearInterval(this.#lookTimer)
-    const isGoing = await isHostShuttingDown()
+    const isGoing = await this.#options.isHostShuttingDown()
     await this.#manager?.handOver()
     await this.#agent?.stop(isGoing ? 0 : RETURN_MS)
     await this.#manager?.close()

@@ -161,6 +161,7 @@ const SERVICE_SPEC: ServiceSpec = {
   annotations: emptyAnnotations,
   task: TASK_SPEC,
   update: emptyUpdateConfig,
+  rollback: emptyUpdateConfig,
   endpoint: emptyEndpointSpec,
 }
 

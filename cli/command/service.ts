@@ -4,11 +4,23 @@
  */
 import { SwarmError } from '../../lib/errors.ts'
 import { type Client, encodeFilters, untilInSequence } from '../client.ts'
-import { type CommandSpec, type Flags, forEachArgument, type Invocation } from '../command.ts'
+import {
+  type CommandSpec,
+  type Flags,
+  forEachArgument,
+  type Invocation,
+  nameOfFlag,
+} from '../command.ts'
 import { filterFlag, readFilters } from '../filters.ts'
 import { INSPECT_FLAGS, inspect } from '../inspect.ts'
 import { at, type Json, labelsAt, listAt, numberAt, textAt } from '../json.ts'
-import { CREATE_FLAGS, CREATE_REFUSED, UPDATE_FLAGS, UPDATE_REFUSED } from '../service/flags.ts'
+import {
+  CREATE_FLAGS,
+  CREATE_REFUSED,
+  UPDATE_FLAGS,
+  UPDATE_REFUSED,
+  WAIT_FLAGS,
+} from '../service/flags.ts'
 import {
   fetchNames,
   formatPorts,
@@ -59,6 +71,11 @@ const updateCommand: CommandSpec = {
   ],
   run: async ({ args, flags, world, client }) => {
     const ref = args[0] ?? ''
+    if (flags.has('rollback')) {
+      refuseBesideRollback(flags)
+      await rollBack({ flags, world, client }, ref)
+      return
+    }
     const { editSpec } = await import('../service/edit-spec.ts')
     const { id, reply } = await updateService(client, ref, async (spec) => {
       const edited = editSpec(spec, flags, world.env)
@@ -68,6 +85,15 @@ const updateCommand: CommandSpec = {
     for (const warning of listAt(reply, 'Warnings')) world.warn(String(warning))
     await finish({ flags, world, client }, { id, ref, output: { ID: id } })
   },
+}
+
+const rollbackCommand: CommandSpec = {
+  name: 'rollback',
+  summary: 'Go back to the settings that a service had before its last update',
+  args: '<service>',
+  flags: WAIT_FLAGS,
+  examples: ['tsswarm service rollback web'],
+  run: ({ args, flags, world, client }) => rollBack({ flags, world, client }, args[0] ?? ''),
 }
 
 const scaleCommand: CommandSpec = {
@@ -272,20 +298,51 @@ export const serviceCommands: readonly CommandSpec[] = [
   lsCommand,
   psCommand,
   rmCommand,
+  rollbackCommand,
   scaleCommand,
   updateCommand,
 ]
 
+/** As Docker does; how to wait may be said all the same. */
+function refuseBesideRollback(flags: Flags): void {
+  const others = UPDATE_FLAGS.filter((flag) => flag.flags !== '--rollback')
+    .filter((flag) => !WAIT_FLAGS.includes(flag))
+    .map((flag) => nameOfFlag(flag.flags))
+    .filter((name) => flags.isGiven(name))
+  if (others.length > 0)
+    throw usageError(`other flags may not be combined with --rollback: --${others.join(', --')}`)
+}
+
+async function rollBack(
+  { flags, world, client }: Pick<Invocation, 'flags' | 'world' | 'client'>,
+  ref: string,
+): Promise<void> {
+  const { id, reply } = await updateService(
+    client,
+    ref,
+    async (spec) => ({ spec, headers: {} }),
+    'previous',
+  )
+  for (const warning of listAt(reply, 'Warnings')) world.warn(String(warning))
+  await finish({ flags, world, client }, { id, ref, output: { ID: id }, isRollback: true })
+}
+
 /** What was made or changed is named; then, unless detached, its progress follows. */
 async function finish(
   { flags, world, client }: Pick<Invocation, 'flags' | 'world' | 'client'>,
-  done: { readonly id: string; readonly ref: string; readonly output: Json },
+  done: {
+    readonly id: string
+    readonly ref: string
+    readonly output: Json
+    readonly isRollback?: boolean
+  },
 ): Promise<void> {
   world.print(flags.has('json') ? JSON.stringify(done.output) : done.ref)
   if (flags.has('detach')) return
   const { waitForService } = await import('../service/wait.ts')
   const isQuiet = flags.has('quiet') || flags.has('json')
-  await waitForService(world, client, { id: done.id, ref: done.ref, isQuiet })
+  const { id, ref, isRollback = false } = done
+  await waitForService(world, client, { id, ref, isQuiet, isRollback })
 }
 
 function getService(client: Client, ref: string): Promise<Json> {
@@ -311,13 +368,18 @@ function updateService(
     readonly spec: Json
     readonly headers: Readonly<Record<string, string>>
   }>,
+  rollback: 'none' | 'previous' = 'none',
 ): Promise<{ readonly id: string; readonly reply: Json }> {
   return untilInSequence(async () => {
     const service = await getService(client, ref)
     const id = textAt(service, 'ID')
     const { spec, headers } = await edit(at(service, 'Spec'))
     const reply = await client.post(`/services/${encodeURIComponent(id)}/update`, {
-      query: { version: String(numberAt(service, 'Version', 'Index')), registryAuthFrom: 'spec' },
+      query: {
+        version: String(numberAt(service, 'Version', 'Index')),
+        registryAuthFrom: 'spec',
+        ...(rollback === 'none' ? {} : { rollback }),
+      },
       headers,
       body: spec,
     })

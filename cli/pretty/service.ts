@@ -15,7 +15,8 @@ export function formatService(service: Json): string {
     ['Replicas', isGlobal ? '' : String(numberAt(spec, 'Mode', 'Replicated', 'Replicas'))],
     ['UpdateStatus', updateStatusLines(at(service, 'UpdateStatus'))],
     ['Placement', placementLines(at(task, 'Placement'))],
-    ['UpdateConfig', updateConfigLines(at(spec, 'UpdateConfig'))],
+    ['UpdateConfig', updateConfigLines(at(spec, 'UpdateConfig'), 'Update order')],
+    ['RollbackConfig', updateConfigLines(at(spec, 'RollbackConfig'), 'Rollback order')],
     ['ContainerSpec', containerLines(at(task, 'ContainerSpec'))],
     ['Mounts', mountLines(listAt(task, 'ContainerSpec', 'Mounts'))],
     ['Resources', resourceLines(at(task, 'Resources'))],
@@ -48,7 +49,7 @@ function placementLines(placement: Json): readonly Line[] {
   ]
 }
 
-function updateConfigLines(update: Json): readonly Line[] {
+function updateConfigLines(update: Json, orderLabel: string): readonly Line[] {
   if (update === undefined) return []
   return [
     ['Parallelism', String(numberAt(update, 'Parallelism'))],
@@ -56,7 +57,7 @@ function updateConfigLines(update: Json): readonly Line[] {
     ['On failure', textAt(update, 'FailureAction')],
     ['Monitoring Period', durationAt(update, 'Monitor')],
     ['Max failure ratio', String(numberAt(update, 'MaxFailureRatio'))],
-    ['Update order', textAt(update, 'Order')],
+    [orderLabel, textAt(update, 'Order')],
   ]
 }
 

@@ -4,7 +4,7 @@
  */
 import type { FlagSpec } from '../command.ts'
 
-const WAIT_FLAGS: readonly FlagSpec[] = [
+export const WAIT_FLAGS: readonly FlagSpec[] = [
   { flags: '-d, --detach', help: 'Exit at once instead of waiting for the service to converge' },
   { flags: '-q, --quiet', help: 'Show no progress' },
 ]
@@ -35,8 +35,23 @@ const SETTING_FLAGS: readonly FlagSpec[] = [
     flags: '--update-monitor <DURATION>',
     help: 'Time to watch a new task for failure (default 5s)',
   },
-  { flags: '--update-failure-action <ACTION>', help: 'pause or continue (default pause)' },
+  {
+    flags: '--update-failure-action <ACTION>',
+    help: 'pause, continue or rollback (default pause)',
+  },
   { flags: '--update-max-failure-ratio <RATIO>', help: 'Failures to tolerate, 0 to 1 (default 0)' },
+  { flags: '--rollback-parallelism <N>', help: 'Tasks rolled back at once (0: all; default 1)' },
+  { flags: '--rollback-delay <DURATION>', help: 'Time between rollbacks (default 0s)' },
+  { flags: '--rollback-order <ORDER>', help: 'stop-first or start-first (default stop-first)' },
+  {
+    flags: '--rollback-monitor <DURATION>',
+    help: 'Time to watch a task rolled back for failure (default 5s)',
+  },
+  { flags: '--rollback-failure-action <ACTION>', help: 'pause or continue (default pause)' },
+  {
+    flags: '--rollback-max-failure-ratio <RATIO>',
+    help: 'Failures of a rollback to tolerate, 0 to 1 (default 0)',
+  },
   { flags: '--cap-add <CAPABILITY>', help: 'Add a Linux capability', isList: true },
   { flags: '--cap-drop <CAPABILITY>', help: 'Drop a Linux capability', isList: true },
   { flags: '--with-registry-auth', help: 'Send credentials of the registry to the nodes' },
@@ -70,6 +85,7 @@ export const UPDATE_FLAGS: readonly FlagSpec[] = [
   { flags: '--image <IMAGE>', help: 'Image to run' },
   { flags: '--args <ARGS>', help: 'Arguments of the command' },
   { flags: '--force', help: 'Restart all tasks even if nothing changes' },
+  { flags: '--rollback', help: 'Go back to the spec before, as service rollback does' },
   ...SETTING_FLAGS,
   { flags: '--env-add <KEY=VALUE>', help: 'Add or change a variable', isList: true },
   { flags: '--env-rm <KEY>', help: 'Remove a variable', isList: true },
@@ -108,12 +124,6 @@ const REFUSED = [
   'memory-swappiness',
   'no-healthcheck',
   'oom-score-adj',
-  'rollback-delay',
-  'rollback-failure-action',
-  'rollback-max-failure-ratio',
-  'rollback-monitor',
-  'rollback-order',
-  'rollback-parallelism',
   'tty',
   '-t',
 ]
@@ -136,6 +146,5 @@ const REFUSED_LISTS = [
 export const CREATE_REFUSED: readonly string[] = [...REFUSED, ...REFUSED_LISTS]
 export const UPDATE_REFUSED: readonly string[] = [
   ...REFUSED,
-  'rollback',
   ...[...REFUSED_LISTS, 'network'].flatMap((name) => [`${name}-add`, `${name}-rm`]),
 ]

@@ -1,7 +1,7 @@
 /** Progress from scripted lists of tasks: what is shown, and when the wait ends and how. */
 import { describe, expect, test } from 'vitest'
 import type { Json } from '../json.ts'
-import { newWatch, type Progress, progressOf } from './progress.ts'
+import { newWatch, type Progress, progressOf, type Watch } from './progress.ts'
 
 const NODES: readonly Json[] = [
   { ID: 'n1', Status: { State: 'ready' } },
@@ -26,8 +26,12 @@ function task(
 }
 
 /** The last step of a play: one list of tasks every second. */
-function play(service: Json, scenes: readonly (readonly Json[])[]): Progress {
-  let progress: Progress = { watch: newWatch, lines: new Map(), end: undefined }
+function play(
+  service: Json,
+  scenes: readonly (readonly Json[])[],
+  from: Partial<Watch> = {},
+): Progress {
+  let progress: Progress = { watch: { ...newWatch, ...from }, lines: new Map(), end: undefined }
   for (const [second, tasks] of scenes.entries()) {
     const sight = { service, tasks, nodes: NODES, nowMs: second * 1_000 }
     progress = progressOf(progress.watch, sight, 'web')
@@ -140,6 +144,27 @@ describe('progress', () => {
     expect(play(paused, [RUNNING]).end).toEqual({
       kind: 'failed',
       message: 'service update paused: too many failed',
+    })
+  })
+
+  test('a rollback shows why, and ends the wait as what was asked for', () => {
+    const status = { State: 'rollback_started', Message: 'manually requested rollback' }
+    const sight = play(replicated(2, { UpdateStatus: status }), [RUNNING])
+    const completed = { State: 'rollback_completed', Message: 'rollback completed' }
+
+    expect(texts(sight)).toContain('rollback: manually requested rollback')
+    expect(texts(sight)[0]).toMatch(/^rolling back update: /)
+    expect(
+      play(replicated(2, { UpdateStatus: completed }), [RUNNING], { wantsRollback: true }).end,
+    ).toEqual({ kind: 'converged' })
+  })
+
+  test('an update that was rolled back has failed', () => {
+    const completed = { State: 'rollback_completed', Message: 'rollback completed' }
+
+    expect(play(replicated(2, { UpdateStatus: completed }), [RUNNING]).end).toEqual({
+      kind: 'failed',
+      message: 'service update failed: the service was rolled back to its former settings',
     })
   })
 

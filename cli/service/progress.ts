@@ -15,6 +15,8 @@ const BAR_WIDTH = 50
 const DEFAULT_MONITOR_MS = 5_000
 const STATE_WIDTH = 9
 
+const ROLLED_BACK = 'service update failed: the service was rolled back to its former settings'
+
 /** Observed states in their order up to running; what comes after is an end. */
 const LIVE_STATES = [
   'new',
@@ -47,6 +49,8 @@ export type Watch = {
   readonly convergedAtMs: number | undefined
   /** The place of a slot or node among the lines, by the order of appearance. */
   readonly places: ReadonlyMap<string, number>
+  /** The user asked for a rollback; else one is the failure of what was asked for. */
+  readonly wantsRollback: boolean
 }
 
 export type Progress = {
@@ -59,7 +63,7 @@ export type Progress = {
     | undefined
 }
 
-export const newWatch: Watch = { convergedAtMs: undefined, places: new Map() }
+export const newWatch: Watch = { convergedAtMs: undefined, places: new Map(), wantsRollback: false }
 
 /** The next step of the wait; `ref` is how the user names the service. */
 export function progressOf(watch: Watch, sight: Sight, ref: string): Progress {
@@ -74,8 +78,14 @@ export function progressOf(watch: Watch, sight: Sight, ref: string): Progress {
   const isUpdating = status === 'updating' || status === 'rollback_started'
   const monitorMs = monitorOf(sight.service)
   const convergedAtMs = count.isConverged ? (watch.convergedAtMs ?? sight.nowMs) : undefined
-  const next: Watch = { convergedAtMs, places: count.places }
+  const next: Watch = { ...watch, convergedAtMs, places: count.places }
   const lines = new Map(count.lines)
+  const reason = textAt(sight.service, 'UpdateStatus', 'Message')
+  if (status.startsWith('rollback_')) lines.set('rollback', `rollback: ${reason}`)
+  if (status === 'rollback_completed')
+    return watch.wantsRollback
+      ? converged(next, lines, ref)
+      : { watch: next, lines, end: { kind: 'failed', message: ROLLED_BACK } }
   // Only a completed update says so, and a later one has taken the word back.
   if (status === 'completed') return converged(next, lines, ref)
   if (convergedAtMs === undefined) {

@@ -28,21 +28,46 @@ const LIMITS = ['TaskTemplate', 'Resources', 'Limits']
 const RESERVATIONS = ['TaskTemplate', 'Resources', 'Reservations']
 const RESTART = ['TaskTemplate', 'RestartPolicy']
 const UPDATE = ['UpdateConfig']
+const ROLLBACK = ['RollbackConfig']
+
+const UPDATE_DEFAULTS: JsonObject = {
+  Parallelism: 1,
+  Delay: 0,
+  FailureAction: 'pause',
+  Monitor: 5e9,
+  MaxFailureRatio: 0,
+  Order: 'stop-first',
+}
 
 const GROUP_DEFAULTS: readonly (readonly [readonly string[], JsonObject])[] = [
   [RESTART, { Condition: 'any', Delay: 5e9 }],
-  [
-    UPDATE,
-    {
-      Parallelism: 1,
-      Delay: 0,
-      FailureAction: 'pause',
-      Monitor: 5e9,
-      MaxFailureRatio: 0,
-      Order: 'stop-first',
-    },
-  ],
+  [UPDATE, UPDATE_DEFAULTS],
+  [ROLLBACK, UPDATE_DEFAULTS],
 ]
+
+/** How tasks are replaced, by an update or by a rollback. */
+function replacementSettings(
+  prefix: 'update' | 'rollback',
+  path: readonly string[],
+  failureActions: readonly string[],
+): readonly Setting[] {
+  return [
+    { flag: `${prefix}-parallelism`, path: [...path, 'Parallelism'], parse: parseCount },
+    { flag: `${prefix}-delay`, path: [...path, 'Delay'], parse: parseDuration },
+    { flag: `${prefix}-monitor`, path: [...path, 'Monitor'], parse: parseDuration },
+    {
+      flag: `${prefix}-failure-action`,
+      path: [...path, 'FailureAction'],
+      parse: oneOf(failureActions),
+    },
+    { flag: `${prefix}-max-failure-ratio`, path: [...path, 'MaxFailureRatio'], parse: parseRatio },
+    {
+      flag: `${prefix}-order`,
+      path: [...path, 'Order'],
+      parse: oneOf(['start-first', 'stop-first']),
+    },
+  ]
+}
 
 const SETTINGS: readonly Setting[] = [
   { flag: 'user', path: [...CONTAINER, 'User'], parse: asText },
@@ -69,16 +94,8 @@ const SETTINGS: readonly Setting[] = [
   { flag: 'restart-delay', path: [...RESTART, 'Delay'], parse: parseDuration },
   { flag: 'restart-max-attempts', path: [...RESTART, 'MaxAttempts'], parse: parseCount },
   { flag: 'restart-window', path: [...RESTART, 'Window'], parse: parseDuration },
-  { flag: 'update-parallelism', path: [...UPDATE, 'Parallelism'], parse: parseCount },
-  { flag: 'update-delay', path: [...UPDATE, 'Delay'], parse: parseDuration },
-  { flag: 'update-monitor', path: [...UPDATE, 'Monitor'], parse: parseDuration },
-  {
-    flag: 'update-failure-action',
-    path: [...UPDATE, 'FailureAction'],
-    parse: parseFailureAction,
-  },
-  { flag: 'update-max-failure-ratio', path: [...UPDATE, 'MaxFailureRatio'], parse: parseRatio },
-  { flag: 'update-order', path: [...UPDATE, 'Order'], parse: oneOf(['start-first', 'stop-first']) },
+  ...replacementSettings('update', UPDATE, ['pause', 'continue', 'rollback']),
+  ...replacementSettings('rollback', ROLLBACK, ['pause', 'continue']),
 ]
 
 /** The spec with every setting that a flag was given for. */
@@ -116,9 +133,4 @@ function asText(text: string): string {
 
 function oneOf(choices: readonly string[]): (text: string, flag: string) => string {
   return (text, flag) => parseChoice(text, flag, choices)
-}
-
-function parseFailureAction(text: string, flag: string): string {
-  if (text === 'rollback') throw usageError(`--${flag} rollback is not supported yet`)
-  return parseChoice(text, flag, ['pause', 'continue'])
 }

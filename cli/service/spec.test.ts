@@ -91,6 +91,13 @@ const CREATE: readonly Row[] = [
   ],
   [['--update-delay', '10s'], [[['UpdateConfig'], { ...UPDATE, Delay: 10e9 }]]],
   [
+    ['--update-failure-action', 'rollback', '--rollback-parallelism', '0'],
+    [
+      [['UpdateConfig'], { ...UPDATE, FailureAction: 'rollback' }],
+      [['RollbackConfig'], { ...UPDATE, Parallelism: 0 }],
+    ],
+  ],
+  [
     [
       ...['--update-parallelism', '0', '--update-order', 'start-first', '--update-monitor', '1s'],
       ...['--update-failure-action', 'continue', '--update-max-failure-ratio', '0.2'],

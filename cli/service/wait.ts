@@ -18,6 +18,8 @@ export type Wait = {
   /** As the user names it. */
   readonly ref: string
   readonly isQuiet: boolean
+  /** A rollback is what was asked for, and no failure of it. */
+  readonly isRollback?: boolean
 }
 
 /** The service has converged, or the user has had enough; `failed-precondition` when it was paused. */
@@ -27,7 +29,8 @@ export async function waitForService(world: World, client: Client, wait: Wait): 
   const show = wait.isQuiet ? () => undefined : newDisplay(world)
   try {
     const look = newLook(world, client, wait.id)
-    for (let watch = newWatch; !interrupted.signal.aborted; ) {
+    const first = { ...newWatch, wantsRollback: wait.isRollback === true }
+    for (let watch = first; !interrupted.signal.aborted; ) {
       const sight = await look()
       if (sight !== undefined) {
         const progress = progressOf(watch, sight, wait.ref)

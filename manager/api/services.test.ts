@@ -78,6 +78,38 @@ describe('handleServiceUpdate()', () => {
     expect(changed.updateStatus).toBeUndefined()
   })
 
+  test('a rollback changes the two specs over and says so, and a second one takes it back', () => {
+    const now = specOf({ task: { container: { image: 'nginx:2' } } }, 'web')
+    const before = specOf({ task: { container: { image: 'nginx:1' } } }, 'web')
+    const web = service({ id: 'web', spec: now, previousSpec: before, specVersion: 4 })
+    const view = storeWith({ services: [web] }).view()
+
+    const back = update(view, { spec: undefined, rollback: true })
+
+    expect(back).toMatchObject({ spec: before, previousSpec: now, specVersion: 5 })
+    expect(back.updateStatus).toMatchObject({
+      state: 'rollback-started',
+      message: 'manually requested rollback',
+      targetSpecVersion: 5,
+      startedMs: CONTEXT.wallMs,
+      startedClusterMs: CONTEXT.now,
+    })
+    const again = update(storeWith({ services: [back] }).view(), { rollback: true })
+    expect([again.spec, again.previousSpec]).toEqual([back.previousSpec, back.spec])
+  })
+
+  test('a rollback needs a spec to go back to', () => {
+    const web = service({ id: 'web' })
+    const view = storeWith({ services: [{ ...web, previousSpec: undefined }] }).view()
+
+    expect(() => update(view, { rollback: true })).toThrow(
+      expect.objectContaining({
+        code: 'failed-precondition',
+        message: 'service web does not have a previous spec to roll back to',
+      }),
+    )
+  })
+
   const auth: readonly (readonly [string, string, number, string])[] = [
     ['its own', 'new', 0, 'new'],
     ["the current spec's", '', 0, 'current'],

@@ -9,8 +9,9 @@ import { newId } from '../../lib/id.ts'
 import type { ServiceCreate, ServiceRemove, ServiceUpdate } from '../../proto/gen/control.ts'
 import { emptyService, type Service } from '../../proto/gen/objects.ts'
 import { emptyAnnotations, emptyServiceSpec, type ServiceSpec } from '../../proto/gen/specs.ts'
+import { rollBack } from '../model/update-status.ts'
 import { requireVersion } from '../store/change.ts'
-import type { Handle } from '../store/handler.ts'
+import type { Handle, HandlerContext } from '../store/handler.ts'
 import { nameKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { newRandomName } from './random-name.ts'
@@ -40,10 +41,14 @@ export const handleServiceCreate: Handle<ServiceCreate> = (view, request, { rand
   }
 }
 
-/** The service has the spec, its update status is gone and its former spec is kept beside. */
-export const handleServiceUpdate: Handle<ServiceUpdate> = (view, request) => {
+/**
+ * The service has the spec, its update status is gone and its former spec is kept beside. A rollback
+ * changes the two specs over, and says by the status that it was asked for.
+ */
+export const handleServiceUpdate: Handle<ServiceUpdate> = (view, request, context) => {
   const service = getService(view, request.id)
   requireVersion(service, request.version)
+  if (request.rollback) return rollBackByHand(service, context)
   const before = service.spec ?? emptyServiceSpec
   const asked = request.spec ?? emptyServiceSpec
   checkServiceSpec(asked)
@@ -63,6 +68,25 @@ export const handleServiceUpdate: Handle<ServiceUpdate> = (view, request) => {
     changes: [{ kind: 'update', table: 'services', object: updated }],
     reply: { id: service.id },
   }
+}
+
+/** The two specs change places, so that a rollback can be taken back in the same way. */
+function rollBackByHand(
+  service: Service,
+  { now, wallMs }: HandlerContext,
+): ReturnType<Handle<ServiceUpdate>> {
+  const rolledBack = rollBack(service, { now, wallMs, message: 'manually requested rollback' })
+  if (rolledBack === undefined)
+    throw new SwarmError(
+      'failed-precondition',
+      `service ${service.id} does not have a previous spec to roll back to`,
+    )
+  const object: Service = {
+    ...rolledBack,
+    previousSpec: service.spec,
+    previousSpecVersion: service.specVersion,
+  }
+  return { changes: [{ kind: 'update', table: 'services', object }], reply: { id: service.id } }
 }
 
 /** The service is gone; its tasks are removed once their containers have stopped. */

@@ -45,7 +45,8 @@ export function checkServiceSpec(spec: ServiceSpec): void {
     throw refusal(
       'TaskTemplate.Placement.MaxReplicas: replicas per node are limited in replicated mode only',
     )
-  if (spec.update !== undefined) checkUpdate(spec.update)
+  if (spec.update !== undefined) checkUpdate(spec.update, 'UpdateConfig')
+  if (spec.rollback !== undefined) checkRollback(spec.rollback)
   if (spec.endpoint !== undefined) checkEndpoint(spec.endpoint)
   checkSize('service spec', encodeServiceSpec(spec), SERVICE_SPEC_BYTES_MAX)
 }
@@ -167,11 +168,20 @@ function checkAmount(field: string, { nanoCpus, memoryBytes }: Resources): void 
     throw refusal(`${field}: invalid memory value ${memoryBytes}: Must be at least 4MiB`)
 }
 
-function checkUpdate({ maxFailureRatio }: UpdateConfig): void {
+function checkUpdate({ maxFailureRatio }: UpdateConfig, field: string): void {
   if (maxFailureRatio >= 0 && maxFailureRatio <= 1) return
+  const what = field === 'UpdateConfig' ? 'update' : 'rollback'
   throw refusal(
-    'TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1 (UpdateConfig.MaxFailureRatio)',
+    `TaskSpec: ${what}-maxfailureratio cannot be less than 0 or bigger than 1 (${field}.MaxFailureRatio)`,
   )
+}
+
+function checkRollback(config: UpdateConfig): void {
+  checkUpdate(config, 'RollbackConfig')
+  if (config.failureAction === 'rollback')
+    throw refusal(
+      'RollbackConfig.FailureAction: a rollback cannot be rolled back, use one of pause and continue',
+    )
 }
 
 function checkEndpoint({ mode, ports }: EndpointSpec): void {

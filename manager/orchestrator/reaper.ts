@@ -9,6 +9,7 @@ import { DAY_MS } from '../../lib/clock.ts'
 import type { Node, Service, Task } from '../../proto/gen/objects.ts'
 import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
 import { getState, isDead, withDesired, withManagerState } from '../model/task.ts'
+import { isUnderWay } from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
@@ -115,7 +116,7 @@ function trimSlot({ view }: Round, key: string): Look {
 
 /** By these the update knows which slots it has been to, and when. */
 function isMadeByUpdateUnderWay(task: Task, service: Service | undefined): boolean {
-  return task.madeByUpdate && service?.updateStatus?.state === 'updating'
+  return task.madeByUpdate && isUnderWay(service?.updateStatus)
 }
 
 /** Dead tasks kept in a slot: negative is all. */

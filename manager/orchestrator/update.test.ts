@@ -4,19 +4,11 @@
  * no difference.
  */
 import { describe, expect, test } from 'vitest'
-import type { Node, Task } from '../../proto/gen/objects.ts'
-import type { RestartPolicy, UpdateConfig } from '../../proto/gen/specs.ts'
+import type { Task } from '../../proto/gen/objects.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
-import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
-import { node, type Part, service } from '../../test/build.ts'
+import { node, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
-import { getState } from '../model/task.ts'
-
-type Shape = {
-  readonly update?: Partial<UpdateConfig> | undefined
-  readonly restart?: Part<RestartPolicy>
-  readonly replicas?: number
-}
+import { type UpdateShape, UpdateStory } from '../../test/update-story.ts'
 
 describe.each([
   ['one leader', false],
@@ -339,8 +331,8 @@ describe.each([
     expect(story.tasks('new').length).toBe(1)
   })
 
-  function begin(shape: Shape): Story {
-    return new Story(shape, isNewLeader)
+  function begin(shape: UpdateShape): UpdateStory {
+    return new UpdateStory(shape, isNewLeader)
   }
 })
 
@@ -374,108 +366,3 @@ test('a paused node is not updated until it is active again', () => {
       .map((task) => task.nodeId),
   ).toEqual(['n1', 'n2'])
 })
-
-/** A cluster of three nodes on which all tasks of `web` run, and what happens to it. */
-class Story {
-  readonly world: Orchestration
-  readonly #isNewLeader: boolean
-
-  constructor({ update, restart, replicas = 1 }: Shape, isNewLeader: boolean) {
-    this.#isNewLeader = isNewLeader
-    this.world = new Orchestration({
-      nodes: ['n1', 'n2', 'n3'].map((id) => node({ id })),
-      services: [
-        service({
-          id: 'web',
-          spec: {
-            mode: { kind: 'replicated', replicated: { replicas } },
-            ...(restart && { task: { restart } }),
-            ...(update && { update: { parallelism: 1, monitorMs: 5_000, ...update } }),
-          },
-        }),
-      ],
-    })
-    this.world.settle()
-    for (const task of this.world.wantedOf('web')) this.world.report(task.id, 'running')
-    this.world.advance(60_000)
-  }
-
-  /** Wanted tasks of the spec before, or of the present one. */
-  tasks(age: 'old' | 'new'): readonly Task[] {
-    const wanted = this.world.getService('web').spec?.task?.forceUpdate
-    return this.world
-      .wantedOf('web')
-      .filter((task) => (task.spec?.forceUpdate === wanted) === (age === 'new' || wanted === 0))
-  }
-
-  get(task: Task | undefined): Task {
-    return this.world.getTask(task?.id ?? '')
-  }
-
-  status() {
-    return this.world.getService('web').updateStatus
-  }
-
-  running(): number {
-    return this.world.wantedOf('web').filter((task) => getState(task) === 'running').length
-  }
-
-  update(): void {
-    this.#setForce((this.world.getService('web').spec?.task?.forceUpdate ?? 0) + 1)
-  }
-
-  revert(): void {
-    this.#setForce(0)
-  }
-
-  scale(replicas: number): void {
-    const { spec } = this.world.getService('web')
-    if (spec === undefined) throw new Error('web has a spec')
-    this.world.setSpec('web', { ...spec, mode: { kind: 'replicated', replicated: { replicas } } })
-    this.#event()
-  }
-
-  report(task: Task | undefined, state: TaskState): void {
-    this.world.report(task?.id ?? '', state)
-    this.#event()
-  }
-
-  /** Everything that was told to end has ended. */
-  stopOld(): void {
-    for (const task of this.world.tasksOf('web'))
-      if (!isWanted(task.desiredState) && !isTerminal(getState(task))) this.report(task, 'shutdown')
-  }
-
-  /** Everything ends and starts as it was told so far. */
-  comeUp(): void {
-    this.stopOld()
-    for (const task of this.world.wantedOf('web'))
-      if (task.desiredState === 'running' && compareTaskState(getState(task), 'running') < 0)
-        this.report(task, 'running')
-  }
-
-  changeNode(id: string, part: Part<Node>): void {
-    this.world.setNode(node({ ...this.world.getNode(id), ...part }))
-    this.#event()
-  }
-
-  advance(ms: number): void {
-    this.world.advance(ms)
-    this.#event()
-  }
-
-  #setForce(forceUpdate: number): void {
-    const { spec } = this.world.getService('web')
-    if (spec?.task === undefined) throw new Error('web has a spec')
-    this.world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate } })
-    this.#event()
-  }
-
-  #event(): void {
-    if (!this.#isNewLeader) return
-    const before = this.world.view
-    this.world.changeLeader()
-    this.world.settle()
-    expect(this.world.view).toBe(before)
-  }
-}

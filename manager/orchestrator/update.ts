@@ -4,7 +4,8 @@
  * up. Everything it goes by stands in the service's update status and in the tasks of its slots
  * (`update-slot.ts`), so a new leader carries on in the middle of anything. A task that waits for
  * its slot is promoted by the restart reconciler; whatever fails is replaced there too. A paused
- * update is left alone until the spec changes.
+ * update is left alone until the spec changes. A rollback is an update to the spec before, by the
+ * config for rollbacks of that spec; it never rolls back itself.
  */
 import { SECOND_MS } from '../../lib/clock.ts'
 import {
@@ -17,6 +18,7 @@ import { emptyUpdateConfig, type UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
 import { getState } from '../model/task.ts'
+import { isPaused, isRollback, isUnderWay, rollBack } from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
@@ -54,7 +56,7 @@ function listTouched({ view, changed }: Round): Iterable<string> {
     if (task === undefined || ids.has(task.serviceId)) return
     const service = view.services.get(task.serviceId)
     if (service === undefined) return
-    if (isUnderWay(service) || isOutOfDate(task, service)) ids.add(service.id)
+    if (isUnderWay(service.updateStatus) || isOutOfDate(task, service)) ids.add(service.id)
   }
   for (const id of changed.ids.tasks) touch(view.tasks.get(id))
   for (const id of changed.ids.nodes) for (const task of view.tasks.by('node', id)) touch(task)
@@ -71,23 +73,23 @@ function listTouched({ view, changed }: Round): Iterable<string> {
   }
 }
 
-function isUnderWay(service: Service): boolean {
-  return service.updateStatus?.state === 'updating'
-}
-
 function lookAt(round: Round, serviceId: string): Look {
   const service = round.view.services.get(serviceId)
   if (service === undefined) return NOTHING
   const status = findCurrentStatus(service)
-  if (status?.state === 'paused') return NOTHING
-  const config = service.spec?.update ?? DEFAULT_UPDATE
+  if (isPaused(status)) return NOTHING
+  const config = getConfig(service, status)
   const works = assessSlots(round, service, config)
   if (works.every(({ kind }) => kind === 'current' || kind === 'given-up'))
-    return status?.state === 'updating'
+    return status !== undefined && isUnderWay(status)
       ? lookAtEnd(round, { service, status, config, works })
       : forgetStale(service)
-  const running = status?.state === 'updating' ? status : beginStatus(round, service)
+  const running = status !== undefined && isUnderWay(status) ? status : beginStatus(round, service)
   return lookAtWork(round, { service, status: running, config, works })
+}
+
+function getConfig({ spec }: Service, status: UpdateStatus | undefined): UpdateConfig {
+  return (isRollback(status) ? spec?.rollback : spec?.update) ?? DEFAULT_UPDATE
 }
 
 /** The status of the update to the present spec, if there is one. */
@@ -141,8 +143,8 @@ type Update = {
 /** Some slots are not up to date: those that can be begun are, within the parallelism. */
 function lookAtWork(round: Round, update: Update): Look {
   const { service, config, works } = update
-  const status = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
-  if (status.state === 'paused') return { changes: statusChanges(service, status) }
+  const { status, end } = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
+  if (end !== undefined) return endEarly(round, service, end)
   const surplus = works.flatMap((work) => endSurplus(work, round))
   const chosen = chooseSlots(works, config, round.now)
   const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
@@ -182,9 +184,10 @@ function nextWorkerMs(works: readonly SlotWork[], now: number): number | undefin
 /** All slots are up to date: the last ones are watched for a while, then the update is complete. */
 function lookAtEnd(round: Round, update: Update): Look {
   const { service, config, works } = update
-  const status = countFailures(update.status, update)
-  if (status.state === 'paused' || works.some((work) => work.busyUntilMs === Infinity))
-    return { changes: statusChanges(service, notConverged(status)) }
+  const { status, end } = countFailures(update.status, update)
+  if (end !== undefined) return endEarly(round, service, end)
+  if (works.some((work) => work.busyUntilMs === Infinity))
+    return { changes: statusChanges(service, { ...status, convergedClusterMs: 0 }) }
   const convergedClusterMs = status.convergedClusterMs || round.now
   const doneMs = convergedClusterMs + getMonitorMs(config)
   if (round.now < doneMs)
@@ -195,33 +198,54 @@ function lookAtEnd(round: Round, update: Update): Look {
   const completed: UpdateStatus = {
     ...status,
     convergedClusterMs,
-    state: 'completed',
+    ...(isRollback(status)
+      ? { state: 'rollback-completed', message: 'rollback completed' }
+      : { state: 'completed', message: 'update completed' }),
     completedMs: round.wallMs,
-    message: 'update completed',
   }
   return { changes: statusChanges(service, completed) }
 }
 
-function notConverged(status: UpdateStatus): UpdateStatus {
-  return { ...status, convergedClusterMs: 0 }
-}
+/** Too many tasks failed: the status that says so, and which task was the last. */
+type EarlyEnd = { readonly status: UpdateStatus; readonly taskId: string }
 
-/** The status with the failures not counted yet, paused where they are too many for the config. */
-function countFailures(status: UpdateStatus, { config, works }: Update): UpdateStatus {
+/** The status with the failures not counted yet, and whether they are too many for the config. */
+function countFailures(
+  status: UpdateStatus,
+  { config, works }: Update,
+): { readonly status: UpdateStatus; readonly end: EarlyEnd | undefined } {
   const known = new Set(status.failedTaskIds)
   const isNew = (task: Task): boolean => !known.has(task.id) && isFailure(task, config)
   const failed = works.flatMap((work) => work.made.filter(isNew))
   const last = failed.at(-1)
-  if (last === undefined) return status
+  if (last === undefined) return { status, end: undefined }
   const failedTaskIds = [...status.failedTaskIds, ...failed.map((task) => task.id)]
+  const counted = { ...status, failedTaskIds }
   const isTooMany = failedTaskIds.length / works.length > config.maxFailureRatio
-  if (!isTooMany || config.failureAction === 'continue') return { ...status, failedTaskIds }
-  return {
-    ...status,
-    failedTaskIds,
-    state: 'paused',
-    message: `update paused due to failure or early termination of task ${last.id}`,
-  }
+  if (!isTooMany || config.failureAction === 'continue') return { status: counted, end: undefined }
+  return { status: counted, end: { status: counted, taskId: last.id } }
+}
+
+/** The update goes back where its config says so and there is a spec to go back to, or it pauses. */
+function endEarly(round: Round, service: Service, { status, taskId }: EarlyEnd): Look {
+  const cause = `due to failure or early termination of task ${taskId}`
+  if (isRollback(status))
+    return pause(service, { ...status, state: 'rollback-paused' }, `rollback paused ${cause}`)
+  if (service.spec?.update?.failureAction !== 'rollback')
+    return pause(service, { ...status, state: 'paused' }, `update paused ${cause}`)
+  const { now, wallMs } = round
+  const rolledBack = rollBack(service, { now, wallMs, message: `update rolled back ${cause}` })
+  if (rolledBack === undefined)
+    return pause(
+      service,
+      { ...status, state: 'paused' },
+      `update paused ${cause}: there is no previous spec to roll back to`,
+    )
+  return { changes: [{ kind: 'update', table: 'services', object: rolledBack }] }
+}
+
+function pause(service: Service, status: UpdateStatus, message: string): Look {
+  return { changes: statusChanges(service, { ...status, message }) }
 }
 
 /**

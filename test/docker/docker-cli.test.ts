@@ -104,7 +104,6 @@ describe.runIf(isInstalled)('docker', { timeout: 60_000 }, () => {
     ['-p 80:80', 'publish it with mode=host'],
     ['--health-cmd true', 'TaskTemplate.ContainerSpec.Healthcheck is not supported yet'],
     ['--network net', 'network net not found'],
-    ['--update-failure-action rollback', '"rollback" is not supported yet'],
     ['--mode replicated-job', 'Mode.ReplicatedJob is not supported yet'],
     ['--constraint node.role=x', 'constraint expected one operator from ==, !='],
     ['--name a.b', 'name must be valid as a DNS name component'],

@@ -93,7 +93,7 @@ const SERVICES: Telling<Service> = {
     new Map([
       ['image', spec?.task?.container?.image ?? ''],
       ['replicas', spec?.mode?.kind === 'replicated' ? String(spec.mode.replicated.replicas) : ''],
-      ['updatestate', updateStatus?.state ?? ''],
+      ['updatestate', updateStatus?.state.replaceAll('-', '_') ?? ''],
     ]),
 }
 

@@ -56,7 +56,7 @@ describe('bad input', () => {
     ['POST /services/a/update', { body: {} }, 400, 'invalid version ""'],
     ['POST /services/a/update?version=-1', { body: {} }, 400, 'invalid version "-1"'],
     ['POST /services/a/update?version=1', { body: {} }, 404, 'service a not found'],
-    ['POST /services/a/update?version=1&rollback=previous', { body: {} }, 501, 'rollback'],
+    ['POST /services/a/update?version=1&rollback=previous', {}, 404, 'service a not found'],
     ['POST /services/a/update?version=1&rollback=x', { body: {} }, 400, 'rollback'],
     ['POST /services/a/update?version=1&registryAuthFrom=x', { body: {} }, 400, 'registryAuthFrom'],
     [`GET /services?${filters({ bogus: ['x'] })}`, {}, 400, "invalid filter 'bogus'"],

@@ -92,12 +92,13 @@ async function updateService(api: Api, ask: Ask): Promise<Answer> {
   const registryAuthFrom = REGISTRY_AUTH_FROM[ask.query.get('registryAuthFrom') ?? '']
   if (registryAuthFrom === undefined)
     throw refusal('registryAuthFrom: use one of spec and previous-spec')
-  refuseRollback(ask.query.get('rollback') ?? '')
-  const spec = readSpec(ask)
+  const rollback = readRollback(ask)
+  // A rollback goes to the spec that is stored, whatever its client sends beside.
+  const spec = rollback ? undefined : readSpec(ask)
   const { id } = findService(await readView(api, ask), ask.params['id'] ?? '')
   const { warnings } = await api.backend.write({
     kind: 'serviceUpdate',
-    serviceUpdate: { id, version, spec, registryAuthFrom },
+    serviceUpdate: { id, version, spec, registryAuthFrom, rollback },
   })
   return json({ Warnings: warnings.length === 0 ? null : warnings })
 }
@@ -129,13 +130,10 @@ function readRegistryAuth(header: string | readonly string[] | undefined): strin
   throw refusal('X-Registry-Auth: must be base64url of a JSON object')
 }
 
-function refuseRollback(rollback: string): void {
-  if (rollback === '' || rollback === 'none') return
-  if (rollback === 'previous')
-    throw new SwarmError(
-      'unimplemented',
-      'rollback is not supported yet: update the service to its former settings',
-    )
+function readRollback(ask: Ask): boolean {
+  const rollback = ask.query.get('rollback') ?? ''
+  if (rollback === 'previous') return true
+  if (rollback === '' || rollback === 'none') return false
   throw refusal(`rollback: invalid value "${rollback}", use one of previous and none`)
 }
 

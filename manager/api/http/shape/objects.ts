@@ -182,7 +182,7 @@ function updateStatusToJson({ updateStatus }: Service): JsonObject | undefined {
   if (updateStatus === undefined) return undefined
   const { state, startedMs, completedMs, message } = updateStatus
   return {
-    State: state,
+    State: state.replaceAll('-', '_'),
     StartedAt: startedMs === 0 ? undefined : formatTime(startedMs),
     CompletedAt: completedMs === 0 ? undefined : formatTime(completedMs),
     Message: message,

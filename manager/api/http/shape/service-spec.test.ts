@@ -68,18 +68,6 @@ describe('serviceSpec', () => {
     ['Privileges', container({ Privileges: { CredentialSpec: null, SELinuxContext: {} } })],
     ['EndpointSpec', { EndpointSpec: { Mode: 'vip' } }],
     ['Runtime', task({ Runtime: 'container' })],
-    [
-      'RollbackConfig',
-      {
-        RollbackConfig: {
-          Parallelism: 1,
-          FailureAction: 'pause',
-          Monitor: 5e9,
-          MaxFailureRatio: 0,
-          Order: 'stop-first',
-        },
-      },
-    ],
     ['an unknown field that says nothing', { Future: { A: null } }],
     ['the default volume driver', mount({ VolumeOptions: { DriverConfig: { Name: 'local' } } })],
     ['null for absent', { Mode: null, UpdateConfig: null, Labels: null }],
@@ -127,12 +115,6 @@ describe('serviceSpec', () => {
     ['unimplemented', { Mode: { ReplicatedJob: {} } }, 'Mode.ReplicatedJob'],
     ['unimplemented', { Mode: { GlobalJob: {} } }, 'Mode.GlobalJob'],
     ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
-    ['unimplemented', { RollbackConfig: { Parallelism: 2 } }, 'RollbackConfig'],
-    [
-      'unimplemented',
-      { UpdateConfig: { FailureAction: 'rollback' } },
-      'UpdateConfig.FailureAction "rollback"',
-    ],
     [
       'invalid-argument',
       container({ Bogus: 1 }),

@@ -273,7 +273,7 @@ const update: Shape<UpdateConfig> = object(
     Delay: ofUpdate.some('delayMs', durationMs),
     FailureAction: ofUpdate.always(
       'failureAction',
-      choice(['pause', 'continue'], { fallback: 'pause', unsupported: ['rollback'] }),
+      choice(['pause', 'continue', 'rollback'], { fallback: 'pause' }),
     ),
     Monitor: unlessBlank(ofUpdate.some('monitorMs', durationMs)),
     MaxFailureRatio: ofUpdate.always('maxFailureRatio', decimal),
@@ -353,17 +353,9 @@ export const serviceSpec: Shape<ServiceSpec> = object<ServiceSpec>(
     TaskTemplate: ofService.some('task', maybe(taskSpec)),
     Mode: modeField,
     UpdateConfig: ofService.some('update', maybe(update)),
-    RollbackConfig: unsupported(update.write(DEFAULT_UPDATE)),
+    RollbackConfig: ofService.some('rollback', maybe(update)),
     Networks: unsupported(),
     EndpointSpec: ofService.some('endpoint', maybe(endpointSpec)),
-  },
-)
-
-const ofDefaults = fieldsOf<{ readonly rollback: UpdateConfig }>()
-const rollbackField = object(
-  { rollback: DEFAULT_UPDATE },
-  {
-    RollbackConfig: ofDefaults.always('rollback', update),
   },
 )
 
@@ -388,11 +380,8 @@ export function writeWithDefaults(spec: ServiceSpec): unknown {
       placement: task.placement ?? emptyPlacement,
     },
     update: spec.update ?? DEFAULT_UPDATE,
+    rollback: spec.rollback ?? DEFAULT_UPDATE,
     endpoint: spec.endpoint ?? emptyEndpointSpec,
   }
-  return Object.assign(
-    {},
-    serviceSpec.write(filled),
-    rollbackField.write({ rollback: DEFAULT_UPDATE }),
-  )
+  return serviceSpec.write(filled)
 }
