@@ -63,6 +63,23 @@ describe('swarm', () => {
     await fresh.close()
   })
 
+  test('init of a new cluster out of one manager leaves its settings alone', async () => {
+    const fresh = await CliSwarm.start(
+      new TestBackend(undefined, { state: 'inactive', isManager: false }),
+    )
+
+    const refused = await fresh.run('init', '--force-new-cluster', '--task-history-limit', '3')
+    const forced = await fresh.run('init', '--force-new-cluster', '--advertise-addr', '10.0.0.1')
+
+    expect(refused).toMatchObject({
+      code: 125,
+      err: expect.stringContaining('--task-history-limit does not go with --force-new-cluster'),
+    })
+    expect(forced).toMatchObject({ code: 0, out: expect.stringContaining('is now a manager') })
+    expect(fresh.backend.calls).toMatchObject([{ forceNewCluster: true }])
+    await fresh.close()
+  })
+
   test('join says which role the token gave', async () => {
     const fresh = await CliSwarm.start(
       new TestBackend(undefined, { state: 'inactive', isManager: false }),

@@ -137,6 +137,7 @@ export class NodeBackend implements Backend {
     const { node } = this.#options
     if (node.manager !== undefined && node.state === 'active') return node.manager
     if (node.state === 'inactive') throw new SwarmError('unavailable', NOT_IN_SWARM)
+    if (node.error !== '') throw new SwarmError('unavailable', node.error)
     throw new SwarmError(
       'unavailable',
       node.identity?.claims.role === 'manager' || node.state === 'pending' ? PREPARING : WORKER,

@@ -19,6 +19,7 @@ const APPLIED_DELAY_MS = 40
 export type ConsensusStart = {
   readonly raftId: number
   readonly clusterId: string
+  readonly epoch: number
   /** The state directory; the log is in its folder `raft`. */
   readonly directory: string
   readonly listen: string
@@ -55,6 +56,7 @@ export type FromThread =
       readonly message: string
     }
   | { readonly kind: 'metrics'; readonly metrics: ThreadMetrics }
+  | { readonly kind: 'shut-out'; readonly epoch: number }
   | { readonly kind: 'fatal'; readonly reason: string }
   | { readonly kind: 'closed' }
 
@@ -62,6 +64,8 @@ export type ConsensusHandlers = {
   readonly onEvents: (events: readonly MainEvent[]) => void
   /** The thread ended with an error: the node must end. */
   readonly onFatal: (reason: string) => void
+  /** The group is over: another one of the same cluster is in this epoch. */
+  readonly onShutOut: (epoch: number) => void
   readonly log: Log
 }
 
@@ -112,6 +116,9 @@ export class ConsensusPort {
             break
           case 'metrics':
             this.#metrics = message.metrics
+            break
+          case 'shut-out':
+            handlers.onShutOut(message.epoch)
             break
           case 'fatal':
             fail(new Error(message.reason))

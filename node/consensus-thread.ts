@@ -58,6 +58,7 @@ const consensus = new Consensus({
 const transport = new RaftTransport({
   raftId: start.raftId,
   clusterId: start.clusterId,
+  epoch: start.epoch,
   listen: start.listen,
   identity: start.identity,
   readClaims,
@@ -67,6 +68,7 @@ const transport = new RaftTransport({
   onUnreachable: (raftId) => feed(() => consensus.step({ kind: 'unreachable', raftId })),
   onSnapshotSent: (raftId, outcome) =>
     feed(() => consensus.step({ kind: 'snapshot-sent', raftId, outcome })),
+  onShutOut: (epoch) => post({ kind: 'shut-out', epoch }),
 })
 
 const outbox = new Outbox()

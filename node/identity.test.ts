@@ -54,6 +54,8 @@ async function newIdentity(issuer: KeyAndCertificate): Promise<Identity> {
     claims: readClaims(certificatePem),
     place: {
       raftId: 2 ** 52 + 1,
+      epoch: 3,
+      shutOutBy: 4,
       listenAddr: '0.0.0.0:2377',
       raftListenAddr: '0.0.0.0:7946',
       advertiseAddr: '[fd00::1]:2377',
@@ -159,4 +161,12 @@ test('removeIdentity() leaves nothing of a life in a cluster, and the rest alone
 
   expect(readdirSync(state)).toEqual(['containerd'])
   expect(existsSync(join(state, 'identity'))).toBe(false)
+})
+
+test('a node.json from before there were epochs is of the first one', () => {
+  saveIdentity(state, first)
+  const { epoch: _, shutOutBy: __, ...older } = first.place
+  writeFileSync(file('node.json'), JSON.stringify(older))
+
+  expect(loadIdentity(state)?.place).toEqual({ ...older, epoch: 1, shutOutBy: 0 })
 })

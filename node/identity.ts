@@ -24,12 +24,19 @@ export type Identity = {
 export type Place = {
   /** Of the data directory `raft/`; 0 where there is none. */
   readonly raftId: number
+  /** Of the group that it belongs to, or belonged to last: force-new-cluster begins the next one. */
+  readonly epoch: number
+  /** A later epoch, in which this member has no part: its log must not be used. 0: there is none. */
+  readonly shutOutBy: number
   readonly listenAddr: string
   readonly raftListenAddr: string
   readonly advertiseAddr: string
   /** Control addresses of managers, host:port. */
   readonly managers: readonly string[]
 }
+
+/** Of every cluster until its first force-new-cluster. */
+export const EPOCH_FIRST = 1
 
 /** Folders of logs that are kept but not used any more. */
 export const SET_ASIDE_PREFIX = 'raft.set-aside-'
@@ -112,18 +119,22 @@ function parsePlace(text: string, folder: string): Place {
   const found = parseObject(text)
   const raftId = found?.get('raftId')
   const managers = found?.get('managers')
+  // Files of versions before there was a second epoch have neither.
+  const epoch = found?.get('epoch') ?? EPOCH_FIRST
+  const shutOutBy = found?.get('shutOutBy') ?? 0
   const texts = ['listenAddr', 'raftListenAddr', 'advertiseAddr'].map((key) => found?.get(key))
   const [listenAddr, raftListenAddr, advertiseAddr] = texts
   if (
-    typeof raftId !== 'number' ||
-    !Number.isSafeInteger(raftId) ||
+    !isCount(raftId) ||
+    !isCount(epoch) ||
+    !isCount(shutOutBy) ||
     typeof listenAddr !== 'string' ||
     typeof raftListenAddr !== 'string' ||
     typeof advertiseAddr !== 'string' ||
     !isTexts(managers)
   )
     throw new SwarmError('data-loss', `${folder}/${PLACE_FILE} is damaged: ${REMEDY}`)
-  return { raftId, listenAddr, raftListenAddr, advertiseAddr, managers }
+  return { raftId, epoch, shutOutBy, listenAddr, raftListenAddr, advertiseAddr, managers }
 }
 
 function parseObject(text: string): ReadonlyMap<string, unknown> | undefined {
@@ -135,6 +146,10 @@ function parseObject(text: string): ReadonlyMap<string, unknown> | undefined {
   } catch {
     return undefined
   }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value)
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -29,6 +29,7 @@ export type ManagerRoleOptions = {
   readonly raftId: number
   readonly nodeId: string
   readonly clusterId: string
+  readonly epoch: number
   readonly stateDirectory: string
   readonly listen: string
   readonly raftListen: string
@@ -43,6 +44,7 @@ export type ManagerRoleOptions = {
   readonly isDebug: boolean
   readonly onFatal: (error: unknown) => void
   readonly onMembers: (members: readonly MemberState[]) => void
+  readonly onShutOut: (epoch: number) => void
 }
 
 export class ManagerRole {
@@ -88,6 +90,7 @@ export class ManagerRole {
       {
         raftId: options.raftId,
         clusterId: options.clusterId,
+        epoch: options.epoch,
         directory: options.stateDirectory,
         listen: options.raftListen,
         identity: options.identity(),
@@ -105,6 +108,7 @@ export class ManagerRole {
           if (!this.#isClosed) shell.events(events)
         },
         onFatal: (reason) => options.onFatal(new Error(reason)),
+        onShutOut: (epoch) => options.onShutOut(epoch),
         log: options.log.child({ component: 'consensus' }),
       },
     )
@@ -165,6 +169,7 @@ export class ManagerRole {
     const { shell, logs } = this
     return {
       clusterId: this.#options.clusterId,
+      epoch: this.#options.epoch,
       signer: this.#options.signer,
       random: systemRandom,
       log,

@@ -27,8 +27,10 @@ import { formatAddress, parseAddress } from './address.ts'
 import { resolveAdvertise } from './advertise.ts'
 import { AgentShell } from './agent-shell.ts'
 import type { Config } from './config.ts'
+import { findForcedGroup, forceNewGroup, type OldMember } from './forced-group.ts'
 import { stopContainers } from './host-shutdown.ts'
 import {
+  EPOCH_FIRST,
   type Identity,
   loadIdentity,
   type Place,
@@ -88,6 +90,8 @@ export class Node {
   #isChanging = false
   /** Until it is done: this start gets the log anew from the other managers. */
   #isRebuildWanted: boolean
+  /** Whether this node is in a cluster already is known; nobody may make or join one before. */
+  #looked: PromiseWithResolvers<void> = Promise.withResolvers()
   /** Of the manager's state, over all the times that this node is one. */
   #watchers = new Set<Watcher>()
 
@@ -100,8 +104,14 @@ export class Node {
     return this.#state
   }
 
+  /** What keeps this node from being what it should; empty if nothing does. */
   get error(): string {
-    return this.#error
+    const { epoch = 0, shutOutBy = 0 } = this.#identity?.place ?? {}
+    if (shutOutBy === 0) return this.#error
+    return (
+      `this manager is of epoch ${epoch} of the swarm, which force-new-cluster ended, and the swarm is in epoch ${shutOutBy}: ` +
+      'start the daemon once with --rebuild to join it as a manager again, or leave with --force'
+    )
   }
 
   get identity(): Identity | undefined {
@@ -128,9 +138,13 @@ export class Node {
     }, LOOK_MS)
     const identity = loadIdentity(this.#options.config.stateDirectory)
     if (this.#isRebuildWanted) listRebuildSources(identity)
+    if (identity !== undefined) this.#state = 'pending'
+    this.#looked.resolve()
     if (identity === undefined) return
     this.#adopt(identity)
-    if (identity.claims.role === 'manager') {
+    if (this.#isShutOut() && !this.#isRebuildWanted) {
+      this.#options.log.error({ reason: this.error }, 'this node is no manager until then')
+    } else if (identity.claims.role === 'manager') {
       await this.#startManager(identity).catch(this.#goOnLate)
       if (this.#isInitUnfinished()) {
         this.#options.log.warn({}, 'init was not finished, nothing of it is kept')
@@ -147,6 +161,9 @@ export class Node {
 
   /** A new cluster with this node as its only manager; the node's id. */
   async init(request: InitRequest): Promise<string> {
+    await this.#looked.promise
+    if (request.forceNewCluster && this.#identity !== undefined)
+      return this.#forceNewCluster(this.#identity, request)
     this.#refuseIfMember()
     const place = this.#placeOf(request, [])
     this.#state = 'pending'
@@ -160,6 +177,7 @@ export class Node {
 
   /** This node becomes part of a cluster. */
   async join(request: JoinRequest): Promise<void> {
+    await this.#looked.promise
     this.#refuseIfMember()
     const place = this.#placeOf(request, request.remoteAddrs)
     this.#state = 'pending'
@@ -416,6 +434,8 @@ export class Node {
     const advertise = request.advertiseAddr === '' ? config.advertiseAddr : request.advertiseAddr
     return {
       raftId: 0,
+      epoch: EPOCH_FIRST,
+      shutOutBy: 0,
       listenAddr: formatAddress(listen),
       raftListenAddr: config.raftListen,
       advertiseAddr: resolveAdvertise(advertise, listen),
@@ -435,22 +455,18 @@ export class Node {
 
   async #startManager(identity: Identity): Promise<void> {
     const { loop, log, signer, progress, onFatal, config } = this.#options
-    let { raftId } = identity.place
-    // An id belongs to one directory: with an empty one, it has forgotten its votes.
-    if (this.#isRebuildWanted || raftId === 0 || !this.#hasLog()) {
-      raftId = this.#isRebuildWanted
-        ? await this.#rebuild(identity)
-        : await this.#joinGroup(identity)
-      this.#setPlace({ raftId })
-    }
+    const member = await this.#findMember(identity)
+    if (member !== undefined) this.#setPlace(member)
+    const { place } = this.#identity ?? identity
     const role = new ManagerRole({
-      raftId,
+      raftId: place.raftId,
       nodeId: identity.claims.nodeId,
       clusterId: identity.claims.clusterId,
+      epoch: place.epoch,
       stateDirectory: config.stateDirectory,
-      listen: identity.place.listenAddr,
-      raftListen: identity.place.raftListenAddr,
-      advertise: identity.place.advertiseAddr,
+      listen: place.listenAddr,
+      raftListen: place.raftListenAddr,
+      advertise: place.advertiseAddr,
       keys: this.#dataKeys(),
       identity: () => transportOf(this.#identity ?? identity),
       loop,
@@ -460,6 +476,7 @@ export class Node {
       isDebug: config.logLevel === 'debug' || config.logLevel === 'trace',
       onFatal,
       onMembers: (members) => this.#learnMembers(members),
+      onShutOut: (epoch) => this.#shutOut(epoch),
     })
     this.#manager = role
     role.shell.watch((changes, view) => {
@@ -479,26 +496,37 @@ export class Node {
     )
   }
 
+  /** The member that this node starts as, if it is not the one it was: its log cannot be used. */
+  async #findMember(identity: Identity): Promise<Partial<Place> | undefined> {
+    const { raftId, epoch, advertiseAddr } = identity.place
+    if (this.#isRebuildWanted) return this.#rebuild(identity)
+    // An id belongs to one directory: with an empty one, it has forgotten its votes.
+    if (raftId === 0 || !this.#hasLog()) return this.#joinGroup(identity)
+    const forced = findForcedGroup(this.#oldMember(identity))
+    if (forced === undefined) return undefined
+    return { raftId: forced, epoch: epoch + 1, managers: [advertiseAddr] }
+  }
+
   /** A new Raft id of the group, for an empty data directory. */
-  async #joinGroup(identity: Identity): Promise<number> {
+  async #joinGroup(identity: Identity): Promise<Partial<Place>> {
     // What another life of this node left there belongs to a member that is gone.
     this.#removeLog()
     return this.#askToJoin(identity, identity.place.managers)
   }
 
   /** The same for a log that cannot be used, which is touched only once the group has said yes. */
-  async #rebuild(identity: Identity): Promise<number> {
+  async #rebuild(identity: Identity): Promise<Partial<Place>> {
     const { config, log, loop } = this.#options
     const sources = listRebuildSources(identity)
-    const raftId = await this.#askToJoin(identity, sources).catch((error: unknown) => {
+    const member = await this.#askToJoin(identity, sources).catch((error: unknown) => {
       throw newRebuildRefusal(sources, error)
     })
     setLogAside(config.stateDirectory, { wallMs: loop.now().wallMs, log })
     this.#isRebuildWanted = false
-    return raftId
+    return member
   }
 
-  async #askToJoin(identity: Identity, managers: readonly string[]): Promise<number> {
+  async #askToJoin(identity: Identity, managers: readonly string[]): Promise<Partial<Place>> {
     const reply = await joinMembers({
       managers,
       identity: transportOf(identity),
@@ -508,7 +536,75 @@ export class Node {
     })
     if (reply.member === undefined)
       throw new SwarmError('internal', 'the leader admitted this manager without naming its member')
-    return reply.member.raftId
+    const epoch = reply.epoch === 0 ? EPOCH_FIRST : reply.epoch
+    return { raftId: reply.member.raftId, epoch, shutOutBy: 0 }
+  }
+
+  #oldMember({ claims, place }: Identity): OldMember {
+    return {
+      stateDirectory: this.#options.config.stateDirectory,
+      clusterId: claims.clusterId,
+      raftId: place.raftId,
+      keys: this.#dataKeys(),
+    }
+  }
+
+  /** The cluster goes on with this manager alone, whose log is all that is left of it. */
+  async #forceNewCluster(identity: Identity, request: InitRequest): Promise<string> {
+    this.#refuseToForce(identity)
+    this.#isChanging = true
+    try {
+      const { loop, log } = this.#options
+      const advertiseAddr = this.#advertiseOf(identity, request)
+      const place = { ...identity.place, advertiseAddr }
+      const { nodeId } = identity.claims
+      await this.#stopManager()
+      this.#setPlace({ advertiseAddr })
+      const group = forceNewGroup(this.#oldMember(identity), {
+        place: { nodeId, raftAddr: this.#raftAddr(place), addr: advertiseAddr },
+        wallMs: loop.now().wallMs,
+        log,
+      })
+      this.#setPlace({ ...group, managers: [advertiseAddr] })
+      await this.#startManager(this.#identity ?? identity)
+      return nodeId
+    } finally {
+      this.#isChanging = false
+    }
+  }
+
+  /** The way back is for a group that is lost; one that can agree removes managers instead. */
+  #refuseToForce(identity: Identity): void {
+    if (this.#isShutOut()) throw new SwarmError('failed-precondition', this.error)
+    if (identity.claims.role !== 'manager' || identity.place.raftId === 0)
+      throw new SwarmError('unavailable', 'This node is not participating as a swarm manager')
+    if (this.#state !== 'active' || this.#isChanging)
+      throw new SwarmError('unavailable', 'this node is starting or changing its role, try again', {
+        retriable: true,
+      })
+    const status = this.#manager?.shell.status()
+    if (status !== undefined && status.leaderId !== 0 && status.members.length > 1)
+      throw new SwarmError(
+        'failed-precondition',
+        'the swarm has a leader, so its managers can be demoted and removed as usual: ' +
+          'force-new-cluster is for a swarm that has lost its quorum for good',
+      )
+  }
+
+  #advertiseOf({ place }: Identity, request: InitRequest): string {
+    if (request.advertiseAddr === '') return place.advertiseAddr
+    return resolveAdvertise(request.advertiseAddr, parseAddress(place.listenAddr, 0))
+  }
+
+  #isShutOut(): boolean {
+    return (this.#identity?.place.shutOutBy ?? 0) > 0
+  }
+
+  /** Another group of this cluster goes on without this member; `#look` ends it. */
+  #shutOut(epoch: number): void {
+    if (this.#isShutOut()) return
+    this.#setPlace({ shutOutBy: epoch })
+    this.#options.log.error({ reason: this.error }, 'this node is no manager until then')
   }
 
   async #stopManager(): Promise<void> {
@@ -520,7 +616,7 @@ export class Node {
 
   #forgetMember(): void {
     // First the id: it must never be used with a log that is gone.
-    this.#setPlace({ raftId: 0 })
+    this.#setPlace({ raftId: 0, shutOutBy: 0 })
     this.#removeLog()
   }
 
@@ -632,6 +728,7 @@ export class Node {
         raftId: identity.place.raftId,
         hasLog: this.#hasLog(),
         isManager: this.#manager !== undefined,
+        isShutOut: this.#isShutOut(),
       },
       this.#options.loop.now().wallMs,
     )

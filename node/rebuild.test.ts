@@ -16,7 +16,13 @@ function identity(role: 'manager' | 'worker', managers: readonly string[]): Iden
     ...{ keyPem: '', certificatePem: '', rootPem: '' },
     claims: { nodeId: 'n', role, clusterId: 'c', notBeforeMs: 0, notAfterMs: 0 },
     place: {
-      ...{ raftId: 7, listenAddr: '0.0.0.0:2377', raftListenAddr: '0.0.0.0:7946' },
+      ...{
+        raftId: 7,
+        epoch: 1,
+        shutOutBy: 0,
+        listenAddr: '0.0.0.0:2377',
+        raftListenAddr: '0.0.0.0:7946',
+      },
       advertiseAddr: '10.0.0.1:2377',
       managers,
     },

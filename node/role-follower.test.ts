@@ -46,6 +46,17 @@ test.each<[string, RoleFacts, RoleStep | undefined]>([
     { ...manager, claims: { role: 'worker' }, isManager: false },
     'forget-member',
   ],
+  ['a manager whose group was replaced stops', { ...manager, isShutOut: true }, 'stop'],
+  [
+    'a manager whose group was replaced is not started, and keeps its log',
+    { ...manager, isManager: false, isShutOut: true },
+    undefined,
+  ],
+  [
+    'a manager whose group was replaced and that is to be a worker forgets its log',
+    { ...manager, claims: { role: 'worker' }, isManager: false, isShutOut: true },
+    'forget-member',
+  ],
 ])('%s', (_, facts, step) => {
   expect(follower().next(facts, 0)).toBe(step)
 })

@@ -23,6 +23,8 @@ export type RoleFacts = {
   readonly hasLog: boolean
   /** Whether the manager's parts run in this process. */
   readonly isManager: boolean
+  /** Whether the group of its log was replaced by another one (force-new-cluster). */
+  readonly isShutOut?: boolean
 }
 
 export type RoleStep =
@@ -57,14 +59,16 @@ export class RoleFollower {
 
   /** The next step, or undefined when all is as it should be. Steps are carried out one at a time. */
   next(facts: RoleFacts, wallMs: number): RoleStep | undefined {
-    const { claims, raftId, hasLog, isManager } = facts
+    const { claims, raftId, hasLog, isManager, isShutOut = false } = facts
     if (claims.role === 'worker' && isManager) return 'stop'
     if (claims.role === 'worker' && raftId !== 0) return 'forget-member'
+    if (isShutOut && isManager) return 'stop'
     if (wallMs >= this.#renewAtMs || this.#isRoleOther(claims.role)) {
       this.#renewing = this.#wanted
       return 'renew'
     }
-    if (claims.role === 'worker' || isManager) return undefined
+    // Its log waits for an operator: what it holds may be nowhere else (docs/disasters.md).
+    if (claims.role === 'worker' || isManager || isShutOut) return undefined
     return raftId === 0 || !hasLog ? 'join-and-start' : 'start'
   }
 

@@ -9,16 +9,23 @@ import { compact, flagAt, type Json, type JsonObject, numberAt, objectAt, textAt
 import { parseChoice, parseCount, parseDuration, parseInteger } from '../text/units.ts'
 import { usageError } from '../usage-error.ts'
 
+const AVAILABILITY_FLAG: FlagSpec = {
+  flags: '--availability <STATE>',
+  help: 'active, pause or drain (default active)',
+}
+
+const LISTEN_FLAG: FlagSpec = {
+  flags: '--listen-addr <ADDR>',
+  help: 'Where to listen: IP[:PORT] (default: as the daemon was started)',
+}
+
 const ADDRESS_FLAGS: readonly FlagSpec[] = [
   {
     flags: '--advertise-addr <ADDR>',
     help: 'What other nodes reach this one at: IP[:PORT] or interface',
   },
-  {
-    flags: '--listen-addr <ADDR>',
-    help: 'Where to listen: IP[:PORT] (default: as the daemon was started)',
-  },
-  { flags: '--availability <STATE>', help: 'active, pause or drain (default active)' },
+  LISTEN_FLAG,
+  AVAILABILITY_FLAG,
 ]
 
 const SETTING_FLAGS: readonly FlagSpec[] = [
@@ -32,7 +39,14 @@ export const initCommand: CommandSpec = {
   name: 'init',
   summary: 'Start a swarm with this node as its manager',
   args: '',
-  flags: [...ADDRESS_FLAGS, ...SETTING_FLAGS],
+  flags: [
+    ...ADDRESS_FLAGS,
+    ...SETTING_FLAGS,
+    {
+      flags: '--force-new-cluster',
+      help: 'On one manager of a swarm that lost its quorum for good: go on with it alone',
+    },
+  ],
   examples: ['tsswarm init', 'tsswarm init --advertise-addr 192.168.1.10'],
   refused: [
     'autolock',
@@ -41,12 +55,16 @@ export const initCommand: CommandSpec = {
     'default-addr-pool',
     'default-addr-pool-mask-length',
     'external-ca',
-    'force-new-cluster',
     'max-snapshots',
   ],
   run: async ({ flags, world, client }) => {
+    const isForced = flags.has('force-new-cluster')
+    if (isForced) refuseSettings(flags)
     const nodeId = await client.post('/swarm/init', {
-      body: { ...addressBody(flags), Spec: withSettings({}, flags) },
+      body: {
+        ...addressBody(flags),
+        ...(isForced ? { ForceNewCluster: true } : { Spec: withSettings({}, flags) }),
+      },
     })
     if (flags.has('json')) {
       world.print(JSON.stringify({ NodeID: nodeId }))
@@ -58,6 +76,16 @@ export const initCommand: CommandSpec = {
       "To add a manager to this swarm, run 'tsswarm join-token manager' and follow the instructions.\n",
     )
   },
+}
+
+/** The swarm that goes on has its settings, and this node its availability. */
+function refuseSettings(flags: Flags): void {
+  const refused = [...SETTING_FLAGS, AVAILABILITY_FLAG, LISTEN_FLAG]
+  for (const name of refused.map(({ flags: spelling }) => nameOfFlag(spelling)))
+    if (flags.isGiven(name))
+      throw usageError(
+        `--${name} does not go with --force-new-cluster: the swarm keeps its settings, change them afterwards`,
+      )
 }
 
 export const joinCommand: CommandSpec = {

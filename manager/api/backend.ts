@@ -79,6 +79,8 @@ export type InitRequest = {
   readonly availability: Availability
   /** Defaults filled by the caller (`manager/ca/ca.ts`, defaultClusterSpec). */
   readonly spec: ClusterSpec
+  /** This manager goes on alone with what it has; addresses apart, the rest of the request is not used. */
+  readonly forceNewCluster: boolean
 }
 
 export type JoinRequest = {

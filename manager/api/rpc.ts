@@ -34,6 +34,8 @@ import type { View } from '../store/view.ts'
 /** What the services need of the daemon around them. */
 export type RpcHost = {
   readonly clusterId: string
+  /** Of this manager's group: force-new-cluster begins the next one. */
+  readonly epoch: number
   readonly signer: Signer
   readonly random: Random
   readonly log: Log
@@ -132,7 +134,8 @@ export function addMemberServices(server: RpcServer, host: RpcHost): void {
           },
           false,
         )
-        return { member: reply.member, members: reply.members, clusterId: host.clusterId }
+        const { member, members } = reply
+        return { member, members, clusterId: host.clusterId, epoch: host.epoch }
       },
       leave: async (_, call) => {
         const caller = callerOf(call, anyRole)

@@ -38,14 +38,21 @@ class End {
   readonly got: Message[] = []
   readonly peers: string[] = []
   readonly snapshots: string[] = []
+  /** Epochs that end this one's group. */
+  readonly epochs: number[] = []
   readonly transport: RaftTransport
   port = 0
 
-  constructor(raftId: number, identity: TransportIdentity, onMessage?: () => void) {
+  constructor(
+    raftId: number,
+    identity: TransportIdentity,
+    { epoch = 1, onMessage }: { readonly epoch?: number; readonly onMessage?: () => void } = {},
+  ) {
     this.raftId = raftId
     this.transport = new RaftTransport({
       raftId,
       clusterId: 'c1',
+      epoch,
       listen: '127.0.0.1:0',
       identity,
       readClaims,
@@ -57,6 +64,7 @@ class End {
       onPeer: (id, state) => this.peers.push(`${id} ${state}`),
       onUnreachable: () => undefined,
       onSnapshotSent: (id, outcome) => this.snapshots.push(`${id} ${outcome}`),
+      onShutOut: (later) => this.epochs.push(later),
     })
     ends.push(() => this.transport.close())
   }
@@ -237,4 +245,32 @@ test('a peer that went away is dialled again when it is back', async () => {
 
   a.transport.send([message(1, 2)])
   await until(() => again.got.length > 0)
+})
+
+test('a member of a group that was replaced is told so and not heard, however it calls', async () => {
+  const old = await newEnd(1)
+  const survivor = await new End(20, await identityOf('n2'), { epoch: 2 }).listen()
+  survivor.transport.setMembers([survivor.member()])
+
+  // As the old group knows it: the same node at the same address, under its former Raft id.
+  old.transport.setMembers([old.member(), { ...survivor.member(), raftId: 2, nodeId: 'n2' }])
+  await until(() => old.epochs.length > 0)
+  old.transport.send([message(1, 2), message(1, 20)])
+  await until(() => old.epochs.length > 1)
+
+  expect(new Set(old.epochs)).toEqual(new Set([2]))
+  expect(survivor.epochs).toEqual([])
+  expect(survivor.got).toEqual([])
+})
+
+test('a member that is called by a later group knows that its own is over', async () => {
+  const old = await newEnd(1)
+  const later = await new End(20, await identityOf('n20'), { epoch: 3 }).listen()
+  old.transport.setMembers([old.member()])
+
+  later.transport.setMembers([later.member(), old.member()])
+  await until(() => old.epochs.length > 0)
+
+  expect(old.epochs[0]).toBe(3)
+  expect(later.epochs).toEqual([])
 })

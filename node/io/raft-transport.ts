@@ -14,6 +14,7 @@ import type { Message } from '../../manager/raft/message.ts'
 import { decodeMessage, encodeMessage } from '../../proto/gen/raft.ts'
 import type { Member } from '../../proto/gen/types.ts'
 import { parseAddress } from '../address.ts'
+import { EPOCH_FIRST } from '../identity.ts'
 
 /** A frame of ordinary messages; larger ones end the connection. */
 const FRAME_BYTES_MAX = 64 * 1024 * 1024
@@ -41,6 +42,8 @@ export type TransportIdentity = {
 export type TransportConfig = {
   readonly raftId: number
   readonly clusterId: string
+  /** Of this member's group: force-new-cluster begins the next one. */
+  readonly epoch: number
   readonly listen: string
   readonly identity: TransportIdentity
   readonly readClaims: (certificate: Uint8Array) => CertificateClaims
@@ -49,6 +52,8 @@ export type TransportConfig = {
   readonly onPeer: (raftId: number, state: 'connected' | 'closed') => void
   readonly onUnreachable: (raftId: number) => void
   readonly onSnapshotSent: (raftId: number, outcome: 'finished' | 'failed') => void
+  /** A manager of this cluster is in a later epoch: this member's group was replaced. */
+  readonly onShutOut: (epoch: number) => void
 }
 
 type Peer = {
@@ -62,7 +67,7 @@ type Peer = {
 }
 
 /** Frames: length of the rest (4 bytes, big-endian), kind (1 byte), body. */
-const KIND = { hello: 0, message: 1, ping: 2, pong: 3, snapshot: 4 } as const
+const KIND = { hello: 0, message: 1, ping: 2, pong: 3, snapshot: 4, epoch: 5 } as const
 
 export class RaftTransport {
   #config: TransportConfig
@@ -238,6 +243,7 @@ export class RaftTransport {
         // Only now: who is refused after the handshake must not dial without end.
         peer.retryMs = RECONNECT_MIN_MS
         if (kind === KIND.message && peer.isReady) this.#deliver(socket, peer.raftId, body)
+        if (kind === KIND.epoch && peer.isReady) this.#noteEpoch(parseHello(body)?.epoch ?? 0)
       },
     )
     socket.on('error', () => socket.destroy())
@@ -294,9 +300,13 @@ export class RaftTransport {
   }
 
   #hello(): Uint8Array {
-    return Buffer.from(
-      JSON.stringify({ cluster: this.#config.clusterId, from: this.#config.raftId }),
-    )
+    const { clusterId, raftId, epoch } = this.#config
+    return Buffer.from(JSON.stringify({ cluster: clusterId, from: raftId, epoch }))
+  }
+
+  /** What another manager's group is in; a later epoch than this one's ends this member. */
+  #noteEpoch(epoch: number): void {
+    if (epoch > this.#config.epoch && !this.#isClosed) this.#config.onShutOut(epoch)
   }
 
   #accept(socket: TLSSocket): void {
@@ -337,7 +347,8 @@ export class RaftTransport {
     const from = this.#incoming.get(socket) ?? 0
     if (from === 0) {
       const said = kind === KIND.hello ? this.#greet(socket, body) : undefined
-      if (said === undefined) socket.destroy()
+      // What was written to it is sent first.
+      if (said === undefined) socket.destroySoon()
       else this.#incoming.set(socket, said)
       return
     }
@@ -349,9 +360,13 @@ export class RaftTransport {
 
   /** The Raft id behind a connection, or undefined when it is refused. */
   #greet(socket: TLSSocket, body: Buffer): number | undefined {
-    const from = parseHello(body, this.#config.clusterId)
+    const hello = parseHello(body)
+    const isOwn = hello?.cluster === this.#config.clusterId
+    const from = isOwn ? hello.from : undefined
     const refusal =
-      from === undefined ? 'not a greeting of this cluster' : this.#refusalOf(socket, from)
+      from === undefined
+        ? 'not a greeting of this cluster'
+        : (this.#refusalOf(socket, from) ?? this.#compareEpochs(socket, hello?.epoch ?? 0))
     if (refusal === undefined) return from
     const isRemoved = from !== undefined && this.#removed.has(from)
     this.#config.log[isRemoved ? 'debug' : 'warn'](
@@ -359,6 +374,14 @@ export class RaftTransport {
       'raft connection refused',
     )
     return undefined
+  }
+
+  /** Who belongs to a group that was replaced is told so, and refused. */
+  #compareEpochs(socket: TLSSocket, epoch: number): string | undefined {
+    this.#noteEpoch(epoch)
+    if (epoch === this.#config.epoch) return undefined
+    if (epoch < this.#config.epoch) socket.write(frameOf(KIND.epoch, this.#hello()))
+    return `of epoch ${epoch}, and this group is in epoch ${this.#config.epoch}`
   }
 
   #deliver(socket: TLSSocket, from: number, body: Buffer): void {
@@ -477,21 +500,24 @@ function readFrames(
   })
 }
 
-function parseHello(body: Buffer, clusterId: string): number | undefined {
+type Hello = { readonly cluster: string; readonly from: number; readonly epoch: number }
+
+function parseHello(body: Buffer): Hello | undefined {
   try {
     const hello: unknown = JSON.parse(body.toString('utf8'))
     if (typeof hello !== 'object' || hello === null) return undefined
-    const { cluster, from } = { cluster: undefined, from: undefined, ...hello } as {
-      readonly cluster: unknown
-      readonly from: unknown
-    }
-    return cluster === clusterId &&
-      typeof from === 'number' &&
-      Number.isSafeInteger(from) &&
-      from > 0
-      ? from
+    const fields = new Map<string, unknown>(Object.entries(hello))
+    const [cluster, from] = [fields.get('cluster'), fields.get('from')]
+    // Versions that knew no other do not say it.
+    const epoch = fields.get('epoch') ?? EPOCH_FIRST
+    return typeof cluster === 'string' && isPositive(from) && isPositive(epoch)
+      ? { cluster, from, epoch }
       : undefined
   } catch {
     return undefined
   }
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0
 }

@@ -195,6 +195,13 @@ export class ProcessCluster {
     return asJson(asJson(await this.call(host, 'GET', '/info'))['Swarm'])
   }
 
+  untilInfo(host: ProcessHost, what: string, holds: (info: Json) => boolean): Promise<Json> {
+    return waitFor(`${host.name} ${what}`, CONVERGE_MS, async () => {
+      const info = await this.info(host)
+      return holds(info) ? info : undefined
+    })
+  }
+
   async listNodes(host: ProcessHost): Promise<readonly ManagerView[]> {
     const nodes = asList(await this.call(host, 'GET', '/nodes'))
     return nodes.map((node) => {

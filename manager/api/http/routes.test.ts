@@ -504,6 +504,7 @@ describe('the swarm', () => {
         listenAddr: '0.0.0.0:2377',
         availability: 'active',
         spec: { taskHistoryLimit: 0, snapshotIntervalEntries: 10_000, heartbeatPeriodMs: 2_000 },
+        forceNewCluster: false,
       },
     ])
     expect((await client.ask('POST /swarm/init', {})).status).toBe(503)
@@ -533,7 +534,6 @@ describe('the swarm', () => {
     const client = new ApiClient(new TestBackend(SMALL_WORLD, { state: 'inactive' }))
 
     for (const [operation, body, status, message] of [
-      ['init', { ForceNewCluster: true }, 501, 'ForceNewCluster is not supported yet'],
       ['init', { AutoLockManagers: true }, 501, 'AutoLockManagers'],
       ['init', { DataPathPort: 4790 }, 501, 'DataPathPort'],
       ['init', { DefaultAddrPool: ['10.1.0.0/16'] }, 501, 'DefaultAddrPool'],
@@ -547,6 +547,16 @@ describe('the swarm', () => {
         body: { message: expect.stringContaining(message) },
       })
     expect(client.backend.calls).toEqual([])
+  })
+
+  test('is begun anew by a manager that is told to go on alone', async () => {
+    const client = new ApiClient(new TestBackend(SMALL_WORLD, { state: 'inactive' }))
+
+    await client.ask('POST /swarm/init', { ForceNewCluster: true, AdvertiseAddr: '10.0.0.7' })
+
+    expect(client.backend.calls).toMatchObject([
+      { forceNewCluster: true, advertiseAddr: '10.0.0.7' },
+    ])
   })
 
   test('has no unlock key', async () => {

@@ -26,6 +26,7 @@ import {
   type Field,
   fieldsOf,
   fixed,
+  flag,
   group,
   integer,
   list,
@@ -144,13 +145,19 @@ function addressFields<
 
 const ofInit = fieldsOf<InitRequest>()
 export const initRequest: Shape<InitRequest> = object<InitRequest>(
-  { listenAddr: '', advertiseAddr: '', availability: 'active', spec: defaultClusterSpec },
+  {
+    listenAddr: '',
+    advertiseAddr: '',
+    availability: 'active',
+    spec: defaultClusterSpec,
+    forceNewCluster: false,
+  },
   {
     ...addressFields<InitRequest>(),
     DataPathPort: unsupported(4789),
     DefaultAddrPool: unsupported(['10.0.0.0/8']),
     SubnetSize: unsupported(24),
-    ForceNewCluster: unsupported(),
+    ForceNewCluster: ofInit.some('forceNewCluster', flag),
     AutoLockManagers: unsupported(),
     Availability: ofInit.some('availability', availability),
     Spec: ofInit.some('spec', newClusterSpec),
