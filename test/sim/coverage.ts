@@ -14,6 +14,7 @@ export const LANDMARKS = [
   'snapshots installed',
   'joint changes',
   'agents moved',
+  'damage refused',
   'cores',
 ] as const
 

@@ -86,6 +86,11 @@ export class SimDisk implements Disk {
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY
   }
 
+  /** The process died in an operation, and was not started again. */
+  get isDead(): boolean {
+    return this.#isDead
+  }
+
   list(directory: string): readonly string[] {
     this.#begin('list', directory)
     if (directory !== '' && this.#names.get(directory)?.bytes !== undefined) {

@@ -50,14 +50,14 @@ export class Life {
     if (this.#isOver || this.#isBusy || claims === undefined) return
     const { raftId, hasLog, consensus } = this.#node
     const isManager = consensus !== undefined
-    const step = this.#roles.next({ claims, raftId, hasLog, isManager }, this.#world.wallMs())
+    const step = this.#roles.next({ claims, raftId, hasLog, isManager }, this.#node.wallMs())
     if (step === undefined) return
     this.#isBusy = true
     this.#take(step, claims, (isDone) => {
       if (this.#isOver) return
       this.#isBusy = false
       if (isDone) this.look()
-      else this.#roles.failed(this.#world.wallMs())
+      else this.#roles.failed(this.#node.wallMs())
     })
   }
 
@@ -169,7 +169,7 @@ export function admit(
   return authorize(at.manager.view(), options.claims, {
     roles: options.roles,
     clusterId: world.cluster?.id ?? '',
-    wallMs: world.wallMs(),
+    wallMs: at.wallMs(),
   })
 }
 
@@ -184,7 +184,7 @@ function renewAt(
     const view = at.manager?.view()
     if (view === undefined) return
     const role = planRenewal(view, nodeId)
-    const life = certificateLife(getCluster(view), world.wallMs())
+    const life = certificateLife(getCluster(view), at.wallMs())
     at.write(
       {
         caller,

@@ -24,7 +24,8 @@ import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
 import { emptyResources } from '../../proto/gen/types.ts'
 import { type Caller, callNode } from './call.ts'
-import { SimDisk } from './disk.ts'
+import { SealChecker } from './checkers/seals.ts'
+import { SimDisk, SimulatedCrash } from './disk.ts'
 import { admit, Life } from './life.ts'
 import type { SimRuntime } from './runtime.ts'
 import type { World } from './world.ts'
@@ -66,6 +67,14 @@ type Daemon = {
   unsaved: readonly Persist[]
 }
 
+/** Where a manager may die as if by chance. */
+export const CRASH_POINTS = [
+  'before applying',
+  'after applying',
+  'before answering',
+  'after answering',
+] as const
+
 export class SimNode {
   readonly id: string
   readonly addr: string
@@ -95,15 +104,32 @@ export class SimNode {
   /** Where the last session was. */
   #lastAt: SimNode | undefined
   #isJoint = false
-  /** Pauses: while stopped, nothing of the process happens. */
-  pausedUntilMs = 0
+  /** While the process is stopped what reaches it waits here, in order. */
+  #stopped: (() => void)[] | undefined
+  /** Tells an end of a pause from a later one's. */
+  #pauses = 0
   /** Until then main makes no progress; the consensus thread goes on. */
   mainStalledUntilMs = 0
+  /** Main stalls for so long in the round that makes its next proposal; 0: it does not. */
+  stallAtProposalMs = 0
+  /** Until then the disk under the log takes what it is given and answers nothing. */
+  diskHungUntilMs = 0
+  /** The next full set that this agent is sent comes a second time, so much later; 0: it does not. */
+  repeatSetMs = 0
   /** What this agent sends takes so much longer, until its session breaks. */
   sessionLateMs = 0
   /** The stream of this agent breaks under the next set of assignments. */
   isSetLost = false
-  clockDrift = 1
+  /** How long a sync takes at least in the mean; 0: as the seed says. */
+  diskSlowMs = 0
+  /** Where the process dies next. */
+  crashPoint: (typeof CRASH_POINTS)[number] | undefined
+  /** Of the program, as the node reports it. */
+  version = 1
+  /** How far the wall clock is off. */
+  wallOffsetMs = 0
+  /** How fast this node's clock runs, and what it showed when that was set. */
+  #clock = { speed: 1, setMs: 0, showedMs: 0 }
 
   constructor(
     world: World,
@@ -117,7 +143,13 @@ export class SimNode {
     this.#random = options.random
     this.#log = options.log
     this.runtime = options.runtime
-    this.disk = new SimDisk({ random: options.random.split('disk') })
+    const seals = new SealChecker()
+    this.disk = new SimDisk({
+      random: options.random.split('disk'),
+      observe: (operation, path, bytes) => {
+        for (const problem of seals.observe(operation, path, bytes)) world.violation(problem)
+      },
+    })
     this.disk.makeDirectory('agent')
     this.disk.syncDirectory('')
   }
@@ -179,10 +211,11 @@ export class SimNode {
       unsaved: [],
     }
     if (this.role === 'manager' && this.raftId !== 0 && this.hasLog) this.startManager()
-    this.runtime.onExit = (exit) => {
-      agent.step({ kind: 'exited', exit })
-      this.#pump()
-    }
+    this.runtime.onExit = (exit) =>
+      this.#whenAwake(() => {
+        agent.step({ kind: 'exited', exit })
+        this.#pump()
+      })
     agent.step({ kind: 'managers', managers: this.#world.listManagerAddrs() })
     if (this.runtime.listRunning().length > 0) this.#world.reached('A3')
     this.runtime.whenListed((list) => {
@@ -197,7 +230,7 @@ export class SimNode {
         hostname: this.id,
         platform: { architecture: 'x86_64', os: 'linux' },
         resources: { ...emptyResources, nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3 },
-        version: 1,
+        version: this.version,
       },
     })
     this.#pump()
@@ -290,6 +323,8 @@ export class SimNode {
     if (this.#daemon === undefined) return
     const daemon = this.#daemon
     this.#daemon = undefined
+    this.#stopped = undefined
+    this.crashPoint = undefined
     daemon.life.end()
     this.disk.crash(keep)
     this.runtime.onExit = undefined
@@ -311,8 +346,10 @@ export class SimNode {
     }
     const id = ++this.#sequence
     this.#writes.set(id, caller)
-    manager.step({ kind: 'write', id, request, isForwarded })
-    this.#pump()
+    this.#whenAwake(() => {
+      manager.step({ kind: 'write', id, request, isForwarded })
+      this.#pump()
+    })
   }
 
   /** A linearizable read at this node: the index its view has reached. */
@@ -324,11 +361,17 @@ export class SimNode {
     }
     const id = ++this.#sequence
     this.#reads.set(id, caller)
-    manager.step({ kind: 'read', id })
-    this.#pump()
+    this.#whenAwake(() => {
+      manager.step({ kind: 'read', id })
+      this.#pump()
+    })
   }
 
   receiveRaft(message: Message): void {
+    this.#whenAwake(() => this.#receiveRaft(message))
+  }
+
+  #receiveRaft(message: Message): void {
     if (this.#daemon?.consensus === undefined || message.to !== this.raftId) return
     const from = this.#world.findByRaftId(message.from)
     if (message.type === 'snapshot') this.#world.snapshots.received(this)
@@ -339,21 +382,89 @@ export class SimNode {
   }
 
   peerConnected(raftId: number): void {
-    this.#daemon?.consensus?.step({ kind: 'peer', raftId, state: 'connected' })
-    this.#pump()
+    this.#peer(raftId, 'connected')
   }
 
   peerClosed(raftId: number): void {
-    if (raftId === this.raftId) return
-    this.#daemon?.consensus?.step({ kind: 'peer', raftId, state: 'closed' })
-    this.#pump()
+    if (raftId !== this.raftId) this.#peer(raftId, 'closed')
+  }
+
+  #peer(raftId: number, state: 'connected' | 'closed'): void {
+    this.#whenAwake(() => {
+      this.#daemon?.consensus?.step({ kind: 'peer', raftId, state })
+      this.#pump()
+    })
+  }
+
+  get isPaused(): boolean {
+    return this.#stopped !== undefined
+  }
+
+  /** SIGSTOP, and SIGCONT after so long. */
+  pause(ms: number): void {
+    if (this.#daemon === undefined) return
+    this.#stopped ??= []
+    const pause = ++this.#pauses
+    this.#world.schedule.after(ms, () => {
+      if (pause === this.#pauses) this.resume()
+    })
+  }
+
+  /** SIGCONT: all that waited happens now. */
+  resume(): void {
+    const stopped = this.#stopped ?? []
+    this.#stopped = undefined
+    const daemon = this.#daemon
+    for (const work of stopped) if (this.#daemon === daemon) work()
+  }
+
+  /** Nothing happens in a process that is stopped, and nothing of what waited if it is killed then. */
+  #whenAwake(work: () => void): void {
+    if (this.#stopped === undefined) work()
+    else this.#stopped.push(work)
+  }
+
+  /** In this process, so much later, unless it is gone then. */
+  #after(ms: number, work: () => void): void {
+    const daemon = this.#daemon
+    this.#world.schedule.after(ms, () => {
+      if (this.#daemon !== daemon) return
+      this.#whenAwake(() => {
+        if (this.#daemon === daemon) work()
+      })
+    })
+  }
+
+  /** The process dies here, if this is where it was to die. */
+  #dieAt(point: (typeof CRASH_POINTS)[number]): void {
+    if (this.crashPoint !== point) return
+    this.crashPoint = undefined
+    this.#world.reached('P2')
+    throw new SimulatedCrash(`died ${point}`)
+  }
+
+  /** The node's own wall time, ms. */
+  wallMs(): number {
+    return this.#world.wallMs() + this.wallOffsetMs
+  }
+
+  /** The node's own clock, which never jumps, ms. */
+  #monotonicMs(): number {
+    const { speed, setMs, showedMs } = this.#clock
+    return showedMs + (this.#world.schedule.nowMs - setMs) * speed
+  }
+
+  /** From now on the node's clock runs this fast; 1 is right. */
+  setClockSpeed(speed: number): void {
+    const { nowMs } = this.#world.schedule
+    this.#clock = { speed, setMs: nowMs, showedMs: this.#monotonicMs() }
   }
 
   /** Gives the machines the time and carries out what is due, while the process lives. */
   #tickLater(instance: number): void {
-    this.#world.schedule.after(TICK_MS * this.clockDrift, () => {
+    this.#world.schedule.after(TICK_MS / this.#clock.speed, () => {
       if (this.#daemon?.instance !== instance) return
-      if (this.#world.schedule.nowMs >= this.pausedUntilMs) this.#tick()
+      if (!this.isPaused) this.#tick()
       this.#tickLater(instance)
     })
   }
@@ -379,13 +490,13 @@ export class SimNode {
   }
 
   #now(): { nowMs: number; wallMs: number } {
-    return { nowMs: this.#world.schedule.nowMs, wallMs: this.#world.wallMs() }
+    return { nowMs: this.#monotonicMs(), wallMs: this.wallMs() }
   }
 
   #managerNow(): { monotonicMs: number; wallMs: number; isOver: () => boolean } {
     return {
-      monotonicMs: this.#world.schedule.nowMs,
-      wallMs: this.#world.wallMs(),
+      monotonicMs: this.#monotonicMs(),
+      wallMs: this.wallMs(),
       isOver: () => false,
     }
   }
@@ -409,8 +520,14 @@ export class SimNode {
     } catch (error) {
       if (this.#world.isDiskFault(error)) {
         this.#world.trace(`${this.id} ends: ${String(error)}`)
+        if (this.disk.isDead) this.#world.reached('P2')
         this.crash('some')
         this.#world.restartLater(this)
+        return
+      }
+      if (this.#world.atlas.takes(this, error)) {
+        this.#world.trace(`${this.id} ends, its log is damaged: ${String(error)}`)
+        this.crash('all')
         return
       }
       this.#world.violation(
@@ -436,7 +553,10 @@ export class SimNode {
         this.#world.membersSeen(this, event.members)
         this.#world.snapshots.membersChanged(this, event.members)
       }
-      this.#toMain(daemon, () => daemon.manager?.step({ kind: 'event', event }))
+      this.#toMain(daemon, () => {
+        if (event.kind === 'committed') this.#dieAt('before applying')
+        daemon.manager?.step({ kind: 'event', event })
+      })
     }
     if (ready.persist.some(({ compaction }) => compaction !== undefined))
       this.#world.snapshots.compacted(this)
@@ -461,7 +581,7 @@ export class SimNode {
     daemon.inbox.push(() => {
       if (daemon.manager === manager) this.guard(work)
     })
-    this.#world.schedule.after(MAIN_DELAY_MS, () => this.#receiveMain(daemon))
+    this.#after(MAIN_DELAY_MS, () => this.#receiveMain(daemon))
   }
 
   /** The next of main's events; called once for each. */
@@ -469,7 +589,7 @@ export class SimNode {
     if (this.#daemon !== daemon) return
     if (this.#isMainStalled()) {
       const leftMs = this.mainStalledUntilMs - this.#world.schedule.nowMs
-      this.#world.schedule.after(leftMs + 1, () => this.#receiveMain(daemon))
+      this.#after(leftMs + 1, () => this.#receiveMain(daemon))
       return
     }
     daemon.inbox.shift()?.()
@@ -498,10 +618,11 @@ export class SimNode {
   #persist(daemon: Daemon, effects: readonly Persist[]): void {
     const { schedule } = this.#world
     // One write after another, as the thread makes them.
-    this.#diskFreeMs = Math.max(schedule.nowMs, this.#diskFreeMs) + this.#world.diskDelayMs(this)
+    const freeMs = Math.max(schedule.nowMs, this.#diskFreeMs, this.diskHungUntilMs)
+    this.#diskFreeMs = freeMs + this.#world.diskDelayMs(this)
     const { persister } = daemon
-    schedule.after(this.#diskFreeMs - schedule.nowMs, () => {
-      if (this.#daemon !== daemon || daemon.persister !== persister) return
+    this.#after(this.#diskFreeMs - schedule.nowMs, () => {
+      if (daemon.persister !== persister) return
       this.guard(() => {
         persister?.add(effects)
         daemon.unsaved = [...daemon.unsaved, ...effects]
@@ -542,7 +663,9 @@ export class SimNode {
         this.#toConsensus(output.input)
         break
       case 'answer':
+        this.#dieAt('before answering')
         settle(this.#writes, output.id, output.outcome)
+        this.#dieAt('after answering')
         break
       case 'read-answer':
         settle(this.#reads, output.id, output.outcome)
@@ -595,6 +718,7 @@ export class SimNode {
         break
       }
       case 'applied':
+        this.#dieAt('after applying')
         this.#world.checkers.applied(this)
         break
       default:
@@ -605,11 +729,23 @@ export class SimNode {
   #toConsensus(input: ConsensusInput): void {
     const daemon = this.#daemon
     const consensus = daemon?.consensus
-    this.#world.schedule.after(MAIN_DELAY_MS, () => {
-      if (this.#daemon !== daemon || daemon?.consensus !== consensus) return
+    if (input.kind === 'propose' && this.stallAtProposalMs > 0) {
+      this.mainStalledUntilMs = this.#world.schedule.nowMs + this.stallAtProposalMs
+      this.stallAtProposalMs = 0
+      this.#world.trace(`${this.id} stalls with a proposal until ${this.mainStalledUntilMs}`)
+    }
+    const deliver = (): void => {
+      if (daemon?.consensus !== consensus) return
+      // A round that stalls posts what it decided when it goes on.
+      const leftMs = this.mainStalledUntilMs - this.#world.schedule.nowMs
+      if (leftMs > 0) {
+        this.#after(leftMs, deliver)
+        return
+      }
       this.guard(() => consensus?.step(input))
       this.#pump()
-    })
+    }
+    this.#after(MAIN_DELAY_MS, deliver)
   }
 
   /** Heartbeats of another manager. */
@@ -621,8 +757,10 @@ export class SimNode {
     if (manager === undefined) return
     const id = ++this.#sequence
     this.#relayCalls.set(id, reply)
-    manager.step({ kind: 'relay', id, request })
-    this.#pump()
+    this.#whenAwake(() => {
+      manager.step({ kind: 'relay', id, request })
+      this.#pump()
+    })
   }
 
   /** A call to another manager, answered whatever happens while this process lives. */
@@ -635,8 +773,10 @@ export class SimNode {
     const peer = this.#world.findByRaftId(raftId)
     const finish = (outcome: T | SwarmError): void => {
       if (this.#daemon !== daemon) return
-      this.guard(() => done(outcome))
-      this.#pump()
+      this.#whenAwake(() => {
+        this.guard(() => done(outcome))
+        this.#pump()
+      })
     }
     if (peer === undefined) {
       this.#world.schedule.after(PEER_DEADLINE_MS, () =>
@@ -654,12 +794,21 @@ export class SimNode {
     const held = this.#held.get(session)
     if (held === undefined) return
     const way = { from: this.id, to: held.node.id, lateMs: 0 }
-    this.#world.ordered(`${this.id}/${session}/down`, way, () =>
-      held.node.sessionReceived(held.session, message),
-    )
+    const deliver = (): void => held.node.sessionReceived(held.session, message)
+    this.#world.ordered(`${this.id}/${session}/down`, way, deliver)
+    const isFull = message.body?.kind === 'assignments' && message.body.assignments.full
+    const { repeatSetMs } = held.node
+    if (!isFull || repeatSetMs === 0) return
+    held.node.repeatSetMs = 0
+    this.#world.reached('A10')
+    this.#world.schedule.after(repeatSetMs, deliver)
   }
 
   sessionReceived(session: number, message: SessionMessage): void {
+    this.#whenAwake(() => this.#sessionReceived(session, message))
+  }
+
+  #sessionReceived(session: number, message: SessionMessage): void {
     if (this.#session?.own !== session) return
     if (this.isSetLost && message.body?.kind === 'assignments') {
       this.isSetLost = false
@@ -673,6 +822,10 @@ export class SimNode {
 
   /** The stream of this agent broke at the other end. */
   sessionLost(session: number, at: SimNode): void {
+    this.#whenAwake(() => this.#sessionLost(session, at))
+  }
+
+  #sessionLost(session: number, at: SimNode): void {
     if (this.#session?.own !== session || this.#session.at !== at) return
     this.#session = undefined
     this.#daemon?.agent.step({
@@ -728,16 +881,25 @@ export class SimNode {
   }
 
   heldLost(session: number): void {
+    this.#whenAwake(() => this.#heldLost(session))
+  }
+
+  #heldLost(session: number): void {
     if (!this.#held.delete(session)) return
     this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'closed', session } })
     this.#pump()
   }
 
   heldReceived(session: number, message: AgentMessage): void {
+    this.#whenAwake(() => this.#heldReceived(session, message))
+  }
+
+  #heldReceived(session: number, message: AgentMessage): void {
     const held = this.#held.get(session)
     if (held === undefined) return
     if (message.body?.kind === 'statuses' && !held.node.#isSessionAt(this, session))
       this.#world.reached('A11')
+    if (message.body?.kind === 'heartbeat') this.#world.checkers.heartbeat(held.node, this)
     this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'received', session, message } })
     this.#pump()
   }
@@ -815,8 +977,10 @@ export class SimNode {
         const { cancel } = this.runtime.operate(kind, task, (result) => {
           daemon?.cancels.delete(output.id)
           if (this.#daemon !== daemon) return
-          this.#daemon?.agent.step({ kind: 'operation-done', id: output.id, result })
-          this.#pump()
+          this.#whenAwake(() => {
+            this.#daemon?.agent.step({ kind: 'operation-done', id: output.id, result })
+            this.#pump()
+          })
         })
         daemon?.cancels.set(output.id, cancel)
         break
@@ -855,12 +1019,14 @@ export class SimNode {
     const at = this.#world.findByAddr(addr)
     const fail = (): void => {
       if (this.#daemon !== daemon) return
-      this.#daemon?.agent.step({
-        kind: 'disconnected',
-        session,
-        error: new SwarmError('unavailable', 'connection refused'),
+      this.#whenAwake(() => {
+        this.#daemon?.agent.step({
+          kind: 'disconnected',
+          session,
+          error: new SwarmError('unavailable', 'connection refused'),
+        })
+        this.#pump()
       })
-      this.#pump()
     }
     if (at === undefined || !at.isUp) {
       this.#world.schedule.after(5, fail)
@@ -871,20 +1037,25 @@ export class SimNode {
       this.id,
       at.id,
       () => {
-        if (this.#daemon !== daemon) return
-        const held = at.accept(this, session)
-        if (held === undefined) {
-          fail()
-          return
-        }
-        this.#session = { own: session, at, held }
-        if (this.#lastAt !== undefined && this.#lastAt !== at) this.#world.reached('agents moved')
-        this.#lastAt = at
-        this.#daemon?.agent.step({ kind: 'connected', session })
-        this.#pump()
+        at.#whenAwake(() => {
+          if (this.#daemon !== daemon) return
+          const held = at.accept(this, session)
+          if (held === undefined) fail()
+          else this.#connected(session, { at, held })
+        })
       },
       () => undefined,
     )
+  }
+
+  #connected(session: number, to: { readonly at: SimNode; readonly held: number }): void {
+    this.#session = { own: session, ...to }
+    if (this.#lastAt !== undefined && this.#lastAt !== to.at) this.#world.reached('agents moved')
+    this.#lastAt = to.at
+    this.#whenAwake(() => {
+      this.#daemon?.agent.step({ kind: 'connected', session })
+      this.#pump()
+    })
   }
 
   /** On a full disk it is tried again. */

@@ -3,6 +3,7 @@
  * the two phases of a run: safety under faults, then healed for ever, convergence (peers.md 3.2). All
  * that is random is drawn here or from generators split here, so a seed replays a run exactly.
  */
+import { type DiskErrorKind, isDiskError } from '../../lib/disk.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { newSeededRandom, type SeededRandom } from '../../lib/random.ts'
@@ -18,6 +19,7 @@ import type { WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { ManagerAddress } from '../../proto/gen/dispatcher.ts'
 import { type Cluster, emptyCluster } from '../../proto/gen/objects.ts'
 import type { Member } from '../../proto/gen/types.ts'
+import { Atlas } from './atlas.ts'
 import type { Caller } from './call.ts'
 import { Checkers } from './checkers/checkers.ts'
 import type { Line } from './coverage.ts'
@@ -45,6 +47,8 @@ export type Rates = {
   readonly faultEveryMs: number
 }
 
+const DISK_ERRORS: readonly DiskErrorKind[] = ['enospc', 'eio', 'not-found', 'exists', 'denied']
+
 export class World {
   readonly seed: number
   readonly schedule: Schedule = new Schedule()
@@ -53,6 +57,7 @@ export class World {
   readonly network: SimNetwork
   readonly nodes: Map<string, SimNode> = new Map()
   readonly checkers: Checkers
+  readonly atlas: Atlas
   cluster: Cluster | undefined
   /** How often each class of faults and each landmark was reached. */
   readonly coverage: Map<Line, number> = new Map()
@@ -85,6 +90,7 @@ export class World {
       reached: (name) => this.reached(name),
     })
     this.checkers = new Checkers(this)
+    this.atlas = new Atlas(this)
     this.snapshots = new SnapshotWatch(this)
     this.trace(`rates ${JSON.stringify(this.rates)}`)
   }
@@ -129,15 +135,14 @@ export class World {
     this.coverage.set(name, (this.coverage.get(name) ?? 0) + 1)
   }
 
+  /** The disk failed, or the process died in it; damage is another matter (see `atlas.ts`). */
   isDiskFault(error: unknown): boolean {
-    return (
-      error instanceof SimulatedCrash ||
-      (error instanceof SwarmError && error.facts['kind'] !== undefined)
-    )
+    return error instanceof SimulatedCrash || DISK_ERRORS.some((kind) => isDiskError(error, kind))
   }
 
-  diskDelayMs(_node: SimNode): number {
-    return 0.1 - this.rates.diskDelayMeanMs * Math.log(1 - this.random.fraction())
+  diskDelayMs(node: SimNode): number {
+    const meanMs = Math.max(this.rates.diskDelayMeanMs, node.diskSlowMs)
+    return 0.1 - meanMs * Math.log(1 - this.random.fraction())
   }
 
   /** In order over one lane, as TCP keeps it; lost for good when the way is cut. */
@@ -385,7 +390,12 @@ export class World {
           this.violation(`${id}: ${message} ${JSON.stringify(fields)}`)
       },
       warn: at('warn'),
-      info: at('info'),
+      info: (fields, message) => {
+        at('info')(fields, message)
+        const manager = this.nodes.get(id)
+        if (message === 'node turned down' && fields['reason'] === 'heartbeat failure' && manager)
+          this.checkers.turnedDown(String(fields['node']), manager)
+      },
       debug: this.#onTrace === undefined ? () => undefined : at('debug'),
       trace: () => undefined,
       child: () => log,

@@ -56,7 +56,7 @@ export class HearingChecker {
   #hasWay(manager: SimNode, leader: SimNode): boolean {
     const { schedule, network } = this.#world
     const isWell = (node: SimNode): boolean =>
-      node.isUp && schedule.nowMs >= node.pausedUntilMs && schedule.nowMs >= node.mainStalledUntilMs
+      node.isUp && !node.isPaused && schedule.nowMs >= node.mainStalledUntilMs
     return (
       isWell(manager) &&
       isWell(leader) &&

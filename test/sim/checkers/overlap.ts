@@ -68,7 +68,7 @@ export class OverlapChecker {
 function isReached(view: View, node: SimNode, nowMs: number): boolean {
   return (
     node.isUp &&
-    nowMs >= node.pausedUntilMs &&
+    !node.isPaused &&
     nowMs >= node.mainStalledUntilMs &&
     node.agent?.status().session === 'running' &&
     view.nodes.get(node.id)?.status?.state === 'ready'

@@ -8,6 +8,7 @@ import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { agentFaults } from './agents.ts'
 import { clockFaults } from './clock.ts'
+import { conjunctionFaults } from './conjunctions.ts'
 import { diskFaults } from './disk.ts'
 import type { Fault, FaultContext } from './fault.ts'
 import { identityFaults } from './identity.ts'
@@ -25,6 +26,7 @@ export const allFaults: readonly Fault[] = [
   ...identityFaults,
   ...agentFaults,
   ...orchestrationFaults,
+  ...conjunctionFaults,
 ]
 
 /** Of the faults that exist, a seed knows so many. */
@@ -82,10 +84,18 @@ export class Chaos {
   }
 
   #healNode(node: SimNode): void {
-    node.pausedUntilMs = 0
+    node.resume()
     node.mainStalledUntilMs = 0
+    node.crashPoint = undefined
+    node.diskSlowMs = 0
+    node.wallOffsetMs = 0
+    node.setClockSpeed(1)
+    node.stallAtProposalMs = 0
+    node.diskHungUntilMs = 0
+    node.repeatSetMs = 0
     node.disk.heal()
     node.runtime.heal()
+    this.#world.atlas.repair(node)
     if (!node.isUp) this.#world.restart(node)
   }
 

@@ -1,4 +1,50 @@
-/** Faults of clocks (peers.md 3.3, C): the wall clock jumps, clocks run at different speeds. */
-import type { Fault } from './fault.ts'
+/**
+ * Faults of clocks (peers.md 3.3, C): the wall clock of a node jumps by seconds to days, forward or
+ * back, once or again and again; clocks of nodes run at different speeds.
+ */
+import type { SimNode } from '../sim-node.ts'
+import type { Fault, FaultContext } from './fault.ts'
 
-export const clockFaults: readonly Fault[] = []
+const DAY_MS = 24 * 3_600_000
+/** From a second to five days, as many powers of ten as near. */
+const JUMP_DECADES = 5.6
+/** A clock that is off by more than a tenth is no clock. */
+const DRIFT_MAX = 0.1
+
+export const clockFaults: readonly Fault[] = [
+  { name: 'clock jumps', classes: ['C1'], weight: 1, act: jump },
+  { name: 'clock drifts', classes: ['C2'], weight: 1, act: drift },
+  { name: 'clock strobes', classes: ['C3'], weight: 0.5, act: strobe },
+]
+
+/** Until somebody sets it right. */
+function jump(context: FaultContext, node: SimNode): boolean {
+  node.wallOffsetMs = drawJumpMs(context)
+  context.later(2_000 + context.random.integer(40_000), () => {
+    node.wallOffsetMs = 0
+  })
+  return true
+}
+
+function drift({ random }: FaultContext, node: SimNode): boolean {
+  node.setClockSpeed(1 + (random.fraction() * 2 - 1) * DRIFT_MAX)
+  return true
+}
+
+/** Between right and wrong, several times a second. */
+function strobe(context: FaultContext, node: SimNode): boolean {
+  const offsetMs = drawJumpMs(context)
+  let left = 10 + context.random.integer(40)
+  const again = (): void => {
+    left--
+    node.wallOffsetMs = left % 2 === 0 ? 0 : offsetMs
+    if (left > 0) context.later(50 + context.random.integer(300), again)
+  }
+  again()
+  return true
+}
+
+function drawJumpMs({ random }: FaultContext): number {
+  const sizeMs = Math.min(5 * DAY_MS, Math.round(1_000 * 10 ** (random.fraction() * JUMP_DECADES)))
+  return random.integer(2) === 0 ? sizeMs : -sizeMs
+}

@@ -1,0 +1,94 @@
+/**
+ * The fault atlas (as TigerBeetle's): it keeps damage to logs recoverable. At most one manager's log is
+ * damaged at a time, and only while all others take part under one leader and hold on their disks
+ * whatever that one has promised. Then its loss costs nothing, and a damage that is served, or from
+ * which the cluster does not come back, is a bug. It knows which refusals to go on are the damage's
+ * doing, and plays the operator who then does what the product says: `--rebuild`.
+ */
+import { AssertionError } from '../../lib/assert.ts'
+import { SwarmError } from '../../lib/errors.ts'
+import type { SimNode } from './sim-node.ts'
+import type { World } from './world.ts'
+
+const REPAIR_AFTER_MS = 2_000
+const REPAIR_SPREAD_MS = 20_000
+/** Of the facts of a log that does not open; a disk that fails (`eio`) is another matter. */
+const REFUSALS: readonly unknown[] = ['damage', 'foreign', 'unknown-key', 'newer-format']
+
+type Damage = {
+  readonly node: SimNode
+  /** It had promised entries up to here. */
+  readonly lastIndex: number
+  /** What it promised is forgotten, and nothing on its disk says so. */
+  readonly isForgetful: boolean
+}
+
+export class Atlas {
+  #world: World
+  #damage: Damage | undefined
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** Whether what this manager holds can be spared now, and nobody else's log is damaged. */
+  isSpare(node: SimNode): boolean {
+    if (this.#damage !== undefined && !this.#isRepaired(this.#damage)) return false
+    this.#damage = undefined
+    const leader = this.#world.findLeader()
+    const members = leader?.manager?.status().members ?? []
+    const { term, lastIndex } = this.#world.checkers.durable(node)
+    return (
+      members.length >= 3 &&
+      leader?.consensus?.confState.votersOutgoing.length === 0 &&
+      members.every(({ raftId, isVoter }) => {
+        const other = this.#world.findByRaftId(raftId)
+        if (other === node) return true
+        const status = other?.manager?.status()
+        if (other === undefined || status?.leaderId !== leader?.raftId || !isVoter) return false
+        const held = this.#world.checkers.durable(other)
+        return held.term >= term && held.lastIndex >= lastIndex && !other.isPaused
+      })
+    )
+  }
+
+  /** This manager's log, of a process that is dead, was damaged. */
+  damaged(node: SimNode, isForgetful: boolean): void {
+    const { lastIndex } = this.#world.checkers.durable(node)
+    this.#damage = { node, lastIndex, isForgetful }
+    // What an older self did not yet know it may go back on: that is what was done to it.
+    if (isForgetful) this.#world.checkers.replaced(node)
+  }
+
+  /** Whether `error`, by which the node ended, is what was done to its log; then it is repaired. */
+  takes(node: SimNode, error: unknown): boolean {
+    if (this.#damage?.node !== node) return false
+    const isRefusal = error instanceof SwarmError && REFUSALS.includes(error.facts['kind'])
+    const isLate = this.#damage.isForgetful && error instanceof AssertionError
+    if (!isRefusal && !isLate) return false
+    this.#world.reached('damage refused')
+    this.#world.schedule.after(REPAIR_AFTER_MS + this.#world.random.integer(REPAIR_SPREAD_MS), () =>
+      this.repair(node),
+    )
+    return true
+  }
+
+  /** The operator starts it with an empty log; the group takes it in as another member. */
+  repair(node: SimNode): void {
+    if (this.#damage?.node !== node || node.isUp || !this.#world.nodes.has(node.id)) return
+    this.#world.trace(`${node.id} is rebuilt`)
+    node.disk.heal()
+    node.removeLog()
+    node.raftId = 0
+    this.#world.checkers.replaced(node)
+    this.#world.restart(node)
+  }
+
+  /** It takes part again and holds what it had promised, or is no member any more. */
+  #isRepaired({ node, lastIndex }: Damage): boolean {
+    const stored = this.#world.checkers.reference.view().nodes.get(node.id)
+    if (stored === undefined || (stored.spec?.role === 'worker' && stored.member === undefined))
+      return true
+    return node.manager !== undefined && this.#world.checkers.durable(node).lastIndex >= lastIndex
+  }
+}
