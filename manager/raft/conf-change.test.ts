@@ -67,6 +67,18 @@ describe('one change', () => {
     for (const id of [1, 2, 4]) expect(members(cluster.node(id))).toBe('1 2 4')
   })
 
+  test('removes a learner, which gets nothing more', () => {
+    const cluster = new TestCluster(4, { learners: [4] })
+    cluster.elect(1)
+
+    proposeChange(cluster, 1, change('r4'))
+    cluster.propose(1, 'x')
+
+    expect(members(cluster.node(1))).toBe('1 2 3')
+    expect(cluster.node(1).raw.status().progress.has(4)).toBe(false)
+    expect(cluster.node(4).applied).toEqual([])
+  })
+
   test('is in force when applied, not when it is in the log', () => {
     const node = new TestNode({ voters: [1, 2] })
     node.lead()

@@ -14,7 +14,8 @@ import {
   restoreMembership,
   type Tracking,
 } from './configuration.ts'
-import { type ConfChangeSingle, emptyConfState } from './message.ts'
+import { type ConfChangeSingle, type ConfState, emptyConfState } from './message.ts'
+import { voteResult } from './quorum.ts'
 
 const TRACKING: Tracking = { lastIndex: 10, window: { messagesMax: 10, bytesMax: Infinity } }
 
@@ -42,6 +43,32 @@ function stepByStep(start: Membership, changes: readonly ConfChangeSingle[]): Me
 
 function withFirst(changes: readonly ConfChangeSingle[]): readonly ConfChangeSingle[] {
   return [{ type: 'add-voter', nodeId: 100 }, ...changes.filter(({ nodeId }) => nodeId !== 100)]
+}
+
+/** Few nodes, so that all sets of them can be tried; none is spared. */
+const narrowChange: fc.Arbitrary<ConfChangeSingle> = fc.record({
+  type: fc.constantFrom('add-voter', 'add-learner', 'remove-node', 'update-node'),
+  nodeId: fc.integer({ min: 1, max: 5 }),
+})
+
+function carryOut(
+  membership: Membership,
+  kind: 'simple' | 'enter' | 'leave',
+  changes: readonly ConfChangeSingle[],
+): Membership | MembershipRefusal {
+  if (kind === 'simple') return changeSimply(membership, changes, TRACKING)
+  if (kind === 'leave') return leaveJoint(membership)
+  return enterJoint(membership, changes, { autoLeave: false, tracking: TRACKING })
+}
+
+/** By trying: every set of nodes, as bits, whose consent decides. */
+function listQuorums({ voters, votersOutgoing }: ConfState): readonly number[] {
+  return Array.from({ length: 2 ** 6 }, (_, set) => set).filter((set) => {
+    const votes = new Map(
+      [...voters, ...votersOutgoing].map((id) => [id, (set & (1 << id)) !== 0] as const),
+    )
+    return voteResult({ voters, votersOutgoing }, votes) === 'won'
+  })
 }
 
 const empty: Membership = { confState: emptyConfState, progress: new Map() }
@@ -96,6 +123,47 @@ describe('configuration', () => {
           expect(both - kept).toBeLessThanOrEqual(1)
           membership = after
         }
+      }),
+    )
+  })
+
+  test('consecutive configurations share a voter in every two quorums, whatever is done', () => {
+    const action = fc.record({
+      kind: fc.constantFrom('simple', 'enter', 'leave'),
+      changes: fc.array(narrowChange, { minLength: 1, maxLength: 4 }),
+    })
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 10 }), (actions) => {
+        let membership = stepByStep(empty, [{ type: 'add-voter', nodeId: 1 }])
+        for (const { kind, changes } of actions) {
+          const after = carryOut(membership, kind, changes)
+          // Refused: what was there stays in force.
+          if (typeof after === 'string') continue
+          const quorums = [membership, after].map(({ confState }) => listQuorums(confState))
+          for (const one of quorums[0] ?? [])
+            for (const other of quorums[1] ?? []) expect(one & other).not.toBe(0)
+          membership = after
+        }
+      }),
+    )
+  })
+
+  test('every quorum of a joint configuration holds one of each half', () => {
+    fc.assert(
+      fc.property(fc.array(narrowChange, { minLength: 1, maxLength: 6 }), (changes) => {
+        const start = stepByStep(
+          empty,
+          [1, 2, 3].map((nodeId) => ({ type: 'add-voter', nodeId })),
+        )
+        const joint = enterJoint(start, changes, { autoLeave: false, tracking: TRACKING })
+        if (typeof joint === 'string') return
+        const { voters, votersOutgoing } = joint.confState
+        const halves = [voters, votersOutgoing].map((half) =>
+          listQuorums({ ...emptyConfState, voters: half }),
+        )
+
+        for (const quorum of listQuorums(joint.confState))
+          for (const half of halves) expect(half.some((of) => (of & quorum) === of)).toBe(true)
       }),
     )
   })

@@ -1,6 +1,7 @@
 /**
  * A peer as the leader sees it: transitions, stale answers, and the window in flight.
  */
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   acknowledge,
@@ -129,3 +130,70 @@ describe('inflights', () => {
     }
   })
 })
+
+/** What may happen to a peer, in any order. */
+const event = fc.oneof(
+  fc.record({ kind: fc.constant('probe') }),
+  fc.record({ kind: fc.constant('replicate') }),
+  fc.record({ kind: fc.constant('snapshot'), index: fc.integer({ min: 0, max: 30 }) }),
+  fc.record({ kind: fc.constant('send'), count: fc.integer({ min: 0, max: 4 }) }),
+  fc.record({ kind: fc.constant('acknowledge'), back: fc.integer({ min: 0, max: 8 }) }),
+  fc.record({
+    kind: fc.constant('refuse'),
+    rejected: fc.integer({ min: 0, max: 30 }),
+    hint: fc.integer({ min: 0, max: 30 }),
+  }),
+)
+
+test('whatever happens, what is known of a peer hangs together', () => {
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+      const peer = progress({})
+      for (const happened of events) {
+        const before = { ...peer }
+        happen(peer, happened)
+        const { match, next, state, pendingSnapshot, inflights } = peer
+
+        // A match is never taken back, and what comes next is always after it.
+        expect(match).toBeGreaterThanOrEqual(before.match)
+        expect(next).toBeGreaterThan(match)
+        expect(peer.sentCommit).toBeLessThanOrEqual(Math.max(next - 1, before.sentCommit))
+        // A window belongs to state replicate, a pending snapshot to state snapshot.
+        expect(inflights.count() === 0 || state === 'replicate').toBe(true)
+        expect(inflights.count()).toBeLessThanOrEqual(WINDOW.messagesMax)
+        expect(pendingSnapshot === 0 || state === 'snapshot').toBe(true)
+        expect(state === 'snapshot' && !isPaused(peer)).toBe(false)
+      }
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+function happen(peer: Progress, happened: typeof event extends fc.Arbitrary<infer E> ? E : never) {
+  switch (happened.kind) {
+    case 'probe':
+      return becomeProbe(peer)
+    case 'replicate':
+      return becomeReplicate(peer)
+    case 'snapshot':
+      // The leader sends one only of what the peer lacks.
+      return becomeSnapshot(peer, Math.max(peer.match, happened.index))
+    case 'send':
+      // As the leader does: nothing while it is paused.
+      if (!isPaused(peer)) sentEntries(peer, happened.count, happened.count)
+      return undefined
+    case 'acknowledge': {
+      // A peer acknowledges what was sent to it, or part of it.
+      const index = Math.max(0, peer.next - 1 - happened.back)
+      acknowledge(peer, index)
+      if (peer.state === 'replicate') peer.inflights.freeTo(index)
+      return undefined
+    }
+    case 'refuse':
+      if (decrease(peer, happened.rejected, happened.hint) && peer.state === 'replicate')
+        becomeProbe(peer)
+      return undefined
+    default:
+      return happened satisfies never
+  }
+}

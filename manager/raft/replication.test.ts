@@ -198,6 +198,75 @@ describe('refusals (one round for each term)', () => {
   })
 })
 
+describe('an answer to the first probe of a new leader', () => {
+  /** Leads term 2 with its first entry at 3, and probes 2 and 3 after index 2. */
+  function newLeader(): TestNode {
+    const node = new TestNode({ terms: [1, 1], hardState: { term: 1 } })
+    node.lead()
+    return node
+  }
+
+  test.each([
+    {
+      name: 'a refusal of another probe changes nothing',
+      answer: { index: 1, reject: true, rejectHint: 1 },
+      progress: { state: 'probe', match: 0, next: 3 },
+      sent: [],
+      commit: 0,
+    },
+    {
+      name: 'a refusal makes the next probe begin earlier',
+      answer: { index: 2, reject: true, rejectHint: 0 },
+      progress: { state: 'probe', match: 0, next: 1 },
+      sent: ['0+3'],
+      commit: 0,
+    },
+    {
+      name: 'an acknowledgement commits, and the peer is told',
+      answer: { index: 3 },
+      progress: { state: 'replicate', match: 3, next: 4 },
+      sent: ['3+0'],
+      commit: 3,
+    },
+    {
+      name: 'an acknowledgement of what was before commits nothing',
+      answer: { index: 2 },
+      progress: { state: 'replicate', match: 2 },
+      sent: ['2+1'],
+      commit: 0,
+    },
+  ])('$name', ({ answer, progress, sent, commit }) => {
+    const node = newLeader()
+
+    const messages = node.step({ type: 'append-response', from: 2, term: 2, ...answer })
+
+    expect(ranges(messages)).toEqual(sent)
+    expect(messages.every(({ to }) => to === 2)).toBe(true)
+    expect(node.raw.status().progress.get(2)).toMatchObject(progress)
+    expect(node.raw.basicStatus().commit).toBe(commit)
+  })
+
+  test('an acknowledgement ends the wait of that peer alone', () => {
+    const node = newLeader()
+    acknowledge(node, 3)
+
+    const first = propose(node, 'x')
+    const second = acknowledge(node, 3, 3)
+
+    expect(first.map(({ to }) => to)).toEqual([2])
+    expect(second.filter(({ entries }) => entries.length > 0).map(({ to }) => to)).toEqual([3])
+  })
+})
+
+test('a leader tracks itself as a peer that takes every entry at once', () => {
+  const node = leader()
+
+  propose(node, 'a', 'b')
+
+  const own = node.raw.status().progress.get(1)
+  expect(own).toMatchObject({ state: 'replicate', match: 3, next: 4, isPaused: false })
+})
+
 describe('flow control', () => {
   test('a probe is sent once, and again after a heartbeat is answered', () => {
     const node = new TestNode({ voters: [1, 2] })

@@ -51,6 +51,28 @@ describe('a follower', () => {
     expect(node.traced('campaign-ignored')).toHaveLength(role === 'learner' ? 1 : 0)
   })
 
+  test.each([
+    {
+      name: 'made a learner',
+      before: { voters: [1, 2, 3] },
+      after: { voters: [2, 3], learners: [1] },
+    },
+    {
+      name: 'made a voter',
+      before: { voters: [2, 3], learners: [1] },
+      after: { voters: [1, 2, 3] },
+    },
+  ])('that was $name meanwhile takes it, and its new part', ({ before, after }) => {
+    const node = new TestNode(before)
+
+    node.step({ type: 'snapshot', from: 2, term: 1, snapshot: snapshot(5, 1, after) })
+    node.raw.campaign()
+
+    expect(node.raw.status().confState).toMatchObject(after)
+    const isVoter = after.voters.includes(1)
+    expect(node.raw.basicStatus().role).toBe(isVoter ? 'candidate' : 'follower')
+  })
+
   test('that is no member of it refuses it', () => {
     const node = new TestNode({ voters: [] })
 
@@ -209,6 +231,20 @@ describe('a leader', () => {
     cluster.elect(1)
     cluster.node(1).raw.reportSnapshot(2, 'failed')
     expect(cluster.node(1).raw.status().progress.get(2)).toMatchObject({ state: 'replicate' })
+  })
+
+  test('brings a learner up that comes to a compacted log', () => {
+    const storage = storageAt(11, 1, { voters: [1], learners: [2] })
+    const cluster = new TestCluster(0)
+    cluster.add({ id: 1, storage })
+    cluster.add({ id: 2, voters: [], learners: [2] })
+
+    cluster.elect(1)
+    cluster.tick(2, 1)
+    cluster.propose(1, 'x')
+
+    expect(cluster.node(2).applied).toEqual(['snapshot@11', 'x'])
+    expect(progressOf2(cluster.node(1))).toMatchObject({ isLearner: true, match: 13 })
   })
 
   test('brings a member back that was away while the log was compacted', () => {
