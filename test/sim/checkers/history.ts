@@ -47,6 +47,8 @@ export class History {
   readonly registers: Map<string, Register> = new Map()
   /** Labels that were ever written. */
   readonly labels: Set<string> = new Set()
+  /** Those of specs that say that a failed update is rolled back. */
+  readonly rollsBack: Set<string> = new Set()
   #events = 0
   #labelCount = 0
 
