@@ -39,7 +39,7 @@ import {
   type Mount,
   type TaskSpec,
 } from '../../proto/gen/specs.ts'
-import { emptyPortConfig } from '../../proto/gen/types.ts'
+import { emptyPortConfig, emptyResources } from '../../proto/gen/types.ts'
 import { openTestHost, type TestHost } from './keeper-host.ts'
 
 const forever = new AbortController().signal
@@ -298,7 +298,7 @@ test('stop sends the image’s signal, and kills what ignores it after the grace
 test('limits hold: memory with OOM reported as such, processes, CPU', async () => {
   const task = {
     resources: {
-      limits: { nanoCpus: 500_000_000, memoryBytes: 32 << 20 },
+      limits: { ...emptyResources, nanoCpus: 500_000_000, memoryBytes: 32 << 20 },
       reservations: undefined,
       pidsLimit: 20,
     },

@@ -144,7 +144,7 @@ test('limits become the cgroup’s', () => {
 })
 
 test('the smallest share of a CPU gets a longer period, as the kernel wants a millisecond', () => {
-  const limits = { nanoCpus: 1_000_000, memoryBytes: 0 }
+  const limits = { ...emptyResources, nanoCpus: 1_000_000 }
   const resources = { limits, reservations: undefined, pidsLimit: 0 }
 
   expect(spec({ task: { ...emptyTaskSpec, resources } }).linux.resources.cpu).toEqual({
