@@ -3,7 +3,10 @@
  * then heals and demands convergence in bounded time (peers.md 3.2). The outcome says what was
  * violated, with the last events before it.
  */
+import type { View } from '../../manager/store/view.ts'
+import { emptyTask, type Service } from '../../proto/gen/objects.ts'
 import { isTerminal } from '../../proto/task-state.ts'
+import { mayRun } from './checkers/places.ts'
 import type { Line } from './coverage.ts'
 import { Chaos } from './faults/chaos.ts'
 import { Workload } from './workload.ts'
@@ -154,7 +157,7 @@ function findMissing(world: World): string {
     const wanted =
       service.spec?.mode?.kind === 'replicated'
         ? service.spec.mode.replicated.replicas
-        : view.nodes.size
+        : countEligible(view, service)
     const isPending = tasks.some((task) => task.status?.state === 'pending')
     if (live.length !== wanted && !isPending)
       return `service ${service.id} runs ${live.length} of ${wanted}`
@@ -163,4 +166,10 @@ function findMissing(world: World): string {
     if (view.services.get(task.serviceId) === undefined && !isTerminal(task.status?.state ?? 'new'))
       return `task ${task.id} outlives its service`
   return ''
+}
+
+/** Nodes on which a global service has a task. */
+function countEligible(view: View, service: Service): number {
+  const task = { ...emptyTask, spec: service.spec?.task }
+  return [...view.nodes.list()].filter((node) => mayRun(task, node)).length
 }
