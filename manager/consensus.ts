@@ -30,6 +30,7 @@ import { Group, listIds } from './group.ts'
 import { LeaderStream } from './leader-stream.ts'
 import { MainWatch } from './main-watch.ts'
 import { MemberChanges, type MemberRefusal } from './member-changes.ts'
+import { refuseOldCopy } from './old-copy.ts'
 import {
   type ConfState,
   type Entry,
@@ -252,6 +253,7 @@ export class Consensus {
       to: message.to,
       raftId: this.raftId,
     })
+    refuseOldCopy(message, { term: this.#term, lastIndex: this.#storage.lastIndex() })
     this.#raft.step(message)
   }
 

@@ -97,11 +97,11 @@ export class ConsensusPort {
     })
     this.listening = new Promise((resolve, reject) => {
       // Before it listens its starter is told, and later nobody waits: the node must end.
-      const fail = (error: Error): void => {
-        if (isListening && !this.#isClosing) handlers.onFatal(error.stack ?? error.message)
+      const fail = (error: Error, reason: string): void => {
+        if (isListening && !this.#isClosing) handlers.onFatal(reason)
         else reject(refusalOf(error, start.directory))
       }
-      this.#worker.on('error', fail)
+      this.#worker.on('error', (error) => fail(error, error.stack ?? error.message))
       this.#worker.on('message', (message: FromThread) => {
         switch (message.kind) {
           case 'events':
@@ -121,7 +121,7 @@ export class ConsensusPort {
             handlers.onShutOut(message.epoch)
             break
           case 'fatal':
-            fail(new Error(message.reason))
+            fail(new Error(message.reason), message.reason)
             break
           case 'closed':
             break

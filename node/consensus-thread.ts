@@ -8,6 +8,7 @@
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { isDiskError } from '../lib/disk.ts'
+import { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { Consensus } from '../manager/consensus.ts'
 import type { MainEvent } from '../manager/consensus-interface.ts'
@@ -209,12 +210,15 @@ function guarded(work: () => void): void {
   try {
     work()
   } catch (error) {
-    post({
-      kind: 'fatal',
-      reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    })
+    post({ kind: 'fatal', reason: reasonOf(error) })
     throw error
   }
+}
+
+/** A refusal says all in its words; a bug is found by where it happened. */
+function reasonOf(error: unknown): string {
+  if (error instanceof SwarmError) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 function logTo(send: (message: FromThread) => void): Log {

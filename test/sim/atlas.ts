@@ -52,6 +52,11 @@ export class Atlas {
     )
   }
 
+  /** Whether its log was damaged, and it may not have what it had again. */
+  isDamaged(node: SimNode): boolean {
+    return this.#damage?.node === node && !this.#isRepaired(this.#damage)
+  }
+
   /** This manager's log, of a process that is dead, was damaged. */
   damaged(node: SimNode, isForgetful: boolean): void {
     const { lastIndex } = this.#world.checkers.durable(node)
@@ -64,7 +69,8 @@ export class Atlas {
   takes(node: SimNode, error: unknown): boolean {
     if (this.#damage?.node !== node) return false
     const isRefusal = error instanceof SwarmError && REFUSALS.includes(error.facts['kind'])
-    const isLate = this.#damage.isForgetful && error instanceof AssertionError
+    const isOld = error instanceof SwarmError && error.facts['kind'] === 'old-copy'
+    const isLate = this.#damage.isForgetful && (isOld || error instanceof AssertionError)
     if (!isRefusal && !isLate) return false
     this.#world.reached('damage refused')
     this.#world.schedule.after(REPAIR_AFTER_MS + this.#world.random.integer(REPAIR_SPREAD_MS), () =>
