@@ -133,6 +133,11 @@ export class Writer {
     return this.#out.buf.slice(0, this.#out.pos)
   }
 
+  /** A view of what was written, until more is. */
+  written(): Uint8Array {
+    return this.#out.buf.subarray(0, this.#out.pos)
+  }
+
   /** As new, but with the memory it has; gives how many bytes that is. */
   reset(): number {
     this.#out.pos = 0
@@ -279,6 +284,13 @@ export function encode<T>(value: T, write: (value: T, writer: Writer) => void): 
   if (scratch.reset() > SCRATCH_BYTES_MAX) scratch = new Writer()
   write(value, scratch)
   return scratch.finish()
+}
+
+/** The same in memory that the next message is written to: to be read at once, and not kept. */
+export function encodePassing<T>(value: T, write: (value: T, writer: Writer) => void): Uint8Array {
+  if (scratch.reset() > SCRATCH_BYTES_MAX) scratch = new Writer()
+  write(value, scratch)
+  return scratch.written()
 }
 
 /** The message `name` in `bytes`, or SwarmError 'invalid-argument' when they do not hold one. */

@@ -87,10 +87,13 @@ test('more changes than may wait, of objects that wait already too, are counted 
 
 function countedAnew(view: View): Uint8Array {
   const digest = new Digest()
-  for (const object of view.nodes.list()) digest.add(SCHEMA.nodes.wrap(object))
-  for (const object of view.services.list()) digest.add(SCHEMA.services.wrap(object))
-  for (const object of view.tasks.list()) digest.add(SCHEMA.tasks.wrap(object))
-  for (const object of view.secrets.list()) digest.add(SCHEMA.secrets.wrap(object))
-  for (const object of view.configs.list()) digest.add(SCHEMA.configs.wrap(object))
+  for (const object of view.nodes.list()) digest.add('nodes', object.id, SCHEMA.nodes.wrap(object))
+  for (const object of view.services.list())
+    digest.add('services', object.id, SCHEMA.services.wrap(object))
+  for (const object of view.tasks.list()) digest.add('tasks', object.id, SCHEMA.tasks.wrap(object))
+  for (const object of view.secrets.list())
+    digest.add('secrets', object.id, SCHEMA.secrets.wrap(object))
+  for (const object of view.configs.list())
+    digest.add('configs', object.id, SCHEMA.configs.wrap(object))
   return digest.bytes(() => undefined)
 }

@@ -5,7 +5,7 @@
  * between which the caller may do something else. A restored store stands beside the one in use
  * until its owner calls `replaceBy`; that it is the state that was saved, the digest shows.
  */
-import { assert } from '../../lib/assert.ts'
+import { assert, defined } from '../../lib/assert.ts'
 import { equalBytes } from '../../lib/crypto.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import {
@@ -17,7 +17,7 @@ import {
   type StoreSnapshotHead,
 } from '../../proto/gen/store.ts'
 import { fromStoreChange, type Put } from './change.ts'
-import { type Body, Digest } from './digest.ts'
+import { Digest } from './digest.ts'
 import { SCHEMA, TABLE_NAMES } from './schema.ts'
 import { Store } from './store.ts'
 import { newTableSet, type TableSet } from './table-set.ts'
@@ -88,15 +88,16 @@ export class SnapshotReader {
     const change = fromStoreChange(decodeStoreChange(record))
     if (change.kind !== 'create') throw damaged(`it has a record of kind ${change.kind}`)
     this.#count += 1
-    this.#digest.add(this.#load(change))
+    this.#load(change)
   }
 
-  #load<K extends TableName>(put: Put<K>): Body {
+  #load<K extends TableName>(put: Put<K>): void {
     const table = this.#tables[put.table]
     if (table.get(put.object.id) !== undefined)
       throw damaged(`it has ${put.table}/${put.object.id} twice`)
     table.create(put.object)
-    return table.wrap(put.object)
+    const body = defined(table.wrap(put.object), 'a row has an object')
+    this.#digest.add(put.table, put.object.id, body)
   }
 }
 

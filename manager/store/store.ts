@@ -77,7 +77,7 @@ export class Store {
     const events = changes.map((change) =>
       change.kind === 'remove' ? this.#remove(change) : this.#put(change, entry.wallMs),
     )
-    for (const event of events) this.#noteChange(event)
+    for (const { table, id } of events) this.#digest.noteChange(table, id)
     this.#digest.bound(this.#find)
     this.#working?.commit({ index, timeMs: entry.timeMs }, changes)
     if (isDigestDue) this.#keepDigest()
@@ -156,11 +156,6 @@ export class Store {
 
   #newMeta(createdMs: number, updatedMs: number): Meta {
     return { ...emptyMeta, version: this.#index, createdMs, updatedMs }
-  }
-
-  #noteChange<K extends TableName>(event: StoreEvent<K>): void {
-    const before = this.#tables[event.table].wrap(event.before)
-    this.#digest.noteChange({ table: event.table, id: event.id, before })
   }
 
   #keepDigest(): void {
