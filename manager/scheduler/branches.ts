@@ -89,7 +89,7 @@ export class BranchRanking implements Ranking {
     return {
       value,
       taskCount,
-      nodes: new Heap(this.#candidates.isBefore, nodes),
+      nodes: new Heap<NodeInfo>((a, b) => this.#candidates.isBefore(a, b), nodes),
       branches: isLeaf ? undefined : new Heap(isBranchBefore, ripe),
     }
   }

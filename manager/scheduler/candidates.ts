@@ -12,7 +12,7 @@ import { explain, type Reason } from './filters.ts'
 import { type NodeInfo, shunnedBy } from './node-info.ts'
 import type { Nodes } from './nodes.ts'
 import type { Pool } from './pool.ts'
-import { type Group, listFailing } from './service-state.ts'
+import { type Group, listFailing, type ServiceState } from './service-state.ts'
 
 /** On which nodes wanted tasks of a service are, and how many, by the service's name. */
 export type FindTasks = (name: string) => ReadonlyMap<NodeInfo, number>
@@ -29,7 +29,6 @@ export type CandidateOptions = {
 
 export class Candidates {
   readonly pool: Pool
-  readonly counts: ReadonlyMap<NodeInfo, number>
   /** More than the others are avoided: those where the spec failed too often. */
   readonly failing: ReadonlyMap<NodeInfo, number>
   /** Nodes that the affinities leave; undefined where there are none. */
@@ -39,12 +38,13 @@ export class Candidates {
   readonly #avoided: ReadonlySet<NodeInfo>
   readonly #maxReplicas: number
   readonly #isSpread: boolean
+  readonly #service: ServiceState
 
   /** For tasks like `task`, which is of the group. */
   constructor(group: Group, task: Task, options: CandidateOptions) {
     const placement = task.spec?.placement
     this.pool = options.pool
-    this.counts = group.service.counts
+    this.#service = group.service
     this.failing = listFailing(group, options.nodes, options.now)
     this.#maxReplicas = placement?.maxReplicas ?? 0
     this.#isSpread = options.pool.requirement.strategy === 'spread'
@@ -68,16 +68,18 @@ export class Candidates {
   }
 
   countOn(info: NodeInfo): number {
-    return this.counts.get(info) ?? 0
+    return this.#service.counts?.get(info) ?? 0
   }
 
   /** Nodes that do not rank as the pool has them: apart from them its order is the group's. */
   listApart(): readonly NodeInfo[] {
+    const { counts } = this.#service
+    if (counts === undefined && this.failing.size + this.#avoided.size === 0) return []
     const apart = new Set<NodeInfo>()
     const add = (info: NodeInfo): void => {
       if (!info.isGone && this.isApart(info)) apart.add(info)
     }
-    for (const info of this.counts.keys()) add(info)
+    for (const info of counts?.keys() ?? []) add(info)
     for (const info of this.failing.keys()) add(info)
     for (const info of this.#avoided) add(info)
     return [...apart]
@@ -92,7 +94,8 @@ export class Candidates {
     )
   }
 
-  readonly isBefore = (a: NodeInfo, b: NodeInfo): boolean => {
+  /** Whether `a` is taken before `b`. */
+  isBefore(a: NodeInfo, b: NodeInfo): boolean {
     const byFailures = (this.failing.get(a) ?? 0) - (this.failing.get(b) ?? 0)
     if (byFailures !== 0) return byFailures < 0
     const byCount = this.#isSpread ? this.countOn(a) - this.countOn(b) : 0
@@ -104,7 +107,11 @@ export class Candidates {
   /** Why none of all nodes can be used. */
   explain(): string {
     const reasons = this.pool.countReasons()
-    const known = new Set([...this.counts.keys(), ...this.#avoided, ...(this.affine ?? [])])
+    const known = new Set([
+      ...(this.#service.counts?.keys() ?? []),
+      ...this.#avoided,
+      ...(this.affine ?? []),
+    ])
     let others = this.pool.fitCount
     for (const info of known) {
       if (info.isGone || !this.pool.isFit(info)) continue

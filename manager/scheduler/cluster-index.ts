@@ -12,10 +12,12 @@ import type { View } from '../store/view.ts'
 import { adjust, charge, isCounted, isHolding, type NodeInfo, shunnedBy } from './node-info.ts'
 import { Nodes } from './nodes.ts'
 import {
+  countOn,
   forgetFailure,
   type Group,
   groupOf,
   isForgettable,
+  NO_NODES,
   newServiceState,
   noteFailure,
   type ServiceState,
@@ -105,12 +107,12 @@ export class ClusterIndex {
 
   /** On which nodes wanted tasks of the service are. */
   tasksOf(serviceId: string | undefined): ReadonlyMap<NodeInfo, number> {
-    return this.#services.get(serviceId ?? '')?.counts ?? NOWHERE
+    return this.#services.get(serviceId ?? '')?.counts ?? NO_NODES
   }
 
   /** Nodes with tasks that do not want to be beside a service of that name. */
   shunning(name: string): ReadonlyMap<NodeInfo, number> {
-    return this.#shunning.get(name) ?? NOWHERE
+    return this.#shunning.get(name) ?? NO_NODES
   }
 
   #observeNode(id: string, view: View): void {
@@ -200,7 +202,7 @@ export class ClusterIndex {
   #count({ task, info, service }: Counted, sign: 1 | -1): void {
     info.taskCount += sign
     assert(info.taskCount >= 0, 'a node has at least no tasks', { node: info.node.id })
-    adjust(service.counts, info, sign)
+    countOn(service, info, sign)
     for (const name of shunnedBy(task)) {
       const nodes: Counts = this.#shunning.get(name) ?? new Map()
       adjust(nodes, info, sign)
@@ -237,5 +239,3 @@ function isSameCharge({ task: before, info, service }: Charge, task: Task): bool
     (service !== undefined) === isCounted(task)
   )
 }
-
-const NOWHERE: ReadonlyMap<NodeInfo, number> = new Map()

@@ -12,7 +12,7 @@ import { nameKey } from '../store/schema.ts'
 import { BranchRanking } from './branches.ts'
 import { Candidates } from './candidates.ts'
 import type { ClusterIndex } from './cluster-index.ts'
-import { explain, newRequirement, type Requirement } from './filters.ts'
+import { explain, type Requirement } from './filters.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { Pools } from './pool.ts'
 import { PoolRanking, type Ranking } from './ranking.ts'
@@ -111,7 +111,7 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
 function newCandidates(group: Group, task: Task, { round, index, pools }: Work): Candidates {
   return new Candidates(group, task, {
     nodes: index.nodes,
-    pool: pools.get(newRequirement(task)),
+    pool: pools.get(task),
     now: round.now,
     findTasks: (name) => {
       const [service] = round.view.services.by('name', nameKey(name))

@@ -5,8 +5,16 @@
  * The ranks of one service's own are the ranking's (`ranking.ts`), which takes nodes off their seats
  * for as long as it is at work.
  */
-import type { Node } from '../../proto/gen/objects.ts'
-import { findFixedReason, findReason, REASONS, type Reason, type Requirement } from './filters.ts'
+import type { Node, Task } from '../../proto/gen/objects.ts'
+import {
+  findFixedReason,
+  findReason,
+  newRequirement,
+  REASONS,
+  type Reason,
+  type Requirement,
+  requirementKey,
+} from './filters.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { Nodes } from './nodes.ts'
 import { Tournament } from './tournament.ts'
@@ -172,24 +180,31 @@ export class Pools {
   readonly #nodes: Nodes
   /** By key, the one that was not asked for the longest first. */
   readonly #pools: Map<string, Pool> = new Map()
+  /** The one that was asked for last: often it is asked for again. */
+  #last: Pool | undefined
 
   constructor(nodes: Nodes) {
     this.#nodes = nodes
   }
 
-  /** The pool of this requirement, up to date. */
-  get(requirement: Requirement): Pool {
-    const { key } = requirement
-    const known = this.#pools.get(key)
+  /** The pool of what the task asks for, up to date. */
+  get(task: Task): Pool {
+    const key = requirementKey(task)
+    const known = this.#last?.requirement.key === key ? this.#last : this.#pools.get(key)
     // Places of nodes may have been given anew only now.
     this.#nodes.list()
     const isUsable = known !== undefined && known.generation === this.#nodes.generation
-    const pool = isUsable ? known : new Pool(this.#nodes, requirement)
+    const pool = isUsable ? known : new Pool(this.#nodes, newRequirement(task, key))
     if (isUsable) pool.refresh()
-    if (known !== undefined && this.#pools.size > 1) this.#pools.delete(key)
+    if (pool !== this.#last) this.#keep(key, pool)
+    return pool
+  }
+
+  #keep(key: string, pool: Pool): void {
+    this.#last = pool
+    this.#pools.delete(key)
     this.#pools.set(key, pool)
     this.#drop()
-    return pool
   }
 
   #drop(): void {

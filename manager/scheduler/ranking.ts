@@ -72,7 +72,7 @@ export class PoolRanking implements Ranking {
 
   #heapOfApart(): Heap<NodeInfo> {
     this.#heap ??= new Heap(
-      this.#candidates.isBefore,
+      (a, b) => this.#candidates.isBefore(a, b),
       this.#apart.filter((info) => this.#candidates.isUsable(info)),
     )
     return this.#heap

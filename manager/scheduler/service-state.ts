@@ -4,7 +4,7 @@
  * there are such.
  */
 import type { Task } from '../../proto/gen/objects.ts'
-import type { NodeInfo } from './node-info.ts'
+import { adjust, type NodeInfo } from './node-info.ts'
 import type { Nodes } from './nodes.ts'
 
 /** A node that saw this many failures of one spec within FAILURE_WINDOW_MS is avoided. */
@@ -13,8 +13,8 @@ export const FAILURE_WINDOW_MS: number = 5 * 60_000
 
 export type ServiceState = {
   readonly id: string
-  /** Wanted tasks that are not dead, by node; nodes that are gone may be among them. */
-  readonly counts: Map<NodeInfo, number>
+  /** Wanted tasks that are not dead, by node, also nodes that are gone; undefined: none. */
+  counts: Map<NodeInfo, number> | undefined
   /** Waiting tasks, a group for each version of the spec. */
   readonly groups: Group[]
   /** By task; undefined while there is none. */
@@ -41,12 +41,19 @@ type Failure = {
 }
 
 export function newServiceState(id: string): ServiceState {
-  return { id, counts: new Map(), groups: [], failures: undefined }
+  return { id, counts: undefined, groups: [], failures: undefined }
 }
 
 /** Whether nothing is known any more. */
 export function isForgettable({ counts, groups, failures }: ServiceState): boolean {
-  return counts.size === 0 && groups.length === 0 && failures === undefined
+  return counts === undefined && groups.length === 0 && failures === undefined
+}
+
+/** The service has one wanted task more (`sign` 1) or less on the node. */
+export function countOn(service: ServiceState, info: NodeInfo, sign: 1 | -1): void {
+  service.counts ??= new Map()
+  adjust(service.counts, info, sign)
+  if (service.counts.size === 0) service.counts = undefined
 }
 
 /** The group of the task, made if there is none. */
@@ -94,4 +101,4 @@ export function listFailing(
   return counts
 }
 
-const NO_NODES: ReadonlyMap<NodeInfo, number> = new Map()
+export const NO_NODES: ReadonlyMap<NodeInfo, number> = new Map()
