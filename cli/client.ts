@@ -42,11 +42,23 @@ export type Call = {
   readonly signal?: AbortSignal
 }
 
+/** Whether reads wait for the leader's word, or show what the asked manager has. */
+export type Consistency = 'linearizable' | 'stale'
+
+/** Of a flag or the environment; a usage error where it is neither. */
+export function parseConsistency(text: string | undefined): Consistency {
+  if (text === undefined || text === '' || text === 'linearizable') return 'linearizable'
+  if (text === 'stale') return 'stale'
+  throw usageError(`invalid consistency "${text}", use linearizable or stale`)
+}
+
 export class Client {
   readonly #endpoint: Endpoint
+  readonly #consistency: Consistency
 
-  constructor(endpoint: Endpoint) {
+  constructor(endpoint: Endpoint, consistency: Consistency = 'linearizable') {
     this.#endpoint = endpoint
+    this.#consistency = consistency
   }
 
   /** Where the daemon is, as the user gave it. */
@@ -98,10 +110,12 @@ export class Client {
   async #send(method: string, path: string, call: Call): Promise<HttpReply> {
     const { hostname, port, socketPath } = this.#endpoint
     const socket = await this.#connect()
+    const isStale = method === 'GET' && this.#consistency === 'stale'
+    const query = { ...call.query, ...(isStale ? { consistency: 'stale' } : {}) }
     call.signal?.addEventListener('abort', () => socket.destroy(), { once: true })
     return exchange(socket, {
       method,
-      target: `${path}${encodeQuery(call.query ?? {})}`,
+      target: `${path}${encodeQuery(query)}`,
       headers: {
         Host: socketPath === undefined ? `${hostname}:${port}` : 'tsswarm',
         ...(method === 'POST' ? { 'Content-Type': 'application/json' } : {}),

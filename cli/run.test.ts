@@ -94,6 +94,21 @@ describe('command line', () => {
     expect(err).toMatch(/\nSee 'tsswarm.* --help'\.\n$/)
   })
 
+  test.each([
+    ['by flag', '--consistency stale node ls', {}, 'GET /nodes?consistency=stale'],
+    ['by environment', 'node ls', { TSSWARM_CONSISTENCY: 'stale' }, 'GET /nodes?consistency=stale'],
+    [
+      'by flag over environment',
+      '--consistency linearizable node ls',
+      { TSSWARM_CONSISTENCY: 'stale' },
+      'GET /nodes',
+    ],
+  ])('reads are stale %s', async (_how, line, env, call) => {
+    await run(line, { env })
+
+    expect(daemon.calls).toContain(call)
+  })
+
   test('a usage error asks nothing of the daemon', async () => {
     await run('service create --replicas x img')
 

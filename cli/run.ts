@@ -5,7 +5,7 @@
  */
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
-import { Client, findEndpoint } from './client.ts'
+import { Client, findEndpoint, parseConsistency } from './client.ts'
 import {
   addCommand,
   type CommandSpec,
@@ -95,6 +95,10 @@ const HOST_OPTIONS = [
   ['--tlscacert <FILE>', 'Certificates that the daemon of tcp:// is trusted by'],
   ['--tlscert <FILE>', 'Certificate to show to it'],
   ['--tlskey <FILE>', 'Key of that certificate'],
+  [
+    '--consistency <KIND>',
+    'stale: show what the asked manager has, also without a leader; or linearizable (env TSSWARM_CONSISTENCY)',
+  ],
 ] as const
 
 type Found = {
@@ -195,6 +199,7 @@ function newProgram(found: Found | undefined, world: World): Command {
         },
         world.env,
       ),
+      parseConsistency(textOf(program, 'consistency') ?? world.env['TSSWARM_CONSISTENCY']),
     )
     await spec.run({ ...given, world, client })
   }
@@ -232,6 +237,7 @@ function explainUsage(error: CommanderError, spec: CommandSpec | undefined): str
   const flag = /unknown option '(--?[^'=]+)/.exec(error.message)?.[1] ?? ''
   if (spec?.refused?.includes(flag.replace(/^--/, '')))
     return `${flag} is a flag of Docker's that is not supported yet`
-  if (/^(?:-H|--host|--tls\w+)$/.test(flag)) return `${flag} stands before the command`
+  if (/^(?:-H|--host|--tls\w+|--consistency)$/.test(flag))
+    return `${flag} stands before the command`
   return error.message.replace(/^error: /, '').replace('unknown option', 'unknown flag')
 }

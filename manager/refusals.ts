@@ -9,11 +9,12 @@ export function newNotLeader(): SwarmError {
   return new SwarmError('unavailable', 'this manager is not the leader', { retriable: true })
 }
 
-/** Docker's words, which its clients know. */
+/** Docker's words, which its clients know, and what can be done. */
 export function newNoLeader(): SwarmError {
   return new SwarmError(
     'unavailable',
-    'The swarm does not have a leader. It is possible that too few managers are online. Make sure more than half of the managers are online.',
+    'The swarm does not have a leader. It is possible that too few managers are online. Make sure more than half of the managers are online. ' +
+      'Until then reads with consistency=stale are answered; if managers are gone for good, "tsswarm init --force-new-cluster" goes on with one of those left.',
     { retriable: true },
   )
 }
