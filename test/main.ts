@@ -25,6 +25,10 @@ const E2E_COMMANDS = [
   'nsenter:util-linux',
   'busybox:busybox-static',
   'docker-registry:docker-registry',
+  'dockerd:docker.io',
+  'docker:docker.io',
+  'iptables:iptables',
+  'chrt:util-linux',
 ]
 /** Of `deploy/packages.sh`: commands are missing, and no apt-get to install them. */
 const NO_APT_STATUS = 2

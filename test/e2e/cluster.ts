@@ -301,13 +301,19 @@ export function serviceSpec(options: ServiceOptions): Json {
   }
 }
 
+export type ClusterOptions = Size & {
+  readonly strangers?: number
+  /** Called for each host before its daemon is started. */
+  readonly prepare?: (host: Host) => Promise<void>
+}
+
 /**
  * A cluster in a place of its own; `number` keeps several test files apart. The last `strangers` of
  * the hosts run a daemon and are in no cluster.
  */
 export async function openCluster(
   number: number,
-  { strangers = 0, ...size }: Size & { readonly strangers?: number },
+  { strangers = 0, prepare, ...size }: ClusterOptions,
 ): Promise<Cluster> {
   const place: Place = {
     folder: `/var/tmp/tsswarm-cluster-${number}`,
@@ -316,6 +322,7 @@ export async function openCluster(
   // What an earlier run left behind when it was killed.
   removeAll(place)
   const cluster = new Cluster(newState(place, size))
+  for (const host of cluster.hosts) await prepare?.(host)
   await Promise.all(cluster.hosts.map((host) => cluster.start(host)))
   const members = cluster.hosts.slice(0, size.hosts - strangers)
   await form(cluster, members, size.managers)
