@@ -138,7 +138,7 @@ test('a write that no manager answers is refused in time, with its outcome unkno
 
   const asking = new ApiClient(backend).ask('POST /configs/create', { Name: 'a', Data: 'eA==' })
   await vi.waitUntil(() => vi.getTimerCount() > 0)
-  await vi.advanceTimersByTimeAsync(20_000)
+  await vi.advanceTimersByTimeAsync(22_000)
 
   expect(await asking).toMatchObject({
     status: 503,

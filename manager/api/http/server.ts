@@ -59,8 +59,8 @@ const ROUTES: readonly Route[] = [
 ]
 const VERSION_PATH = '/v:apiVersion(^\\d+\\.\\d+$)'
 const PARAM_LENGTH_MAX = 500
-/** Docker gives up a request of the swarm after as long. */
-const ANSWER_MAX_MS = 20_000
+/** Later than the 20 s after which a write that no leader took is refused: that says more. */
+const ANSWER_MAX_MS = 22_000
 const CLOSE_GRACE_MS = 1_000
 /** First parts of paths that the Engine API has and swarm mode does not need. */
 const ENGINE_PATHS =
