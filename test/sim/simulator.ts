@@ -3,10 +3,8 @@
  * then heals and demands convergence in bounded time (peers.md 3.2). The outcome says what was
  * violated, with the last events before it.
  */
-import type { View } from '../../manager/store/view.ts'
-import { emptyTask, type Service } from '../../proto/gen/objects.ts'
-import { isTerminal } from '../../proto/task-state.ts'
-import { mayRun } from './checkers/places.ts'
+import { converge } from './converge.ts'
+import { chooseCore } from './core.ts'
 import type { Line } from './coverage.ts'
 import { Chaos } from './faults/chaos.ts'
 import { Workload } from './workload.ts'
@@ -20,8 +18,10 @@ const FAULTS_MIN = 20
 /** Faults go on until a seed has had its share, but not for ever. */
 const CHAOS_MAX_MS = 1_500_000
 const OPERATION_EVERY_MS = 1_500
-const HEALED_MS = 180_000
 const QUIET_STEP_MS = 2_000
+/** Every call of before has ended by its deadline. */
+const CALLS_END_MS = 22_000
+const CORE_MAX_MS = 80_000
 
 export type RunOutcome = {
   readonly seed: number
@@ -41,8 +41,8 @@ export function runSeed(seed: number, onTrace?: (line: string) => void): RunOutc
   world.run(FORMING_MS)
   const chaos = new Chaos(world)
   play(world, workload, chaos)
+  if (world.random.split('core').integer(2) === 0) findCore(world)
   chaos.heal()
-  workload.settle()
   converge(world, workload)
   return {
     seed,
@@ -110,66 +110,14 @@ function play(world: World, workload: Workload, chaos: Chaos): void {
     world.violation(`too little: ${workload.counts.asked} operations, ${chaos.total} faults`)
 }
 
-/** Until everything is as it should be, or time is up: then what is missing is the violation. */
-function converge(world: World, workload: Workload): void {
-  const untilMs = world.schedule.nowMs + HEALED_MS
-  let missing = 'not looked yet'
-  while (world.violations.length === 0 && world.schedule.nowMs < untilMs) {
-    world.run(world.schedule.nowMs + QUIET_STEP_MS)
-    missing = findMissing(world)
-    if (missing === '') return
-    // What a client asked for before the end may be committed after it.
-    workload.settle()
+/** Nothing new happens, until what was under way came to its end and a core can be chosen, if ever. */
+function findCore(world: World): void {
+  const random = world.random.split('core of nodes')
+  const beganMs = world.schedule.nowMs
+  for (let ms = CALLS_END_MS; ms <= CORE_MAX_MS && world.core === undefined; ms += QUIET_STEP_MS) {
+    world.run(beganMs + ms)
+    if (world.violations.length > 0) return
+    world.core = chooseCore(world, random)
   }
-  if (world.violations.length === 0) world.violation(`L1: not converged: ${missing}`)
-}
-
-/** L1, L2, L6: what is not as it should be; empty when all is. */
-function findMissing(world: World): string {
-  const leader = world.findLeader()
-  if (leader === undefined) return 'no leader'
-  const view = world.checkers.reference.view()
-  for (const node of view.nodes.list())
-    if (node.status?.state !== 'ready') return `node ${node.id} is ${node.status?.state}`
-  const voters = (leader.manager?.status().members ?? []).filter((member) => member.isVoter)
-  for (const node of view.nodes.list())
-    if ((node.spec?.role === 'manager') !== voters.some((member) => member.nodeId === node.id))
-      return `node ${node.id} is to be a ${node.spec?.role} and is not`
-  const running = new Map<string, string>()
-  for (const node of world.nodes.values())
-    for (const task of node.runtime.listRunning()) {
-      // A paused update is left to its user, and may stand between two tasks of a slot.
-      if (view.services.get(task.serviceId)?.updateStatus?.state === 'paused') continue
-      const slot = `${task.serviceId}/${task.slot}/${task.slot === 0 ? task.nodeId : ''}`
-      const other = running.get(slot)
-      if (other !== undefined) return `slot ${slot} runs twice: ${other} and ${task.id}`
-      running.set(slot, task.id)
-      const known = view.tasks.get(task.id)
-      if (known === undefined) return `container ${task.id} on ${node.id} belongs to no task`
-    }
-  for (const service of view.services.list()) {
-    // A paused update is left to its user; failing tasks are restarted for ever.
-    if (service.updateStatus?.state === 'paused') continue
-    const tasks = [...view.tasks.by('service', service.id)]
-    const live = tasks.filter(
-      (task) => task.desiredState === 'running' && task.status?.state === 'running',
-    )
-    const wanted =
-      service.spec?.mode?.kind === 'replicated'
-        ? service.spec.mode.replicated.replicas
-        : countEligible(view, service)
-    const isPending = tasks.some((task) => task.status?.state === 'pending')
-    if (live.length !== wanted && !isPending)
-      return `service ${service.id} runs ${live.length} of ${wanted}`
-  }
-  for (const task of view.tasks.list())
-    if (view.services.get(task.serviceId) === undefined && !isTerminal(task.status?.state ?? 'new'))
-      return `task ${task.id} outlives its service`
-  return ''
-}
-
-/** Nodes on which a global service has a task. */
-function countEligible(view: View, service: Service): number {
-  const task = { ...emptyTask, spec: service.spec?.task }
-  return [...view.nodes.list()].filter((node) => mayRun(task, node)).length
+  if (world.core !== undefined) world.reached('cores')
 }

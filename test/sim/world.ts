@@ -368,6 +368,7 @@ export class World {
   restart(node: SimNode): void {
     // Before it has joined there is nothing to start, and after it has left.
     if (node.claims === undefined || this.nodes.get(node.id) !== node) return
+    if (this.core?.has(node.id) === false) return
     this.trace(`${node.id} starts`)
     node.boot()
     this.refreshPeers()

@@ -73,14 +73,27 @@ export class Chaos {
     }
   }
 
-  /** No more faults: everything comes back and stays. */
+  /** No more faults: everything comes back and stays, or all of the world's core; the rest is broken. */
   heal(): void {
+    const { core, network, rates, nodes } = this.#world
     this.#isHealed = true
-    this.#world.trace('healed')
-    this.#world.network.heal()
-    this.#world.network.rates = { ...this.#world.rates, loss: 0, duplication: 0, spike: 0 }
-    for (const node of this.#world.nodes.values()) this.#healNode(node)
+    this.#world.trace(`healed ${core === undefined ? 'all' : [...core].join(', ')}`)
+    network.heal()
+    network.rates = { ...rates, loss: 0, duplication: 0, spike: 0 }
+    for (const node of nodes.values())
+      if (core === undefined || core.has(node.id)) this.#healNode(node)
+      else this.#breakNode(node, core)
     this.#world.refreshPeers()
+  }
+
+  /** For ever: it is down, or nobody of the core hears it or is heard by it. */
+  #breakNode(node: SimNode, core: ReadonlySet<string>): void {
+    for (const id of core) {
+      this.#world.network.cut(id, node.id)
+      this.#world.network.cut(node.id, id)
+    }
+    if (this.#random.integer(2) === 0) node.crash('some')
+    this.#world.trace(`${node.id} is ${node.isUp ? 'cut off' : 'down'} for ever`)
   }
 
   #healNode(node: SimNode): void {
