@@ -9,9 +9,16 @@ import {
   emptyServiceSpec,
   emptyUpdateConfig,
   type Mount,
+  type Placement,
+  type ServiceAffinity,
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
-import { emptyPortConfig, type PortConfig } from '../../proto/gen/types.ts'
+import {
+  emptyGenericResource,
+  emptyPortConfig,
+  type GenericResource,
+  type PortConfig,
+} from '../../proto/gen/types.ts'
 import { type Part, service } from '../../test/build.ts'
 import { checkServiceSpec, SERVICE_SPEC_BYTES_MAX } from './validate.ts'
 
@@ -27,6 +34,16 @@ describe('checkServiceSpec()', () => {
     ['an anonymous volume', mounts({ type: 'volume', source: '' })],
     ['a ratio of one', update({ maxFailureRatio: 1 })],
     ['global', { mode: { kind: 'global', global: {} } }],
+    [
+      'preferences',
+      placement({ preferences: [{ label: 'node.labels.a' }, { label: 'Engine.Labels.b' }] }),
+    ],
+    [
+      'services to be near and far',
+      placement({ affinities: [near('db'), { ...near('web'), isAnti: true }] }),
+    ],
+    ['generic resources', generic({ kind: 'GPU', count: 2 }, { kind: 'SSD', count: 1 })],
+    ['a budget', { disruptionBudget: { maxUnavailable: 1 } }],
   ]
   test.each(accepted)('accepts %s', (_name, part) => {
     expect(() => checkServiceSpec(spec(part))).not.toThrow()
@@ -87,6 +104,42 @@ describe('checkServiceSpec()', () => {
       { mode: { kind: 'global', global: {} }, task: { placement: { maxReplicas: 1 } } },
       'Placement.MaxReplicas',
     ],
+    [
+      'a preference that is no label',
+      { task: { placement: { preferences: [{ label: 'node.hostname' }] } } },
+      'Placement.Preferences: "node.hostname" is no label of nodes',
+    ],
+    [
+      'a service to be near and to be far',
+      placement({ affinities: [near('db'), { ...near('DB'), isAnti: true }] }),
+      'Placement.Affinities: service "DB" is named to be near and to be far',
+    ],
+    [
+      'a bad name of a service to be near',
+      placement({ affinities: [near('a b')] }),
+      'name must be valid as a DNS name component',
+    ],
+    [
+      'a kind of resource',
+      generic({ kind: 'a b', count: 1 }),
+      'GenericResources: "a b" is no kind',
+    ],
+    [
+      'a named resource',
+      generic({ kind: 'GPU', name: 'a', count: 1 }),
+      'invalid argument for resource GPU',
+    ],
+    ['no resource', generic({ kind: 'GPU', count: 0 }), 'GPU must be at least 1, not 0'],
+    [
+      'a kind twice',
+      generic({ kind: 'GPU', count: 1 }, { kind: 'GPU', count: 2 }),
+      'GPU is given twice',
+    ],
+    [
+      'a budget of nothing',
+      { disruptionBudget: { maxUnavailable: 0 } },
+      'DisruptionBudget.MaxUnavailable: must be at least 1',
+    ],
     ['an overlay', { task: { networks: [{ target: 'net' }] } }, 'network "net" is not supported'],
     ['a ratio above one', update({ maxFailureRatio: 1.1 }), 'UpdateConfig.MaxFailureRatio'],
     ['no ratio', update({ maxFailureRatio: Number.NaN }), 'UpdateConfig.MaxFailureRatio'],
@@ -144,4 +197,17 @@ function ports(...parts: readonly Partial<PortConfig>[]): Part<ServiceSpec> {
 
 function update(part: Partial<typeof emptyUpdateConfig>): Part<ServiceSpec> {
   return { update: { ...emptyUpdateConfig, ...part } }
+}
+
+function placement(part: Part<Placement>): Part<ServiceSpec> {
+  return { task: { placement: part } }
+}
+
+function near(service: string): ServiceAffinity {
+  return { service, isAnti: false }
+}
+
+function generic(...parts: readonly Partial<GenericResource>[]): Part<ServiceSpec> {
+  const resources = parts.map((part) => ({ ...emptyGenericResource, ...part }))
+  return { task: { resources: { reservations: { generic: resources } } } }
 }

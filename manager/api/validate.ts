@@ -19,8 +19,8 @@ import {
   type UpdateConfig,
 } from '../../proto/gen/specs.ts'
 import type { PortConfig, Resources } from '../../proto/gen/types.ts'
-import { parseConstraints } from '../model/constraint.ts'
 import { checkServiceName } from '../model/naming.ts'
+import { checkPlacement } from './validate-placement.ts'
 
 /** A service holds its spec twice, and one entry of the log holds 1 MiB (DESIGN section 5). */
 export const SERVICE_SPEC_BYTES_MAX = 400_000
@@ -41,10 +41,7 @@ export function checkServiceSpec(spec: ServiceSpec): void {
   checkAnnotations(spec.annotations)
   if (spec.mode === undefined) throw refusal('Mode: one of Replicated and Global must be given')
   checkTask(spec.task ?? emptyTaskSpec)
-  if ((spec.task?.placement?.maxReplicas ?? 0) > 0 && spec.mode.kind !== 'replicated')
-    throw refusal(
-      'TaskTemplate.Placement.MaxReplicas: replicas per node are limited in replicated mode only',
-    )
+  checkPlacement(spec)
   if (spec.update !== undefined) checkUpdate(spec.update, 'UpdateConfig')
   if (spec.rollback !== undefined) checkRollback(spec.rollback)
   if (spec.endpoint !== undefined) checkEndpoint(spec.endpoint)
@@ -68,7 +65,6 @@ function checkTask(task: TaskSpec): void {
   if (task.container === undefined) throw refusal('ContainerSpec: missing in service spec')
   checkContainer(task.container)
   if (task.resources !== undefined) checkResources(task.resources)
-  parseConstraints(task.placement)
   for (const [at, network] of task.networks.entries())
     if (network.target !== 'host' || at > 0)
       throw refusal(

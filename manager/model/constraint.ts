@@ -88,6 +88,14 @@ export function findLabel(key: string, node: Node): string | undefined {
   return undefined
 }
 
+/** Whether nodes may have a label under this key: `node.labels.X` or `engine.labels.X`. */
+export function isLabelKey(key: string): boolean {
+  const lower = key.toLowerCase()
+  return [NODE_LABELS, ENGINE_LABELS].some(
+    (prefix) => lower.startsWith(prefix) && key.length > prefix.length,
+  )
+}
+
 /** The value is an address or a subnet; anything else never matches. */
 function matchesIp(constraint: Constraint, node: Node): boolean {
   const actual = findAddress(node.status?.addr ?? '')

@@ -20,8 +20,9 @@ import {
   emptyServiceSpec,
   emptyTaskSpec,
 } from '../../../../proto/gen/specs.ts'
-import { emptyResources } from '../../../../proto/gen/types.ts'
+import { emptyResources, type GenericResource } from '../../../../proto/gen/types.ts'
 import type { KnownManager } from '../../backend.ts'
+import { genericResources } from './placement.ts'
 import {
   endpointSpec,
   portConfig,
@@ -91,6 +92,7 @@ export function taskToJson(task: Task): JsonObject {
           : { Ports: ports.write(status.hostPorts) },
     },
     DesiredState: task.desiredState,
+    GenericResources: genericResourcesToJson(task.assignedGeneric),
   }
 }
 
@@ -106,7 +108,11 @@ export function nodeToJson(node: Node): JsonObject {
         Architecture: description?.platform?.architecture,
         OS: description?.platform?.os,
       },
-      Resources: { NanoCPUs: resources.nanoCpus, MemoryBytes: resources.memoryBytes },
+      Resources: {
+        NanoCPUs: resources.nanoCpus,
+        MemoryBytes: resources.memoryBytes,
+        GenericResources: genericResourcesToJson(resources.generic),
+      },
       Engine: {
         EngineVersion: description?.engineVersion,
         Labels: Object.fromEntries(description?.engineLabels ?? []),
@@ -120,6 +126,10 @@ export function nodeToJson(node: Node): JsonObject {
       Addr: status?.addr,
     },
   }
+}
+
+function genericResourcesToJson(resources: readonly GenericResource[]): unknown {
+  return resources.length === 0 ? undefined : genericResources.write(resources)
 }
 
 /** `ManagerStatus` of a node, which is known from Raft and stored nowhere. */

@@ -105,13 +105,33 @@ describe('serviceSpec', () => {
       task({ Networks: [{ Target: 'host', Aliases: ['a'] }] }),
       'Networks[0].Aliases',
     ],
-    ['unimplemented', task({ Placement: { Preferences: [{ Spread: {} }, 1] } }), 'Preferences'],
+    [
+      'invalid-argument',
+      task({ Placement: { Preferences: [{ Spread: {} }, 1] } }),
+      'Placement.Preferences[1]: must be an object',
+    ],
+    [
+      'invalid-argument',
+      task({ Placement: { Preferences: [{ Pack: 'x' }] } }),
+      'Placement.Preferences[0].Spread: must be given',
+    ],
+    [
+      'invalid-argument',
+      task({ Placement: { Strategy: 'random' } }),
+      'invalid Strategy: "random", use one of spread, binpack',
+    ],
+    [
+      'invalid-argument',
+      task({ Placement: { Affinities: [{ Anti: true }] } }),
+      'Placement.Affinities[0].Service: must be given',
+    ],
     ['unimplemented', task({ Resources: { SwapBytes: 1 } }), 'Resources.SwapBytes'],
     [
-      'unimplemented',
-      task({ Resources: { Reservations: { GenericResources: [1] } } }),
-      'GenericResources',
+      'invalid-argument',
+      task({ Resources: { Reservations: { GenericResources: [{}] } } }),
+      'GenericResources[0]: either DiscreteResourceSpec or NamedResourceSpec must be given',
     ],
+    ['invalid-argument', { DisruptionBudget: { MaxUnavailable: -1 } }, 'must not be negative'],
     ['unimplemented', { Mode: { ReplicatedJob: {} } }, 'Mode.ReplicatedJob'],
     ['unimplemented', { Mode: { GlobalJob: {} } }, 'Mode.GlobalJob'],
     ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
@@ -228,7 +248,15 @@ function jsonSpec(): fc.Arbitrary<unknown> {
   const map = fc.dictionary(word, fc.string({ maxLength: 5 }), { minKeys: 1, maxKeys: 3 })
   const number = fc.integer({ min: 1, max: 1_000_000 })
   const duration = number.map((ms) => ms * 1_000_000)
-  const amount = fc.record({ NanoCPUs: number, MemoryBytes: number }, { requiredKeys: [] })
+  const amounts = { NanoCPUs: number, MemoryBytes: number }
+  const generic = fc.oneof(
+    fc.record({ DiscreteResourceSpec: fc.record({ Kind: word, Value: number }) }),
+    fc.record({ NamedResourceSpec: fc.record({ Kind: word, Value: word }) }),
+  )
+  const reservations = fc.record(
+    { ...amounts, GenericResources: fc.array(generic, { minLength: 1, maxLength: 3 }) },
+    { requiredKeys: [] },
+  )
   const some = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }, requiredKeys: (keyof T)[]) =>
     fc.record(fields, { requiredKeys })
   const mounts = fc.oneof(
@@ -298,7 +326,7 @@ function jsonSpec(): fc.Arbitrary<unknown> {
             { NanoCPUs: number, MemoryBytes: number, Pids: number },
             { requiredKeys: [] },
           ),
-          Reservations: amount,
+          Reservations: reservations,
         },
         [],
       ),
@@ -315,6 +343,15 @@ function jsonSpec(): fc.Arbitrary<unknown> {
         {
           Constraints: words,
           MaxReplicas: number,
+          Preferences: fc.array(fc.record({ Spread: fc.record({ SpreadDescriptor: word }) }), {
+            minLength: 1,
+            maxLength: 3,
+          }),
+          Strategy: fc.constant('binpack'),
+          Affinities: fc.array(
+            fc.record({ Service: word, Anti: fc.constant(true) }, { requiredKeys: ['Service'] }),
+            { minLength: 1, maxLength: 3 },
+          ),
           Platforms: fc.array(fc.record({ Architecture: word, OS: word }, { requiredKeys: [] }), {
             minLength: 1,
             maxLength: 2,
@@ -348,6 +385,7 @@ function jsonSpec(): fc.Arbitrary<unknown> {
         },
         ['Parallelism', 'FailureAction', 'Monitor', 'MaxFailureRatio', 'Order'],
       ),
+      DisruptionBudget: fc.record({ MaxUnavailable: number }),
       EndpointSpec: some(
         {
           Mode: fc.constantFrom('vip', 'dnsrr'),

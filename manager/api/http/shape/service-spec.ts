@@ -9,9 +9,11 @@ import { SwarmError } from '../../../../lib/errors.ts'
 import {
   type Annotations,
   type ContainerSpec,
+  type DisruptionBudget,
   type EndpointSpec,
   emptyAnnotations,
   emptyContainerSpec,
+  emptyDisruptionBudget,
   emptyEndpointSpec,
   emptyGlobalService,
   emptyMount,
@@ -26,7 +28,6 @@ import {
   type GlobalService,
   type Mount,
   type NetworkAttachment,
-  type Placement,
   type ReplicatedService,
   type ResourceRequirements,
   type RestartPolicy,
@@ -35,13 +36,12 @@ import {
   type UpdateConfig,
 } from '../../../../proto/gen/specs.ts'
 import {
-  emptyPlatform,
   emptyPortConfig,
   emptyResources,
-  type Platform,
   type PortConfig,
   type Resources,
 } from '../../../../proto/gen/types.ts'
+import { genericResources, placement } from './placement.ts'
 import {
   choice,
   count,
@@ -108,12 +108,6 @@ function annotationField<T extends Annotated, K extends 'name' | 'labels'>(
       shape.isEmpty(annotations[key]) ? undefined : shape.write(annotations[key]),
   }
 }
-
-const ofPlatform = fieldsOf<Platform>()
-const platform: Shape<Platform> = object(emptyPlatform, {
-  Architecture: ofPlatform.some('architecture', text),
-  OS: ofPlatform.some('os', text),
-})
 
 const ofMount = fieldsOf<Mount>()
 const mount: Shape<Mount> = object(
@@ -195,7 +189,7 @@ function amountFields<T extends Resources>(): Fields<T> {
 
 const reservations: Shape<Resources> = object(emptyResources, {
   ...amountFields<Resources>(),
-  GenericResources: unsupported(),
+  GenericResources: fieldsOf<Resources>().some('generic', genericResources),
 })
 
 type Limits = Resources & { readonly pids: number }
@@ -233,14 +227,6 @@ const restart: Shape<RestartPolicy> = object(emptyRestartPolicy, {
   Delay: ofRestart.some('delayMs', maybe(durationMs)),
   MaxAttempts: ofRestart.always('maxAttempts', count),
   Window: ofRestart.some('windowMs', durationMs),
-})
-
-const ofPlacement = fieldsOf<Placement>()
-const placement: Shape<Placement> = object(emptyPlacement, {
-  Constraints: ofPlacement.some('constraints', list(text)),
-  Preferences: unsupported(),
-  MaxReplicas: ofPlacement.some('maxReplicas', count),
-  Platforms: ofPlacement.some('platforms', list(platform)),
 })
 
 const ofNetwork = fieldsOf<NetworkAttachment>()
@@ -345,6 +331,11 @@ const modeField: Field<ServiceSpec> = {
     }),
 }
 
+/** Docker has no such thing; its clients leave it out. */
+const budget: Shape<DisruptionBudget> = object(emptyDisruptionBudget, {
+  MaxUnavailable: fieldsOf<DisruptionBudget>().always('maxUnavailable', count),
+})
+
 const ofService = fieldsOf<ServiceSpec>()
 export const serviceSpec: Shape<ServiceSpec> = object<ServiceSpec>(
   { ...emptyServiceSpec, annotations: emptyAnnotations, mode: DEFAULT_MODE },
@@ -356,6 +347,7 @@ export const serviceSpec: Shape<ServiceSpec> = object<ServiceSpec>(
     RollbackConfig: ofService.some('rollback', maybe(update)),
     Networks: unsupported(),
     EndpointSpec: ofService.some('endpoint', maybe(endpointSpec)),
+    DisruptionBudget: ofService.some('disruptionBudget', maybe(budget)),
   },
 )
 
