@@ -65,6 +65,9 @@ type Daemon = {
   mainRounds: number
   /** Given to the persister and not yet durable. */
   unsaved: readonly Persist[]
+  /** Waiting for the write before to end. */
+  unwritten: readonly Persist[]
+  isWriting: boolean
 }
 
 /** Where a manager may die as if by chance. */
@@ -92,8 +95,6 @@ export class SimNode {
   #starts = 0
   #managerStarts = 0
   #sequence = 0
-  /** When the disk has done what it was given. */
-  #diskFreeMs = 0
   #writes = new Map<number, Caller<WriteReply>>()
   #reads = new Map<number, Caller<number>>()
   #relayCalls = new Map<number, Caller<RelayReply>>()
@@ -209,6 +210,8 @@ export class SimNode {
       inbox: [],
       mainRounds: 0,
       unsaved: [],
+      unwritten: [],
+      isWriting: false,
     }
     if (this.role === 'manager' && this.raftId !== 0 && this.hasLog) this.startManager()
     this.runtime.onExit = (exit) =>
@@ -283,6 +286,8 @@ export class SimNode {
     daemon.manager = undefined
     daemon.persister = undefined
     daemon.unsaved = []
+    daemon.unwritten = []
+    daemon.isWriting = false
   }
 
   /** The log is gone, and with it the member that it was. */
@@ -614,20 +619,29 @@ export class SimNode {
     }
   }
 
-  /** The disk takes a while; what is written then is what the effects said now, in order. */
+  /** What the thread could not give to the disk yet goes with its next write, whole and in order. */
   #persist(daemon: Daemon, effects: readonly Persist[]): void {
-    const { schedule } = this.#world
-    // One write after another, as the thread makes them.
-    const freeMs = Math.max(schedule.nowMs, this.#diskFreeMs, this.diskHungUntilMs)
-    this.#diskFreeMs = freeMs + this.#world.diskDelayMs(this)
-    const { persister } = daemon
-    this.#after(this.#diskFreeMs - schedule.nowMs, () => {
+    daemon.unwritten = [...daemon.unwritten, ...effects]
+    if (!daemon.isWriting) this.#writeNext(daemon)
+  }
+
+  /** One write after another; each takes a while. */
+  #writeNext(daemon: Daemon): void {
+    const { persister, unwritten } = daemon
+    daemon.isWriting = unwritten.length > 0
+    if (!daemon.isWriting) return
+    daemon.unwritten = []
+    const hungMs = Math.max(0, this.diskHungUntilMs - this.#world.schedule.nowMs)
+    this.#after(hungMs + this.#world.diskDelayMs(this), () => {
       if (daemon.persister !== persister) return
       this.guard(() => {
-        persister?.add(effects)
-        daemon.unsaved = [...daemon.unsaved, ...effects]
+        persister?.add(unwritten)
+        daemon.unsaved = [...daemon.unsaved, ...unwritten]
         this.#writeLog(daemon)
       })
+      // It may have died of this write.
+      if (this.#daemon !== daemon) return
+      this.#writeNext(daemon)
       this.#pump()
     })
   }
