@@ -49,6 +49,8 @@ export class Workload {
   #random: SeededRandom
   #client: Client
   #isOver = false
+  /** Nodes that somebody is making active for the end. */
+  #activating = new Set<string>()
   /** What happens how often. */
   #actions: readonly (readonly [number, (turn: Turn) => void])[] = [
     [13, (turn) => this.#createService(turn)],
@@ -93,31 +95,33 @@ export class Workload {
   /** For the end: every node active and every host a node; asked until it is so. */
   settle(): void {
     this.#isOver = true
-    const view = this.#world.checkers.reference.view()
-    for (const node of view.nodes.list())
-      if (node.spec !== undefined && node.spec.availability !== 'active')
-        this.#world.retry(
-          () => this.#world.anyManager(),
-          {
-            caller: localCaller,
-            body: {
-              kind: 'nodeUpdate',
-              nodeUpdate: {
-                id: node.id,
-                version: node.meta?.version ?? 0,
-                spec: { ...node.spec, availability: 'active' },
-              },
-            },
-          },
-          undefined,
-          () => this.#isAway(node.id),
-        )
+    for (const { id } of this.#world.checkers.reference.view().nodes.list())
+      if (this.#isAway(id)) this.#activate(id)
     for (const node of [...this.#world.nodes.values()]) this.#reinstall(node)
   }
 
   #isAway(nodeId: string): boolean {
     const spec = this.#world.checkers.reference.view().nodes.get(nodeId)?.spec
     return spec !== undefined && spec.availability !== 'active'
+  }
+
+  #activate(id: string): void {
+    if (this.#activating.has(id)) return
+    this.#activating.add(id)
+    this.#world.retry(
+      () => this.#world.anyManager(),
+      () => {
+        const node = this.#world.checkers.reference.view().nodes.get(id)
+        const spec = node?.spec && { ...node.spec, availability: 'active' as const }
+        const version = node?.meta?.version ?? 0
+        return {
+          caller: localCaller,
+          body: { kind: 'nodeUpdate', nodeUpdate: { id, version, spec } },
+        }
+      },
+      () => this.#activating.delete(id),
+      () => this.#isAway(id),
+    )
   }
 
   #draw(): (turn: Turn) => void {

@@ -79,7 +79,7 @@ export function mayRun(task: Task, node: Node): boolean {
   const { constraints = [], platforms = [] } = task.spec?.placement ?? {}
   const own = node.description?.platform
   return (
-    constraints.every((constraint) => satisfies(node, constraint)) &&
+    satisfiesAll(node, constraints) &&
     (platforms.length === 0 ||
       platforms.some(({ os, architecture }) => os === own?.os && architecture === own.architecture))
   )
@@ -96,6 +96,10 @@ export function demandOf(task: Task): {
   for (const { publishMode, publishedPort, protocol } of task.endpoint?.ports ?? [])
     if (publishMode === 'host' && publishedPort > 0) ports.push(`${protocol}/${publishedPort}`)
   return { nanoCpus, memoryBytes, ports }
+}
+
+export function satisfiesAll(node: Node, constraints: readonly string[]): boolean {
+  return constraints.every((constraint) => satisfies(node, constraint))
 }
 
 /** `key==value` or `key!=value` of the keys that the workload uses. */
