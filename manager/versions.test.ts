@@ -6,7 +6,7 @@ import { newSeededRandom } from '../lib/random.ts'
 import type { Cluster, Node } from '../proto/gen/objects.ts'
 import { cluster, node, storeWith } from '../test/build.ts'
 import type { Changed } from './store/round.ts'
-import { reconcileVersions, refuseOldVersion } from './versions.ts'
+import { findDowngrade, reconcileVersions, refuseOldVersion } from './versions.ts'
 
 const NONE: ReadonlySet<string> = new Set()
 const CHANGED: Changed = {
@@ -61,4 +61,13 @@ test('a manager of an older version than the cluster is refused', () => {
 
   expect(() => refuseOldVersion(view, 'm1')).toThrow(/upgrade it first/)
   expect(() => refuseOldVersion(view, 'm2')).not.toThrow()
+})
+
+test('a manager that was put back to an older program than the cluster is not to go on', () => {
+  const view = storeWith({ clusters: [cluster({ clusterVersion: 2 })] }).view()
+
+  expect(findDowngrade(view, 1)).toMatch(/version 1 and the cluster version 2: upgrade it/)
+  expect(findDowngrade(view, 2)).toBeUndefined()
+  expect(findDowngrade(view, 3)).toBeUndefined()
+  expect(findDowngrade(storeWith({}).view(), 1)).toBeUndefined()
 })

@@ -32,6 +32,19 @@ export function refuseOldVersion(view: View, nodeId: string): void {
     )
 }
 
+/**
+ * Why a program of `version` must not be a manager of this cluster: it was put back to an older one
+ * after the cluster had begun to write what that cannot read. Undefined where it may.
+ */
+export function findDowngrade(view: View, version: number = CLUSTER_VERSION): string | undefined {
+  const [cluster] = view.clusters.list()
+  if (cluster === undefined || cluster.clusterVersion <= version) return undefined
+  return (
+    `this program speaks version ${version} and the cluster version ${cluster.clusterVersion}: ` +
+    'upgrade it, a manager cannot go back once all of them were of a newer version'
+  )
+}
+
 /** Undefined while some manager has not described itself. */
 function lowestVersion(view: View): number | undefined {
   let lowest: number | undefined

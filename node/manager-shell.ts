@@ -11,6 +11,7 @@ import { Manager } from '../manager/manager.ts'
 import type { ManagerOutput, SessionInput } from '../manager/manager-interface.ts'
 import type { Change } from '../manager/store/change.ts'
 import type { View } from '../manager/store/view.ts'
+import { findDowngrade } from '../manager/versions.ts'
 import {
   controlService,
   type RelayReply,
@@ -274,12 +275,20 @@ export class ManagerShell implements LoopPart {
         this.#options.onFatal(new Error(output.reason))
         break
       case 'applied':
+        this.#endIfDowngraded(output)
         for (const watcher of this.#watchers)
           watcher(output.isReset ? undefined : output.changes, this.#manager.view())
         break
       default:
         output satisfies never
     }
+  }
+
+  /** What a newer version writes from now on this one would lose, or not understand. */
+  #endIfDowngraded(output: Extract<ManagerOutput, { readonly kind: 'applied' }>): void {
+    if (!output.isReset && !output.changes.some(({ table }) => table === 'clusters')) return
+    const reason = findDowngrade(this.#manager.view())
+    if (reason !== undefined) this.#options.onFatal(new Error(reason))
   }
 
   #client(member: Member): Client<typeof controlService> {
