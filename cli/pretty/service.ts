@@ -6,6 +6,7 @@ import { formatLines, type Line, labelLines } from './lines.ts'
 export function formatService(service: Json): string {
   const spec = at(service, 'Spec')
   const task = at(spec, 'TaskTemplate')
+  const maxUnavailable = numberAt(spec, 'DisruptionBudget', 'MaxUnavailable')
   const isGlobal = at(spec, 'Mode', 'Global') !== undefined
   return formatLines([
     ['ID', textAt(service, 'ID')],
@@ -15,6 +16,7 @@ export function formatService(service: Json): string {
     ['Replicas', isGlobal ? '' : String(numberAt(spec, 'Mode', 'Replicated', 'Replicas'))],
     ['UpdateStatus', updateStatusLines(at(service, 'UpdateStatus'))],
     ['Placement', placementLines(at(task, 'Placement'))],
+    ['Max Unavailable', maxUnavailable === 0 ? '' : String(maxUnavailable)],
     ['UpdateConfig', updateConfigLines(at(spec, 'UpdateConfig'), 'Update order')],
     ['RollbackConfig', updateConfigLines(at(spec, 'RollbackConfig'), 'Rollback order')],
     ['ContainerSpec', containerLines(at(task, 'ContainerSpec'))],
@@ -43,10 +45,24 @@ function updateStatusLines(status: Json): readonly Line[] {
 
 function placementLines(placement: Json): readonly Line[] {
   const max = numberAt(placement, 'MaxReplicas')
+  const preferences = listAt(placement, 'Preferences').map((item) =>
+    textAt(item, 'Spread', 'SpreadDescriptor'),
+  )
   return [
     ['Constraints', textsAt(placement, 'Constraints').join(', ')],
+    ['Preferences', preferences.map((item) => `spread=${item}`).join(', ')],
     ['Max Replicas Per Node', max === 0 ? '' : String(max)],
+    ['Strategy', textAt(placement, 'Strategy')],
+    ['Beside', servicesOf(placement, false)],
+    ['Never Beside', servicesOf(placement, true)],
   ]
+}
+
+function servicesOf(placement: Json, isAnti: boolean): string {
+  return listAt(placement, 'Affinities')
+    .filter((item) => flagAt(item, 'Anti') === isAnti)
+    .map((item) => textAt(item, 'Service'))
+    .join(', ')
 }
 
 function updateConfigLines(update: Json, orderLabel: string): readonly Line[] {
@@ -104,7 +120,13 @@ function amountLines(amount: Json): readonly Line[] {
     ['CPU', cpus === 0 ? '' : String(cpus / 1e9)],
     ['Memory', memory === 0 ? '' : formatBytes(memory)],
     ['Pids', pids === 0 ? '' : String(pids)],
+    ['Generic', listAt(amount, 'GenericResources').map(genericLine).join(', ')],
   ]
+}
+
+function genericLine(resource: Json): string {
+  const spec = at(resource, 'DiscreteResourceSpec')
+  return `${textAt(spec, 'Kind')}=${numberAt(spec, 'Value')}`
 }
 
 function restartLines(restart: Json): readonly Line[] {

@@ -9,6 +9,7 @@ import { usageError } from '../usage-error.ts'
 import { chooseCapabilities } from './capability.ts'
 import { type Environment, parseLabels, readEnv } from './label.ts'
 import { parseMount } from './mount.ts'
+import { applyPlacement } from './placement.ts'
 import { parsePublish } from './publish.ts'
 import { applySettings } from './settings.ts'
 
@@ -29,7 +30,7 @@ export function createSpec(flags: Flags, args: readonly string[], environment: E
     Mode: modeOf(flags),
     EndpointSpec: ports.length === 0 ? undefined : { Ports: ports },
   })
-  return applySettings(spec, flags)
+  return applyPlacement(applySettings(spec, flags), flags, 'create')
 }
 
 function containerSpec(

@@ -10,6 +10,7 @@ import { editCapabilities } from './capability.ts'
 import { splitWords } from './csv.ts'
 import { type Environment, editEnv, editLabels } from './label.ts'
 import { editMounts } from './mount.ts'
+import { applyPlacement } from './placement.ts'
 import { editPorts } from './publish.ts'
 import { applySettings, setReplicas } from './settings.ts'
 
@@ -46,7 +47,7 @@ function editLists(before: Json, flags: Flags, environment: Environment): Json {
   edit('mount', [...CONTAINER, 'Mounts'], (mounts, by) => editMounts(listAt(mounts), by))
   edit('constraint', ['TaskTemplate', 'Placement', 'Constraints'], editConstraints)
   edit('publish', ['EndpointSpec', 'Ports'], (ports, by) => editPorts(listAt(ports), by))
-  return editCapabilityLists(spec, flags)
+  return editCapabilityLists(applyPlacement(spec, flags, 'update'), flags)
 }
 
 /** Added at the end unless there; then those to remove go. */

@@ -77,6 +77,44 @@ const CREATE: readonly Row[] = [
     [[['TaskTemplate', 'Placement'], { Constraints: ['node.role==worker'], MaxReplicas: 2 }]],
   ],
   [
+    [
+      ...[
+        '--placement-pref',
+        'spread=node.labels.zone',
+        '--placement-pref',
+        'spread=node.labels.rack',
+      ],
+      ...['--placement-strategy', 'binpack', '--affinity', 'service=db', '--anti-affinity'],
+      'service=web',
+    ],
+    [
+      [
+        ['TaskTemplate', 'Placement'],
+        {
+          Preferences: [
+            { Spread: { SpreadDescriptor: 'node.labels.zone' } },
+            { Spread: { SpreadDescriptor: 'node.labels.rack' } },
+          ],
+          Strategy: 'binpack',
+          Affinities: [{ Service: 'db' }, { Service: 'web', Anti: true }],
+        },
+      ],
+    ],
+  ],
+  [
+    ['--generic-resource', 'GPU=2', '--generic-resource', 'SSD=1'],
+    [
+      [
+        ['TaskTemplate', 'Resources', 'Reservations', 'GenericResources'],
+        [
+          { DiscreteResourceSpec: { Kind: 'GPU', Value: 2 } },
+          { DiscreteResourceSpec: { Kind: 'SSD', Value: 1 } },
+        ],
+      ],
+    ],
+  ],
+  [['--max-unavailable', '2'], [[['DisruptionBudget'], { MaxUnavailable: 2 }]]],
+  [
     ['--restart-condition', 'on-failure'],
     [[['TaskTemplate', 'RestartPolicy'], { ...RESTART, Condition: 'on-failure' }]],
   ],
@@ -217,10 +255,26 @@ describe('service update', () => {
         CapabilityDrop: ['CAP_KILL'],
         Unknown: { Member: [1, null] },
       },
-      Placement: { Constraints: ['node.role==worker', 'node.labels.z==a'] },
+      Resources: {
+        Reservations: {
+          GenericResources: [
+            { DiscreteResourceSpec: { Kind: 'GPU', Value: 2 } },
+            { DiscreteResourceSpec: { Kind: 'SSD', Value: 1 } },
+          ],
+        },
+      },
+      Placement: {
+        Constraints: ['node.role==worker', 'node.labels.z==a'],
+        Preferences: [
+          { Spread: { SpreadDescriptor: 'node.labels.a' } },
+          { Spread: { SpreadDescriptor: 'node.labels.z' } },
+        ],
+        Affinities: [{ Service: 'db' }],
+      },
       ForceUpdate: 4,
     },
     Mode: { Replicated: { Replicas: 2 } },
+    DisruptionBudget: { MaxUnavailable: 1 },
     UpdateConfig: { Parallelism: 2, Order: 'start-first' },
     EndpointSpec: {
       Mode: 'vip',
@@ -274,8 +328,32 @@ describe('service update', () => {
       ['TaskTemplate', 'Placement', 'Constraints'],
       ['node.labels.z==a', 'node.id!=x'],
     ],
+    [
+      [
+        '--placement-pref-rm',
+        'spread=node.labels.a',
+        '--placement-pref-add',
+        'spread=node.labels.b',
+      ],
+      ['TaskTemplate', 'Placement', 'Preferences'],
+      [
+        { Spread: { SpreadDescriptor: 'node.labels.z' } },
+        { Spread: { SpreadDescriptor: 'node.labels.b' } },
+      ],
+    ],
+    [
+      ['--affinity-rm', 'service=db', '--anti-affinity-add', 'service=db'],
+      ['TaskTemplate', 'Placement', 'Affinities'],
+      [{ Service: 'db', Anti: true }],
+    ],
+    [
+      ['--generic-resource-rm', 'SSD', '--generic-resource-add', 'GPU=4'],
+      ['TaskTemplate', 'Resources', 'Reservations', 'GenericResources'],
+      [{ DiscreteResourceSpec: { Kind: 'GPU', Value: 4 } }],
+    ],
+    [['--max-unavailable', '0'], ['DisruptionBudget'], undefined],
     [['--mount-rm', '/v'], container('Mounts'), []],
-    [['--limit-memory', '1g'], ['TaskTemplate', 'Resources'], { Limits: { MemoryBytes: 2 ** 30 } }],
+    [['--limit-memory', '1g'], ['TaskTemplate', 'Resources', 'Limits'], { MemoryBytes: 2 ** 30 }],
     [['--restart-delay', '1s'], ['TaskTemplate', 'RestartPolicy'], { ...RESTART, Delay: 1e9 }],
     [
       ['--update-delay', '1s'],
