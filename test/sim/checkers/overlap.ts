@@ -10,7 +10,7 @@ import { TaskStateNumber } from '../../../proto/gen/types.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { slotOf } from './slots.ts'
-import { stateOf } from './tasks.ts'
+import { stateOf } from './task-facts.ts'
 
 /** How long a host that is reached may take to end the older container of a slot. */
 export const OVERLAP_MAX_MS = 30_000

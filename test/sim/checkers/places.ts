@@ -7,7 +7,7 @@
 import type { View } from '../../../manager/store/view.ts'
 import type { Node, Task } from '../../../proto/gen/objects.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
-import { isPlaced } from './tasks.ts'
+import { isPlaced, isWanted } from './task-facts.ts'
 
 export type Held = {
   nanoCpus: number
@@ -32,7 +32,10 @@ export class PlaceChecker implements StepChecker {
         yield `T5: port ${taken.port} of node ${after.nodeId} is given to task ${after.id} and held by ${taken.by}`
       if (isPlacement(task)) placed.push(after)
     }
-    for (const task of placed) yield* this.#checkPlacement(step, task)
+    for (const task of placed) {
+      yield* this.#checkPlacement(step, task)
+      yield* this.#checkReplicas(placed, task)
+    }
   }
 
   *#checkPlacement(step: Step, task: Task): Iterable<string> {
@@ -49,13 +52,20 @@ export class PlaceChecker implements StepChecker {
       yield `T4: node ${node.id} has ${held.nanoCpus} nano CPUs reserved of ${total?.nanoCpus} with task ${task.id}`
     if ((wanted?.memoryBytes ?? 0) > 0 && held.memoryBytes > (total?.memoryBytes ?? 0))
       yield `T4: node ${node.id} has ${held.memoryBytes} bytes reserved of ${total?.memoryBytes} with task ${task.id}`
-    const max = task.spec?.placement?.maxReplicas ?? 0
-    const count = held.tasks.get(task.serviceId)?.size ?? 0
-    if (max > 0 && count > max)
-      yield `T5: node ${node.id} has ${count} tasks of service ${task.serviceId} with task ${task.id}, ${max} are allowed`
     // An entry holds what was decided at one time after another: the node before it counts too.
     if (!isEligible(step.before, task) && !isEligible(step.after, task))
       yield `T7: task ${task.id} was given to node ${node.id} (${describe(node)}), which it must not be on`
+  }
+
+  /** T5: of what an entry places together, each spec has its own limit. */
+  *#checkReplicas(placed: readonly Task[], task: Task): Iterable<string> {
+    const limits = placed
+      .filter((other) => other.nodeId === task.nodeId && other.serviceId === task.serviceId)
+      .map((other) => other.spec?.placement?.maxReplicas ?? 0)
+    const max = limits.includes(0) ? 0 : Math.max(...limits)
+    const count = this.#held.get(task.nodeId)?.tasks.get(task.serviceId)?.size ?? 0
+    if (max > 0 && count > max)
+      yield `T5: node ${task.nodeId} has ${count} tasks of service ${task.serviceId} with task ${task.id}, ${max} are allowed`
   }
 }
 
@@ -127,7 +137,7 @@ export function hold(
   const { nanoCpus, memoryBytes, ports } = demandOf(task)
   held.nanoCpus += nanoCpus
   held.memoryBytes += memoryBytes
-  if (task.desiredState === 'ready' || task.desiredState === 'running') {
+  if (isWanted(task)) {
     const tasks = held.tasks.get(task.serviceId)
     if (tasks === undefined) held.tasks.set(task.serviceId, new Set([task.id]))
     else tasks.add(task.id)

@@ -8,11 +8,10 @@ import { isEqual } from '../../../manager/model/equal.ts'
 import type { View } from '../../../manager/store/view.ts'
 import type { Node, Service, Task } from '../../../proto/gen/objects.ts'
 import { emptyTaskSpec } from '../../../proto/gen/specs.ts'
-import { TaskStateNumber } from '../../../proto/gen/types.ts'
 import { findPlace, type Occupation, surveyNodes } from './placeable.ts'
 import { isReady, satisfiesAll } from './places.ts'
 import { slotOf } from './slots.ts'
-import { stateOf } from './tasks.ts'
+import { hasEnded, isWanted, stateOf } from './task-facts.ts'
 
 type Survey = {
   readonly view: View
@@ -180,16 +179,4 @@ function findUnsettled(view: View, occupation: Occupation, task: Task): string |
 function isPaused(service: Service): boolean {
   const state = service.updateStatus?.state
   return state === 'paused' || state === 'rollback-paused'
-}
-
-function isWanted({ desiredState }: Task): boolean {
-  return desiredState === 'ready' || desiredState === 'running'
-}
-
-/** It ended, or no agent ever knew it. */
-function hasEnded(task: Task): boolean {
-  const number = TaskStateNumber[stateOf(task)]
-  return (
-    number >= TaskStateNumber.complete || (!isWanted(task) && number < TaskStateNumber.assigned)
-  )
 }

@@ -6,9 +6,8 @@
  */
 import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
-import { TaskStateNumber } from '../../../proto/gen/types.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
-import { stateOf } from './tasks.ts'
+import { hasEnded, isWanted, stateOf } from './task-facts.ts'
 
 /** How long a task that was told to end is in the way of the next one, ms. */
 const STOP_WAIT_MS = 60_000
@@ -17,12 +16,16 @@ const STOP_MARGIN_MS = 10_000
 
 export class SlotChecker implements StepChecker {
   /** Service → slots that its update had taken after the step before. */
-  readonly #taken: Map<string, number> = new Map();
+  readonly #taken: Map<string, number> = new Map()
+  /** Tasks that took their slot for an update: others stand in for what was lost or ended. */
+  readonly #takers: Set<string> = new Set();
 
   *check(step: Step): Iterable<string> {
     const services = new Set(step.services)
     for (const task of step.tasks) {
       if (isLetRun(task)) yield* checkLetRun(step, task.after)
+      if (task.after === undefined) this.#takers.delete(task.id)
+      else if (isTaker(step, task.before, task.after)) this.#takers.add(task.id)
       services.add((task.after ?? task.before)?.serviceId ?? '')
     }
     for (const id of services) yield* this.#checkUpdate(step.after, id)
@@ -36,12 +39,41 @@ export class SlotChecker implements StepChecker {
       return
     }
     const before = this.#taken.get(id) ?? 0
-    const now = countTaken(view, service)
+    const now = this.#countTaken(view, service)
     this.#taken.set(id, now)
     const { parallelism = 1, order = 'stop-first' } = service.spec?.update ?? {}
     if (parallelism > 0 && now > Math.max(parallelism, before))
       yield `T8: the ${order} update of service ${id} replaces ${now} slots at once, ${parallelism} are allowed`
   }
+
+  /** Slots whose new task of the present spec neither ran nor failed yet. */
+  #countTaken(view: View, service: Service): number {
+    const taken = new Set<string>()
+    for (const task of view.tasks.by('service', service.id)) {
+      const isNew = this.#takers.has(task.id) && task.specVersion === service.specVersion
+      const isUp = task.runningClusterMs > 0 || task.endedClusterMs > 0
+      if (isNew && isWanted(task) && !isUp) taken.add(slotOf(task))
+    }
+    return taken.size
+  }
+}
+
+/** Whether the task takes the place of one that could have gone on, or was taken over by an update. */
+function isTaker({ before, after }: Step, was: Task | undefined, task: Task): boolean {
+  if (!task.madeByUpdate || was?.madeByUpdate === true) return false
+  const replaced = before.tasks.get(task.replaces) ?? after.tasks.get(task.replaces)
+  if (was !== undefined || replaced === undefined) return true
+  const isGone = [before, after].some((view) => {
+    const now = view.tasks.get(replaced.id)
+    return (
+      (now !== undefined && hasEnded(now)) || isLost(view, replaced) || isDrained(view, replaced)
+    )
+  })
+  return !isGone
+}
+
+function isDrained(view: View, task: Task): boolean {
+  return view.nodes.get(task.nodeId)?.spec?.availability === 'drain'
 }
 
 /** Whether the step lets the task run: makes it or promotes it. */
@@ -77,13 +109,6 @@ export function slotOf(task: Task): string {
   return task.slot > 0 ? `${task.serviceId}/${task.slot}` : `${task.serviceId}/${task.nodeId}`
 }
 
-/** It ended, or no agent will ever know it. */
-function hasEnded(task: Task): boolean {
-  const number = TaskStateNumber[stateOf(task)]
-  const isWanted = task.desiredState === 'ready' || task.desiredState === 'running'
-  return number >= TaskStateNumber.complete || (!isWanted && number < TaskStateNumber.assigned)
-}
-
 function isLost(view: View, task: Task): boolean {
   if (task.nodeId === '') return false
   const node = view.nodes.get(task.nodeId)
@@ -93,16 +118,4 @@ function isLost(view: View, task: Task): boolean {
 function stopWaitMs(task: Task): number {
   const graceMs = task.spec?.container?.stopGraceMs ?? STOP_GRACE_MS
   return Math.max(STOP_WAIT_MS, graceMs + STOP_MARGIN_MS)
-}
-
-/** Slots whose new task of the present spec neither ran nor failed yet. */
-function countTaken(view: View, service: Service): number {
-  const taken = new Set<string>()
-  for (const task of view.tasks.by('service', service.id)) {
-    const isNew = task.madeByUpdate && task.specVersion === service.specVersion
-    const isWanted = task.desiredState === 'ready' || task.desiredState === 'running'
-    const isUp = task.runningClusterMs > 0 || task.endedClusterMs > 0
-    if (isNew && isWanted && !isUp) taken.add(slotOf(task))
-  }
-  return taken.size
 }

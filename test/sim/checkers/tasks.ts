@@ -7,7 +7,9 @@
 import { isEqual } from '../../../manager/model/equal.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { type TaskState, TaskStateNumber } from '../../../proto/gen/types.ts'
+import { satisfiesAll } from './places.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
+import { isPlaced, stateOf } from './task-facts.ts'
 
 /** Who may write an observed state. */
 const OWNER: Readonly<Record<TaskState, 'manager' | 'agent' | 'either' | 'nobody'>> = {
@@ -99,6 +101,7 @@ export class TaskChecker implements StepChecker {
     if (!isPlaced(task) || mayBeOrphaned(step, task)) return
     const reported = this.#reported.get(task.id)
     if (ENDS.some((state) => reported?.has(`${task.nodeId} ${state}`))) return
+    if (mayBeRejected(step, task)) return
     yield `T1: task ${task.id} was removed while it is ${stateOf(task)} on ${task.nodeId}`
   }
 
@@ -167,12 +170,15 @@ function mayBeOrphaned({ before, after }: Step, task: Task): boolean {
   return isLost(before) || isLost(after)
 }
 
-export function stateOf(task: Task): TaskState {
-  return task.status?.state ?? 'new'
-}
-
-/** Holds its reservations and ports: a global task has its node before it is placed there. */
-export function isPlaced(task: Task): boolean {
-  const number = TaskStateNumber[stateOf(task)]
-  return number >= TaskStateNumber.assigned && number < TaskStateNumber.complete
+/** The node is not one any more that the task, or its service's present spec, may be on. */
+function mayBeRejected({ before, after }: Step, task: Task): boolean {
+  return [before, after].some((view) => {
+    const node = view.nodes.get(task.nodeId)
+    const placement = view.services.get(task.serviceId)?.spec?.task?.placement
+    const constraints = [
+      ...(task.spec?.placement?.constraints ?? []),
+      ...(placement?.constraints ?? []),
+    ]
+    return node !== undefined && !satisfiesAll(node, constraints)
+  })
 }
