@@ -32,7 +32,7 @@ test('a node that is no member yet gets an id of its own', () => {
   const { member, change } = plan({ nodeId: 'n2', raftAddr: 'b:7946', addr: 'b:2377' })
 
   expect(member).toMatchObject({ nodeId: 'n2', raftAddr: 'b:7946', addr: 'b:2377' })
-  expect(member.raftId).not.toBe(11)
+  expect(member?.raftId).not.toBe(11)
   expect(change).toEqual({ kind: 'add', member, replaces: undefined })
 })
 
@@ -50,14 +50,17 @@ test.each([{ raftAddr: '10.0.0.9:7946' }, { addr: '10.0.0.9:2377' }])(
   },
 )
 
-test.each([0, 5])(
-  'a member that comes back with the directory of raft id %i replaces its old self',
-  (raftId) => {
-    const { member, change } = plan({ raftId })
+test('a member that comes back with an empty directory replaces its old self', () => {
+  const { member, change } = plan({ raftId: 0 })
 
-    expect(member.raftId).not.toBe(11)
-    expect(member.raftId).not.toBe(raftId)
-    expect(change).toEqual({ kind: 'add', member, replaces: 11 })
+  expect(member?.raftId).not.toBe(11)
+  expect(change).toEqual({ kind: 'add', member, replaces: 11 })
+})
+
+test.each(['n1', 'n2'])(
+  'a member that was removed is told so when it asks with its old id, and nothing changes (%s)',
+  (nodeId) => {
+    expect(plan({ nodeId, raftId: 5 })).toEqual({ member: undefined, change: undefined })
   },
 )
 

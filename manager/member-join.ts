@@ -1,8 +1,8 @@
 /**
  * Joining the Raft group: which membership change a node's request means (DESIGN section 5,
  * identity). A Raft id belongs to one data directory: a node that comes back with the directory it
- * had keeps its id and at most changes its address; one with an empty directory gets a new id, and
- * its old member goes in the same joint change.
+ * had keeps its id and at most changes its address, or is told that its membership has ended; one with
+ * an empty directory gets a new id, and its old member goes in the same joint change.
  */
 import { SwarmError } from '../lib/errors.ts'
 import type { Random } from '../lib/random.ts'
@@ -15,11 +15,11 @@ import { refuseOldVersion } from './versions.ts'
 /** A member, and whether the leader can exchange messages with it now. */
 export type JoinedMember = Member & { readonly isConnected: boolean }
 
-export type JoinPlan = {
-  readonly member: Member
-  /** Undefined when the member is there already as it should be. */
-  readonly change: MembershipChange | undefined
-}
+export type JoinPlan =
+  /** `change` is undefined when the member is there already as it should be. */
+  | { readonly member: Member; readonly change: MembershipChange | undefined }
+  /** The id that was asked with is no member's any more. */
+  | { readonly member: undefined; readonly change: undefined }
 
 export function planMemberJoin(
   view: View,
@@ -46,6 +46,8 @@ export function planMemberJoin(
     const isSame = known.raftAddr === raftAddr && known.addr === addr
     return { member, change: isSame ? undefined : { kind: 'update', member } }
   }
+  // A member of before that was removed asks whether it still is one: it begins anew, or not at all.
+  if (request.raftId !== 0) return { member: undefined, change: undefined }
   // Whoever has lost its directory listens to nobody yet: this is an old request that comes late, and
   // carried out it would take the node's membership away.
   if (known?.isConnected === true)

@@ -119,8 +119,9 @@ export class MemberRequests {
   }
 }
 
-/** What a node is told that has become `member`. */
-function newJoinReply(member: Member, { index, members }: GroupNow): WriteReply {
+/** What a node is told that has become `member`, or is none any more. */
+function newJoinReply(member: Member | undefined, { index, members }: GroupNow): WriteReply {
+  if (member === undefined) return { ...emptyWriteReply, index, members }
   const others = members.filter((known) => known.raftId !== member.raftId)
   return { ...emptyWriteReply, index, member, members: [...others, member] }
 }

@@ -706,7 +706,9 @@ export class Node {
 
   /** Renews what is old or of the wrong role, starts or stops being a manager: step by step. */
   async #look(): Promise<void> {
-    if (this.#state !== 'active' || this.#isChanging || this.#nextStep() === undefined) return
+    if (this.#state !== 'active') return
+    this.#askIfMember()
+    if (this.#isChanging || this.#nextStep() === undefined) return
     this.#isChanging = true
     try {
       for (let step = this.#nextStep(); step !== undefined; step = this.#nextStep())
@@ -717,6 +719,43 @@ export class Node {
     } finally {
       this.#isChanging = false
     }
+  }
+
+  /** Beside all else: nobody may answer for long, and this node must not wait for it. */
+  #askIfMember(): void {
+    const identity = this.#identity
+    const status = this.#manager?.shell.status()
+    const isMember = status?.members.some(({ raftId }) => raftId === identity?.place.raftId)
+    const isAlone = status?.leaderId === 0 || isMember === false
+    const { wallMs } = this.#options.loop.now()
+    const isManager = this.#manager !== undefined
+    if (!this.#roles.isQuestionDue({ isManager, isAlone }, wallMs) || identity === undefined) return
+    this.#isMember(identity).then(
+      (isStill) => {
+        const isSame = this.#identity?.place.raftId === identity.place.raftId
+        if (isStill || !isSame) return
+        this.#options.log.warn({}, 'this manager was removed from the group, it joins anew')
+        this.#roles.removed()
+      },
+      (error: unknown) => {
+        this.#options.log.debug({ error: String(error) }, 'no answer whether this is a member')
+      },
+    )
+  }
+
+  /** Whether the group that this node belongs to counts it, as its leader says. */
+  async #isMember(identity: Identity): Promise<boolean> {
+    const { raftId, advertiseAddr, epoch } = identity.place
+    const reply = await joinMembers({
+      managers: this.#othersFirst(identity),
+      identity: transportOf(identity),
+      raftAddr: this.#raftAddr(identity.place),
+      addr: advertiseAddr,
+      raftId,
+    })
+    // Another group's word ends no membership of this one: what its log holds may be nowhere else.
+    const isOwnGroup = (reply.epoch === 0 ? EPOCH_FIRST : reply.epoch) === epoch
+    return reply.member?.raftId === raftId || !isOwnGroup
   }
 
   #nextStep(): RoleStep | undefined {

@@ -93,6 +93,32 @@ test('next() renews when the cluster believes that this node had its certificate
   expect(made.next(worker, 0)).toBe('renew')
 })
 
+test('a manager that knows no leader asks whether it is a member, now and then', () => {
+  const made = follower()
+  const at = (wallMs: number, isAlone: boolean): boolean =>
+    made.isQuestionDue({ isManager: true, isAlone }, wallMs)
+
+  const asked = [at(0, true), at(9_999, true), at(10_000, true), at(10_001, true)]
+  const again = [at(15_000, false), at(20_000, true), at(29_999, true), at(30_000, true)]
+
+  expect(asked).toEqual([false, false, true, false])
+  expect(again).toEqual([false, false, false, true])
+})
+
+test('a removed member that is to be a manager again forgets what it was and joins anew', () => {
+  const made = follower()
+
+  made.removed()
+  const steps = [
+    made.next(manager, 0),
+    made.next({ ...manager, isManager: false }, 0),
+    made.next({ ...manager, isManager: false, raftId: 0, hasLog: false }, 0),
+    made.next({ ...manager, raftId: 8 }, 0),
+  ]
+
+  expect(steps).toEqual(['stop', 'forget-member', 'join-and-start', undefined])
+})
+
 test('renewed() keeps what was said during the renewal', () => {
   const made = follower()
 

@@ -5,6 +5,7 @@
  * next start. `node.ts` carries the steps out, and so do the nodes of the simulator.
  *
  *   promoted: renew ─▶ join-and-start
+ *   removed:  stop ─▶ forget-member ─▶ join-and-start   (demoted and promoted before it noticed)
  *   demoted:  renew ─▶ stop ─▶ forget-member
  */
 import { renewalMs } from '../manager/ca/ca.ts'
@@ -13,6 +14,8 @@ import type { NodeChange } from '../proto/gen/dispatcher.ts'
 
 /** A renewal that failed is tried again after this long. */
 const RENEW_RETRY_MS = 5_000
+/** A manager that has known no leader for this long asks whether it is still a member. */
+const ALONE_MS = 10_000
 
 /** What is the case on this node. */
 export type RoleFacts = {
@@ -44,6 +47,10 @@ export class RoleFollower {
   #wanted: Wanted | undefined
   /** What was wanted when the renewal began that is under way. */
   #renewing: Wanted | undefined
+  /** The group has said that this member is none any more; until its id is forgotten. */
+  #isRemoved = false
+  /** Wall time since which this manager knows no leader, or last asked; undefined while it knows one. */
+  #aloneSinceMs: number | undefined
   /** Wall time at which the certificate is renewed for its age. */
   #renewAtMs = Number.POSITIVE_INFINITY
 
@@ -63,6 +70,8 @@ export class RoleFollower {
     if (claims.role === 'worker' && isManager) return 'stop'
     if (claims.role === 'worker' && raftId !== 0) return 'forget-member'
     if (isShutOut && isManager) return 'stop'
+    if (raftId === 0) this.#isRemoved = false
+    if (this.#isRemoved && !isShutOut) return isManager ? 'stop' : 'forget-member'
     if (wallMs >= this.#renewAtMs || this.#isRoleOther(claims.role)) {
       this.#renewing = this.#wanted
       return 'renew'
@@ -70,6 +79,29 @@ export class RoleFollower {
     // Its log waits for an operator: what it holds may be nowhere else (docs/disasters.md).
     if (claims.role === 'worker' || isManager || isShutOut) return undefined
     return raftId === 0 || !hasLog ? 'join-and-start' : 'start'
+  }
+
+  /**
+   * Whether to ask the group now if this member still is one, true again only after a while. Nobody
+   * tells a removed member, which may be wanted as a manager again before it got another certificate.
+   */
+  isQuestionDue(
+    facts: { readonly isManager: boolean; readonly isAlone: boolean },
+    wallMs: number,
+  ): boolean {
+    if (!facts.isManager || !facts.isAlone) {
+      this.#aloneSinceMs = undefined
+      return false
+    }
+    this.#aloneSinceMs ??= wallMs
+    if (wallMs - this.#aloneSinceMs < ALONE_MS) return false
+    this.#aloneSinceMs = wallMs
+    return true
+  }
+
+  /** The group's answer: this member is none any more. */
+  removed(): void {
+    this.#isRemoved = true
   }
 
   /** The renewal was done; what was said meanwhile may be another role again, and still counts. */

@@ -47,6 +47,7 @@ export class Life {
   /** The next step, and those after it, unless one is under way; to be called about each second. */
   look(): void {
     const { claims } = this.#node
+    if (claims !== undefined) this.#askIfMember(claims)
     if (this.#isOver || this.#isBusy || claims === undefined) return
     const { raftId, hasLog, consensus } = this.#node
     const isManager = consensus !== undefined
@@ -88,6 +89,27 @@ export class Life {
     }
   }
 
+  #askIfMember(claims: CertificateClaims): void {
+    const { raftId, manager } = this.#node
+    const status = manager?.status()
+    const isMember = status?.members.some((member) => member.raftId === raftId)
+    const facts = {
+      isManager: manager !== undefined,
+      isAlone: status?.leaderId === 0 || isMember === false,
+    }
+    if (!this.#roles.isQuestionDue(facts, this.#node.wallMs())) return
+    this.#askManagers<WriteReply>(
+      MEMBERS_MS,
+      (at, reply) => joinAt(this.#world, at, { node: this.#node, claims, raftId, reply }),
+      (outcome) => {
+        if (outcome instanceof SwarmError || outcome.member?.raftId === raftId) return
+        if (this.#node.raftId !== raftId) return
+        this.#world.trace(`${this.#node.id} was removed from the group`)
+        this.#roles.removed()
+      },
+    )
+  }
+
   #renew(claims: CertificateClaims, done: (isDone: boolean) => void): void {
     this.#askManagers<CertificateClaims>(
       ISSUE_MS,
@@ -109,7 +131,7 @@ export class Life {
     this.#node.removeLog()
     this.#askManagers<WriteReply>(
       MEMBERS_MS,
-      (at, reply) => joinAt(this.#world, at, { node: this.#node, claims, reply }),
+      (at, reply) => joinAt(this.#world, at, { node: this.#node, claims, raftId: 0, reply }),
       (outcome) => {
         const isMember = !(outcome instanceof SwarmError) && outcome.member !== undefined
         if (isMember) {
@@ -213,6 +235,7 @@ function joinAt(
   call: {
     readonly node: SimNode
     readonly claims: CertificateClaims
+    readonly raftId: number
     readonly reply: Caller<WriteReply>
   },
 ): void {
@@ -224,7 +247,7 @@ function joinAt(
         caller,
         body: {
           kind: 'memberJoin',
-          memberJoin: { nodeId: caller.nodeId, raftAddr, addr, raftId: 0 },
+          memberJoin: { nodeId: caller.nodeId, raftAddr, addr, raftId: call.raftId },
         },
       },
       false,

@@ -3,6 +3,7 @@
  * in and takes hosts out for good, and tries again until what it wants is committed, as people do. How a
  * node then follows is the node's own life.
  */
+import { SwarmError } from '../../lib/errors.ts'
 import { localCaller } from '../../manager/manager.ts'
 import type { WriteRequest } from '../../proto/gen/control.ts'
 import type { NodeRole } from '../../proto/gen/types.ts'
@@ -51,8 +52,13 @@ export function setRole(
   if (options.isWanted?.() === false) return
   const version = node.meta?.version ?? 0
   const spec = { ...node.spec, role: options.role }
-  ask(world, { kind: 'nodeUpdate', nodeUpdate: { id, version, spec } })
-  world.schedule.after(LOOK_MS, () => setRole(world, id, options))
+  let isDone = false
+  ask(world, { kind: 'nodeUpdate', nodeUpdate: { id, version, spec } }, () => {
+    isDone = true
+  })
+  world.schedule.after(LOOK_MS, () => {
+    if (!isDone) setRole(world, id, options)
+  })
 }
 
 /** The host is gone for good, and the cluster is told: demoted where it must be, then removed. */
@@ -79,6 +85,12 @@ export function takeOut(world: World, node: SimNode): void {
   look()
 }
 
-function ask(world: World, body: NonNullable<WriteRequest['body']>): void {
-  world.anyManager()?.write({ caller: localCaller, body }, false, () => undefined)
+function ask(
+  world: World,
+  body: NonNullable<WriteRequest['body']>,
+  done: () => void = () => undefined,
+): void {
+  world.anyManager()?.write({ caller: localCaller, body }, false, (outcome) => {
+    if (!(outcome instanceof SwarmError)) done()
+  })
 }

@@ -11,52 +11,9 @@ import {
   emptyTaskSpec,
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
+import { calmCluster, leaderOf, until } from './calm.ts'
 import type { SimNode } from './sim-node.ts'
-import { World } from './world.ts'
-
-const CALM = { loss: 0, duplication: 0, delayMeanMs: 0.5, spike: 0 }
-
-/** Three managers and one worker, all up and ready. */
-function calmCluster(seed: number): World {
-  const world = new World(seed)
-  world.network.rates = CALM
-  world.init('m1')
-  world.run(2_000)
-  for (const id of ['m2', 'm3']) world.join(id, 'manager')
-  world.join('w1', 'worker')
-  const peers = (): void => {
-    world.refreshPeers()
-    world.schedule.after(50, peers)
-  }
-  peers()
-  for (const node of world.nodes.values()) node.runtime.heal()
-  until(world, () => isFormed(world))
-  return world
-}
-
-function isFormed(world: World): boolean {
-  const view = world.findLeader()?.manager?.view()
-  const members = world.findLeader()?.manager?.status().members ?? []
-  const ready = [...(view?.nodes.list() ?? [])].filter((node) => node.status?.state === 'ready')
-  return ready.length === 4 && members.length === 3 && members.every((member) => member.isVoter)
-}
-
-/** Simulated time that passed until then, ms. */
-function until(world: World, isDone: () => boolean, limitMs = 60_000): number {
-  const beganMs = world.schedule.nowMs
-  while (!isDone()) {
-    if (world.violations.length > 0) throw new Error(world.violations.join('\n'))
-    if (world.schedule.nowMs - beganMs > limitMs) throw new Error('it did not come about')
-    world.run(world.schedule.nowMs + 10)
-  }
-  return world.schedule.nowMs - beganMs
-}
-
-function leaderOf(world: World): SimNode {
-  const leader = world.findLeader()
-  if (leader === undefined) throw new Error('no leader')
-  return leader
-}
+import type { World } from './world.ts'
 
 function isOtherLeading(world: World, before: SimNode): () => boolean {
   return () =>

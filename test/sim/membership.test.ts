@@ -1,0 +1,98 @@
+/**
+ * Stories of nodes and their roles in simulated time: turns that are too quick for a node to follow,
+ * answers that get lost, hosts that come and go. Most were found by a seed.
+ */
+import { expect, test } from 'vitest'
+import { calmCluster, leaderOf, until } from './calm.ts'
+import { setRole, takeOut } from './operator.ts'
+import type { SimNode } from './sim-node.ts'
+import type { World } from './world.ts'
+
+function nodeOf(world: World, id: string): SimNode {
+  const node = world.nodes.get(id)
+  if (node === undefined) throw new Error(`no node ${id}`)
+  return node
+}
+
+function stored(world: World, id: string) {
+  return world.checkers.reference.view().nodes.get(id)
+}
+
+function isVoter(world: World, id: string): boolean {
+  const members = leaderOf(world).manager?.status().members ?? []
+  return members.some((member) => member.nodeId === id && member.isVoter)
+}
+
+function followerIdOf(world: World): string {
+  const follower = world.listManagers().find((node) => node !== leaderOf(world))
+  if (follower === undefined) throw new Error('no follower')
+  return follower.id
+}
+
+test.for([1, 2, 3])(
+  'a manager that is demoted and promoted before it noticed joins the group anew (seed %s)',
+  (seed) => {
+    const world = calmCluster(seed)
+    const id = followerIdOf(world)
+    const before = nodeOf(world, id).raftId
+    // Nothing gets to it while it is out.
+    for (const node of world.nodes.values()) world.network.cut(node.id, id)
+    let isOut = false
+    setRole(world, id, { role: 'worker', isWanted: () => !isOut })
+    until(world, () => stored(world, id)?.member === undefined)
+    isOut = true
+    setRole(world, id, { role: 'manager' })
+    until(world, () => stored(world, id)?.spec?.role === 'manager')
+    world.network.heal()
+
+    until(world, () => world.findLeader() !== undefined && isVoter(world, id))
+
+    expect(nodeOf(world, id).raftId).not.toBe(before)
+    expect(world.violations).toEqual([])
+  },
+)
+
+test('a node that was not told of its new certificate asks again', () => {
+  const world = calmCluster(1)
+  setRole(world, 'w1', { role: 'manager' })
+  // The record says that it is a manager's, but the answer is lost with the process.
+  until(world, () => stored(world, 'w1')?.certificateRole === 'manager')
+  const isLost = nodeOf(world, 'w1').role === 'worker'
+  nodeOf(world, 'w1').crash('all')
+  world.run(world.schedule.nowMs + 1_000)
+  world.restart(nodeOf(world, 'w1'))
+
+  until(world, () => isVoter(world, 'w1'))
+
+  expect(isLost).toBe(true)
+  expect(world.violations).toEqual([])
+})
+
+test('a demoted node that dies on the way forgets its member at its next start', () => {
+  const world = calmCluster(1)
+  const id = followerIdOf(world)
+  setRole(world, id, { role: 'worker' })
+  until(world, () => stored(world, id)?.member === undefined)
+  nodeOf(world, id).crash('all')
+  world.run(world.schedule.nowMs + 1_000)
+  world.restart(nodeOf(world, id))
+
+  until(world, () => nodeOf(world, id).role === 'worker' && nodeOf(world, id).raftId === 0)
+
+  expect(nodeOf(world, id).hasLog).toBe(false)
+  setRole(world, id, { role: 'manager' })
+  until(world, () => isVoter(world, id))
+  expect(world.violations).toEqual([])
+})
+
+test('a manager whose host is gone for good is replaced by another one', () => {
+  const world = calmCluster(1)
+  const id = followerIdOf(world)
+
+  takeOut(world, nodeOf(world, id))
+  world.join('m4', 'manager')
+  until(world, () => stored(world, id) === undefined && isVoter(world, 'm4'))
+
+  expect(leaderOf(world).manager?.status().members).toHaveLength(3)
+  expect(world.violations).toEqual([])
+})
