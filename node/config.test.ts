@@ -35,6 +35,7 @@ test('flags are read, lists and labels too', () => {
   const config = parseConfig([
     ...['--state-dir', '/s', '--api', 'unix:///a', '--api', 'unix:///b', '--runtime', 'process'],
     ...['--label', 'zone=a', '--label', 'flag', '--label', 'e=a=b', '--metrics', '127.0.0.1:9090'],
+    ...['--node-generic-resource', 'GPU=a,GPU=b', '--node-generic-resource', 'SSD=3'],
     ...['--registry-mirror', 'https://m', '--insecure-registry', 'r:5000', '--log-level=debug'],
   ])
 
@@ -42,6 +43,11 @@ test('flags are read, lists and labels too', () => {
     ...{ stateDirectory: '/s', api: ['unix:///a', 'unix:///b'], runtime: 'process' },
     ...{ metrics: '127.0.0.1:9090', logLevel: 'debug' },
     ...{ registryMirrors: ['https://m'], insecureRegistries: ['r:5000'] },
+    genericResources: [
+      { kind: 'GPU', name: 'a', count: 1 },
+      { kind: 'GPU', name: 'b', count: 1 },
+      { kind: 'SSD', name: '', count: 3 },
+    ],
   })
   expect(config.labels).toEqual(
     new Map([
@@ -82,6 +88,7 @@ describe('refused with the name of the setting', () => {
     [['--api', 'tcp://0.0.0.0:2376'], /needs --api-tls-ca/],
     [['--api-tls-ca', 'ca.pem'], /go together/],
     [['--label', '=a'], /--label "=a" has no key/],
+    [['--node-generic-resource', 'GPU'], /--node-generic-resource: generic resource "GPU"/],
     [['--listen', '10.0.0.1:x'], /--listen "10\.0\.0\.1:x" is no address/],
     [['--raft-listen', '10.0.0.1:99999'], /--raft-listen "10\.0\.0\.1:99999" is no address/],
     [['--metrics', 'nowhere'], /--metrics "nowhere" is no address/],

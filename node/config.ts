@@ -5,6 +5,8 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { SwarmError } from '../lib/errors.ts'
+import { parseGenericResources } from '../manager/model/generic-resources.ts'
+import type { GenericResource } from '../proto/gen/types.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { LOG_LEVELS, type LogLevel } from './io/log.ts'
 
@@ -23,6 +25,7 @@ export type Config = {
   readonly containerd: string | undefined
   readonly imagesDirectory: string | undefined
   readonly labels: ReadonlyMap<string, string>
+  readonly genericResources: readonly GenericResource[]
   readonly metrics: string | undefined
   readonly logLevel: LogLevel
   readonly registryMirrors: readonly string[]
@@ -56,6 +59,7 @@ const OPTIONS = {
   containerd: { type: 'string' },
   images: { type: 'string' },
   label: { type: 'string', multiple: true },
+  'node-generic-resource': { type: 'string', multiple: true },
   metrics: { type: 'string' },
   'log-level': { type: 'string' },
   'registry-mirror': { type: 'string', multiple: true },
@@ -95,6 +99,7 @@ export function parseConfig(args: readonly string[]): Config {
     containerd: textOf(values, 'containerd'),
     imagesDirectory: textOf(values, 'images'),
     labels: new Map(listOf(values, 'label').map(parseLabel)),
+    genericResources: genericResourcesOf(values),
     metrics: addressOf(values, 'metrics'),
     logLevel: choiceOf(values, 'log-level', LOG_LEVELS, 'info'),
     registryMirrors: listOf(values, 'registry-mirror').map(checkMirror),
@@ -217,6 +222,15 @@ function tlsOf(values: Values): Config['apiTls'] {
       '--api-tls-ca, --api-tls-cert and --api-tls-key go together',
     )
   return { ca, cert, key }
+}
+
+function genericResourcesOf(values: Values): readonly GenericResource[] {
+  try {
+    return parseGenericResources(listOf(values, 'node-generic-resource'))
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause)
+    throw new SwarmError('invalid-argument', `--node-generic-resource: ${text}`, { cause })
+  }
 }
 
 function parseLabel(text: string): [string, string] {

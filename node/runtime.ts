@@ -68,7 +68,7 @@ export async function describeNode(
     ...emptyNodeDescription,
     hostname: hostname(),
     platform: described.platform,
-    resources: described.resources,
+    resources: { ...described.resources, generic: config.genericResources },
     engineVersion: VERSION,
     engineLabels: config.labels,
     plugins: described.plugins,

@@ -21,6 +21,7 @@ import { type ContainerSpec, emptyContainerSpec } from '../../proto/gen/specs.ts
 import { emptyResources, type PortConfig } from '../../proto/gen/types.ts'
 import { readLogs } from './containerd/logs.ts'
 import { parseSignal } from './containerd/spec/signal.ts'
+import { withResourceEnv } from './resource-env.ts'
 import type {
   Container,
   ContainerLine,
@@ -242,7 +243,7 @@ class ProcessRuntime implements Runtime {
 }
 
 function containerOf(task: Task): ContainerSpec {
-  return task.spec?.container ?? emptyContainerSpec
+  return withResourceEnv(task.spec?.container ?? emptyContainerSpec, task)
 }
 
 function argvOf(spec: ContainerSpec): readonly string[] {

@@ -26,6 +26,11 @@ export const daemonCommand: CommandSpec = {
     { flags: '--containerd <ADDRESS>', help: 'Use this containerd instead of a private one' },
     { flags: '--images <DIR>', help: 'Import the image archives in this folder at start' },
     { flags: '--label <KEY=VALUE>', help: 'Label of this engine, for constraints', isList: true },
+    {
+      flags: '--node-generic-resource <KIND=VALUE>',
+      help: 'What this node has beside CPUs and memory: a number, or the name of one',
+      isList: true,
+    },
     { flags: '--metrics <ADDR:PORT>', help: 'Serve Prometheus metrics at /metrics' },
     { flags: '--registry-mirror <URL>', help: 'Ask this mirror of Docker Hub first', isList: true },
     { flags: '--insecure-registry <HOST>', help: 'Allow this registry plain HTTP', isList: true },

@@ -10,6 +10,7 @@ import { emptyOptions, encodeOptions } from '../../../proto/gen/containerd/runc.
 import { type Any, emptyAny } from '../../../proto/gen/google/protobuf/any.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import type { ContainerSpec, TaskSpec } from '../../../proto/gen/specs.ts'
+import { withResourceEnv } from '../resource-env.ts'
 import type { Cgroups } from './cgroup.ts'
 import { type ContainerdClient, inNamespace } from './client.ts'
 import type { Host, NetworkAttachment, NetworkOptions } from './host.ts'
@@ -61,10 +62,10 @@ export class Preparation {
   /** The container is there, and nothing of it runs. */
   async prepare(task: Task, signal: AbortSignal): Promise<void> {
     const { spec } = task
-    const container = spec?.container
-    if (spec === undefined || container === undefined) {
+    if (spec?.container === undefined) {
       throw new SwarmError('invalid-argument', `task ${task.id} has no container to run`)
     }
+    const container = withResourceEnv(spec.container, task)
     if (await this.#isPrepared(task.id)) return
     const network = { mode: networkMode(spec), hostname: hostnameOf(task, container) }
     const { images } = this.#options
