@@ -26,7 +26,7 @@ export function converge(world: World, workload: Workload): void {
   if (isShort && world.violations.length === 0 && addHost(world))
     settle(world, workload, CAPACITY_MS)
   if (world.violations.length > 0) return
-  for (const problem of checkHistory(workload.history)) world.violation(problem)
+  for (const problem of checkHistory(world.history)) world.violation(problem)
 }
 
 function addHost(world: World): boolean {

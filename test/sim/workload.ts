@@ -14,7 +14,7 @@ import {
   emptySecretSpec,
   type NodeSpec,
 } from '../../proto/gen/specs.ts'
-import { History, type Kind } from './checkers/history.ts'
+import type { Kind } from './checkers/history.ts'
 import { bringIn } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import { Client } from './workload/client.ts'
@@ -44,7 +44,6 @@ const REINSTALL_MS = 30_000
 type Turn = { readonly at: SimNode; readonly view: View }
 
 export class Workload {
-  readonly history: History = new History()
   #world: World
   #random: SeededRandom
   #client: Client
@@ -72,7 +71,7 @@ export class Workload {
   constructor(world: World) {
     this.#world = world
     this.#random = world.random.split('workload')
-    this.#client = new Client(world, this.history)
+    this.#client = new Client(world)
   }
 
   /** Operations asked for, and what became of them. */
@@ -149,9 +148,9 @@ export class Workload {
     }
     const free = SERVICE_NAMES.filter(isFree)
     const name = this.#pick(this.#random.integer(12) === 0 ? SERVICE_NAMES : free) ?? 'web'
-    const label = this.history.newLabel()
+    const label = this.#world.history.newLabel()
     const spec = drawServiceSpec(name, label, this.#random)
-    const isAgain = this.history.registers.has(`service ${name}`)
+    const isAgain = this.#world.history.registers.has(`service ${name}`)
     this.#client.write(
       at,
       {
@@ -181,7 +180,7 @@ export class Workload {
     }
     const { name = '' } = service.spec.annotations ?? {}
     const from = labelOf(service)
-    const to = this.history.nextLabel(from)
+    const to = this.#world.history.nextLabel(from)
     const version = service.meta?.version ?? 0
     this.#client.write(
       turn.at,
@@ -274,7 +273,7 @@ export class Workload {
     const edited = edit(node.spec)
     const from = labelOf(node)
     // A node was made by its join, which no client has a label of.
-    const to = this.history.nextLabel(from === '' ? node.id : from)
+    const to = this.#world.history.nextLabel(from === '' ? node.id : from)
     const version = node.meta?.version ?? 0
     this.#client.write(
       at,
@@ -348,7 +347,7 @@ export class Workload {
   }
 
   #createData(at: SimNode, kind: 'secret' | 'config', name: string): void {
-    const label = this.history.newLabel()
+    const label = this.#world.history.newLabel()
     const annotations = withLabel({ ...emptyAnnotations, name }, label)
     const data = new Uint8Array([1, 2, 3])
     this.#client.write(at, {
@@ -388,7 +387,7 @@ export class Workload {
       })
       return
     }
-    const to = this.history.nextLabel(from)
+    const to = this.#world.history.nextLabel(from)
     const changed = {
       id,
       version,

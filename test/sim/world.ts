@@ -22,6 +22,7 @@ import type { Member } from '../../proto/gen/types.ts'
 import { Atlas } from './atlas.ts'
 import type { Caller } from './call.ts'
 import { Checkers } from './checkers/checkers.ts'
+import { History } from './checkers/history.ts'
 import type { Line } from './coverage.ts'
 import { SimulatedCrash } from './disk.ts'
 import { SimNetwork } from './network.ts'
@@ -57,6 +58,8 @@ export class World {
   readonly network: SimNetwork
   readonly nodes: Map<string, SimNode> = new Map()
   readonly checkers: Checkers
+  /** What clients asked and were answered. */
+  readonly history: History = new History()
   readonly atlas: Atlas
   cluster: Cluster | undefined
   /** How often each class of faults and each landmark was reached. */

@@ -11,6 +11,9 @@ import {
   type WriteRequest,
 } from '../../../proto/gen/control.ts'
 import type { Node, Service } from '../../../proto/gen/objects.ts'
+import { emptyServiceSpec } from '../../../proto/gen/specs.ts'
+import { creationOf } from '../checkers/history.ts'
+import { labelOf, withLabel } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
 import { crash } from './process.ts'
@@ -86,15 +89,26 @@ function loopService(context: FaultContext): boolean {
   return true
 }
 
-/** Removed, and made again under the same name at once. */
+/** Removed, and made again under the same name at once; the history of clients knows of both. */
 function recreate(context: FaultContext): boolean {
   const { world } = context
   const service = pickService(context)
   if (service?.spec === undefined) return false
-  const { spec } = service
-  ask(world, { kind: 'serviceRemove', serviceRemove: { id: service.id } }, () =>
-    ask(world, { kind: 'serviceCreate', serviceCreate: { spec } }),
-  )
+  const { history } = world
+  const { name = '' } = service.spec.annotations ?? {}
+  const creation = creationOf(labelOf(service))
+  const removal = history.begin('service', name, { kind: 'remove', creation })
+  ask(world, { kind: 'serviceRemove', serviceRemove: { id: service.id } }, () => {
+    history.end(removal, { kind: 'done' })
+    const label = history.newLabel()
+    const spec = { ...service.spec, annotations: withLabel(service.spec?.annotations, label) }
+    const making = history.begin('service', name, { kind: 'create', label })
+    ask(
+      world,
+      { kind: 'serviceCreate', serviceCreate: { spec: { ...emptyServiceSpec, ...spec } } },
+      () => history.end(making, { kind: 'done' }),
+    )
+  })
   return true
 }
 

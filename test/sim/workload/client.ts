@@ -6,7 +6,7 @@ import { SwarmError } from '../../../lib/errors.ts'
 import { localCaller } from '../../../manager/manager.ts'
 import type { View } from '../../../manager/store/view.ts'
 import type { WriteReply, WriteRequest } from '../../../proto/gen/control.ts'
-import type { Answer, History, Kind, Request } from '../checkers/history.ts'
+import type { Answer, Kind, Request } from '../checkers/history.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { labelOf } from './specs.ts'
@@ -31,11 +31,9 @@ export type Write = {
 export class Client {
   readonly counts = { asked: 0, acknowledged: 0, refused: 0, unknown: 0 }
   #world: World
-  #history: History
 
-  constructor(world: World, history: History) {
+  constructor(world: World) {
     this.#world = world
-    this.#history = history
   }
 
   /** `done` is called when it was acknowledged. */
@@ -45,14 +43,14 @@ export class Client {
     this.#world.trace(
       `client asks ${at.id} to ${request.kind} ${kind} ${name} ${targetOf(request)}`,
     )
-    const call = this.#history.begin(kind, name, request)
+    const call = this.#world.history.begin(kind, name, request)
     at.write({ caller: localCaller, body: write.body }, false, (outcome) => {
       const answer = answerOf(outcome)
       this.#world.trace(
         `client has ${answer?.kind ?? 'no answer'} of ${kind} ${name} ${targetOf(request)}`,
       )
-      if (answer === undefined) this.#history.drop(kind, name, call)
-      else this.#history.end(call, answer)
+      if (answer === undefined) this.#world.history.drop(kind, name, call)
+      else this.#world.history.end(call, answer)
       if (outcome instanceof SwarmError) {
         if (answer?.kind === 'unknown') this.counts.unknown++
         else this.counts.refused++
@@ -70,20 +68,20 @@ export class Client {
   list(at: SimNode, kind: Kind, names: readonly string[]): void {
     this.counts.asked++
     const calls = names.map(
-      (name) => [name, this.#history.begin(kind, name, { kind: 'read' })] as const,
+      (name) => [name, this.#world.history.begin(kind, name, { kind: 'read' })] as const,
     )
     const began = this.#world.checkers.readBegins()
     at.read((outcome) => {
       const view = at.manager?.view()
       if (outcome instanceof SwarmError || view === undefined) {
         this.counts.refused++
-        for (const [name, call] of calls) this.#history.drop(kind, name, call)
+        for (const [name, call] of calls) this.#world.history.drop(kind, name, call)
         return
       }
       this.counts.acknowledged++
       this.#world.checkers.readAnswered(at, outcome, began)
       for (const [name, call] of calls)
-        this.#history.end(call, { kind: 'value', label: findLabel(view, kind, name) })
+        this.#world.history.end(call, { kind: 'value', label: findLabel(view, kind, name) })
     })
   }
 
@@ -96,7 +94,7 @@ export class Client {
     for (const table of Object.values(TABLES))
       for (const object of view[table].list()) {
         const label = labelOf(object)
-        if (label !== '' && !this.#history.labels.has(label))
+        if (label !== '' && !this.#world.history.labels.has(label))
           this.#world.violation(
             `S10: ${at.id} has ${table} ${object.id} with ${label}, which nobody wrote`,
           )
