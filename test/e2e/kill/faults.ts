@@ -32,6 +32,7 @@ const FILLER = 'filler'
 /** Together more than two segments, so that a host with a full disk must stop taking them. */
 const BULK_COUNT = 80
 const BULK_BYTES = 450_000
+const BULK_MS = 12_000
 const SECTOR_BYTES = 512
 
 export type World = {
@@ -98,7 +99,7 @@ async function killAll(world: World): Promise<string> {
 /** Reads are asked of the stopped leader when others lead already; it answers them when it goes on. */
 async function pauseLeader(world: World): Promise<string> {
   const { clients, leader } = world
-  const pausedMs = drawMs(world, 1_000, 8_000)
+  const pausedMs = drawMs(world, 1_000, 6_000)
   // More than can have been on their way when it was stopped.
   const enough = clients.writes + 20
   kill(leader.pid, 'SIGSTOP')
@@ -144,7 +145,7 @@ async function fillDisk(world: World): Promise<string> {
   rmSync(filler)
   if (isDead) host.pid = 0
   if (isDead) await world.cluster.start(host)
-  for (const name of taken) await world.cluster.insist(world.leader, 'DELETE', `/configs/${name}`)
+  await Promise.all(taken.map((name) => world.cluster.insist(host, 'DELETE', `/configs/${name}`)))
   return `${describe(world, host)} had no space for ${taken.length} large writes${isDead ? ', and ended' : ''}`
 }
 
@@ -161,17 +162,23 @@ function fill(path: string): void {
   }
 }
 
-/** Names of those that were taken; every one may fail. */
+/** Names of those that were taken, by one host after another at a time; every one may fail. */
 async function writeBulk({ cluster }: World, names: readonly string[]): Promise<readonly string[]> {
   const taken: string[] = []
+  const left = [...names]
+  const endMs = performance.now() + BULK_MS
   const body = Buffer.alloc(BULK_BYTES, 'bulk').toString('base64')
-  for (const [at, name] of names.entries()) {
-    const host = cluster.host(1 + (at % cluster.hosts.length))
-    await cluster.call(host, 'POST', '/configs/create', { Name: name, Data: body }).then(
-      () => taken.push(name),
-      () => undefined,
-    )
+  const write = async (host: Host): Promise<void> => {
+    while (performance.now() < endMs) {
+      const name = left.pop()
+      if (name === undefined) return
+      await cluster.call(host, 'POST', '/configs/create', { Name: name, Data: body }).then(
+        () => taken.push(name),
+        () => undefined,
+      )
+    }
   }
+  await Promise.all(cluster.hosts.map(write))
   return taken
 }
 

@@ -17,7 +17,7 @@ import { CLOCK_ENVIRONMENT } from './wall-clock.ts'
 const MANAGERS = 3
 const SETTLE_MS = 90_000
 /** Acknowledged before the fault and after it, so that every round has something to lose. */
-const WRITES_AROUND = 30
+const WRITES_AROUND = 20
 
 export type Round = {
   readonly fault: string
