@@ -18,6 +18,7 @@ import type { Message } from '../manager/raft/message.ts'
 import { TICK_MS } from '../manager/raft-core.ts'
 import { openWal } from '../manager/wal/wal.ts'
 import type { ConsensusStart, FromThread, ToThread } from './consensus-port.ts'
+import { LOG_MARK } from './identity.ts'
 import { readClaims } from './io/certificate.ts'
 import { NodeDisk } from './io/disk.ts'
 import { RaftTransport } from './io/raft-transport.ts'
@@ -43,6 +44,7 @@ const opened = openWal(new NodeDisk(start.directory), 'raft', {
   identity: { clusterId: start.clusterId, raftId: start.raftId },
   keys: start.keys,
   random: systemRandom,
+  mark: LOG_MARK,
 })
 if (opened.torn !== undefined) log.warn({ ...opened.torn }, 'torn record dropped')
 

@@ -16,6 +16,7 @@ import { findReplacement, replaceLog } from '../manager/wal/replacement.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import { openWal } from '../manager/wal/wal.ts'
 import type { Member } from '../proto/gen/types.ts'
+import { LOG_MARK } from './identity.ts'
 import { NodeDisk } from './io/disk.ts'
 import { systemRandom } from './io/random.ts'
 
@@ -39,7 +40,8 @@ export function forceNewGroup(
   const { clusterId, raftId, keys } = old
   using disk = new NodeDisk(old.stateDirectory)
   const replaces = { clusterId, raftId }
-  const opened = openWal(disk, DIRECTORY, { identity: replaces, keys, random: systemRandom })
+  const log = { keys, random: systemRandom, mark: LOG_MARK }
+  const opened = openWal(disk, DIRECTORY, { ...log, identity: replaces })
   const snapshot = loadSnapshot(opened)
   if (snapshot === undefined)
     throw new SwarmError(
@@ -52,7 +54,7 @@ export function forceNewGroup(
   replaceLog(
     disk,
     DIRECTORY,
-    { identity: { clusterId, raftId: member.raftId }, replaces, keys, random: systemRandom },
+    { ...log, identity: { clusterId, raftId: member.raftId }, replaces },
     { hardState: group.hardState, snapshot: group.snapshot, chunks: [group.snapshot.data] },
   )
   const { index } = group.snapshot

@@ -35,6 +35,9 @@ export type Place = {
   readonly managers: readonly string[]
 }
 
+/** In the state directory: how far this member's log was safe (`manager/wal/mark.ts`). */
+export const LOG_MARK = 'identity/log.mark'
+
 /** Of every cluster until its first force-new-cluster. */
 export const EPOCH_FIRST = 1
 

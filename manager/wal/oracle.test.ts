@@ -25,7 +25,10 @@ class World {
       keys: { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(1)]]) },
       random: random.split('wal'),
       segmentBytes: 8192,
+      mark: 'identity/log.mark',
     }
+    this.disk.makeDirectory('identity')
+    this.disk.syncDirectory('')
   }
 
   open(): OpenedWal {

@@ -14,6 +14,7 @@ import { SwarmError } from '../../lib/errors.ts'
 import type { Random } from '../../lib/random.ts'
 import { encodeBatch, encodeSegmentMetadata, type SnapshotMeta } from '../../proto/gen/wal.ts'
 import type { Entry, HardState } from '../raft/message.ts'
+import { checkMark, MarkWriter } from './mark.ts'
 import { encodeRecord, recordBytes } from './record.ts'
 import { liftHardState, NO_VOTE, type Replayed, replay, type SegmentSummary } from './replay.ts'
 import { type DataKeys, newDamageError, newFileStart } from './seal.ts'
@@ -48,6 +49,11 @@ export type WalOptions = {
   readonly random: Random
   /** The length of a segment; longer only for a batch that needs it. */
   readonly segmentBytes?: number
+  /**
+   * A file outside of the directory, in one that is there, which says how far the log was safe: a log
+   * that was set back is refused by it. Without it such a log cannot be told from the newest.
+   */
+  readonly mark?: string
   /** How many snapshot files stay at compaction, the newest included; at least 1. */
   readonly snapshotsKept?: number
 }
@@ -77,8 +83,8 @@ export type WalBatch = {
 /**
  * The log in `directory`, made if need be, with all that was synced and perhaps the last batch that
  * was not. A new segment is begun, so nothing old is ever appended to. Refused: files of others
- * (`failed-precondition`), damage (`data-loss` with facts `file` and `offset`), a full disk. An
- * older copy of this member's own directory cannot be told from the newest.
+ * (`failed-precondition`), damage (`data-loss` with facts `file` and `offset`), which an older copy
+ * of the directory is by its mark, a full disk.
  */
 export function openWal(disk: Disk, directory: string, options: WalOptions): OpenedWal {
   makeDirectory(disk, directory)
@@ -87,6 +93,12 @@ export function openWal(disk: Disk, directory: string, options: WalOptions): Ope
   const { hardState, entries, snapshot, last } = replayed
   if (snapshot !== undefined) checkSnapshotFile(disk, directory, { ...options, meta: snapshot })
   if (last === undefined) refuseOrphans(disk, directory)
+  if (options.mark !== undefined) {
+    const file = last?.head.path ?? directory
+    const sequence = (last?.end.nextSequence ?? 1) - 1
+    const { raftId } = options.identity
+    checkMark(disk, options.mark, { raftId, sequence, file, offset: last?.end.offset ?? 0 })
+  }
   const wal = new Wal(disk, directory, options, replayed)
   const torn = last?.end.isTorn ? { file: last.head.path, offset: last.end.offset } : undefined
   return { wal, hardState, snapshot, entries, torn }
@@ -126,6 +138,7 @@ export class Wal {
   #isCommitDeferred = false
   /** For the metadata of the next segment; 0 in all but the first one of a new member. */
   #replacesRaftId: number
+  readonly #mark: MarkWriter | undefined
   /** How much of the spare file is zero-filled and safe; undefined: there is none. */
   #spareBytes: number | undefined
   /** Why nothing more may be done; set for good by the first error that is not a full disk. */
@@ -142,6 +155,8 @@ export class Wal {
     this.#disk = disk
     this.#directory = directory
     this.#options = options
+    const { mark, identity } = options
+    if (mark !== undefined) this.#mark = new MarkWriter(disk, mark, identity.raftId)
     this.#keys = options.keys
     this.#hardState = replayed.hardState
     this.#snapshot = replayed.snapshot
@@ -221,7 +236,10 @@ export class Wal {
   sync(): void {
     this.#refuseIfStopped()
     if (!this.#isDirty) return
-    this.#run(() => this.#disk.sync(this.#writer.path))
+    this.#run(() => {
+      this.#disk.sync(this.#writer.path)
+      this.#mark?.move(this.#sequence - 1)
+    })
     this.#isDirty = false
   }
 
@@ -367,6 +385,8 @@ export class Wal {
     this.#disk.rename(spare, path)
     this.#disk.syncDirectory(this.#directory)
 
+    this.#mark?.move(this.#sequence)
+    this.#mark?.sync()
     this.#replacesRaftId = 0
     const firstSequence = this.#sequence
     this.#segments.push({ path, keyId: cipher.keyId, lastIndex: 0 })

@@ -119,18 +119,23 @@ test('a swarm that has its quorum is not forced', async () => {
 test('a manager with an old copy of its directory ends, and says how it gets a new one', async () => {
   const leader = await cluster.leader(survivor)
   const old = cluster.hosts.find((host) => host !== leader) ?? cluster.host(1)
-  const [raft, copy] = ['raft', 'copy'].map((name) => join(old.stateDirectory, name))
-  if (raft === undefined || copy === undefined) throw new Error('two folders')
+  // The mark too, by which the log on its own would be known to be old.
+  const copied = ['raft', 'identity/log.mark']
+  const copy = join(cluster.folder, 'copy')
+  const copyAll = (from: string, to: string): void => {
+    for (const name of copied) cpSync(join(from, name), join(to, name), { recursive: true })
+  }
   await cluster.end(old, 'SIGTERM')
-  cpSync(raft, copy, { recursive: true })
+  copyAll(old.stateDirectory, copy)
   await cluster.start(old)
   for (let count = 1; count <= 5; count++) await write(old, `copied-${count}`)
   await cluster.end(old, 'SIGKILL')
-  rmSync(raft, { recursive: true })
-  cpSync(copy, raft, { recursive: true })
+  rmSync(join(old.stateDirectory, 'raft'), { recursive: true })
+  copyAll(copy, old.stateDirectory)
 
   const { exitCode, said } = await cluster.startRefused(old)
   expect(exitCode).not.toBe(0)
+  expect(said).toContain('set back to an older copy')
   expect(said).toContain('--rebuild')
   expect(said).not.toContain('assertion')
 
