@@ -135,7 +135,9 @@ export class Life {
       (outcome) => {
         const isMember = !(outcome instanceof SwarmError) && outcome.member !== undefined
         if (isMember) {
-          this.#node.raftId = outcome.member?.raftId ?? 0
+          const raftId = outcome.member?.raftId ?? 0
+          if (raftId !== this.#node.raftId) this.#world.checkers.joined(this.#node, raftId)
+          this.#node.raftId = raftId
           this.#world.trace(`${this.#node.id} is member ${this.#node.raftId}`)
           this.#node.startManager()
         }

@@ -17,6 +17,7 @@ import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { DelayChecker } from './delays.ts'
+import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
 import { OverlapChecker } from './overlap.ts'
@@ -66,11 +67,13 @@ export class Checkers {
   #steps: readonly StepChecker[]
   #overlaps: OverlapChecker
   #hearing: HearingChecker
+  #group: GroupChecker
 
   constructor(world: World) {
     this.#world = world
     this.#overlaps = new OverlapChecker(world)
     this.#hearing = new HearingChecker(world)
+    this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
     this.#steps = [
       this.#tasks,
@@ -86,6 +89,7 @@ export class Checkers {
   #inspectLater(): void {
     this.#world.schedule.after(INSPECT_EVERY_MS, () => {
       for (const problem of this.#overlaps.inspect(this.#reference.view())) this.#violation(problem)
+      for (const problem of this.#group.inspect()) this.#violation(problem)
       this.#inspectLater()
     })
   }
@@ -124,11 +128,13 @@ export class Checkers {
       )
     const durable = opened.hardState
     this.#seen.set(node.id, { durable, lastTerm, lastIndex, applied: 0, term: 0 })
+    this.#group.durable(node.raftId, { term: lastTerm, index: lastIndex })
   }
 
   /** The node was given another directory: what it held before is no promise any more. */
   replaced(node: SimNode): void {
     this.#seen.delete(node.id)
+    this.#group.replaced(node)
   }
 
   /** The agent's state was lost, and with it what its mark promised. */
@@ -151,6 +157,17 @@ export class Checkers {
       seen.lastIndex = entries.at(-1)?.index ?? seen.lastIndex
       seen.lastTerm = entries.at(-1)?.term ?? snapshot?.term ?? seen.lastTerm
     }
+    this.#group.durable(node.raftId, { term: seen.lastTerm, index: seen.lastIndex })
+  }
+
+  /** The effects are about to be written. */
+  appending(node: SimNode, effects: readonly Persist[]): void {
+    for (const problem of this.#group.appending(node, effects)) this.#violation(problem)
+  }
+
+  /** A node without a log is a member of the group from now on. */
+  joined(node: SimNode, raftId: number): void {
+    for (const problem of this.#group.joined(node, raftId)) this.#violation(problem)
   }
 
   /** What the node has promised: it is on its disk. */
@@ -190,6 +207,7 @@ export class Checkers {
         break
       case 'committed':
         for (const entry of event.entries) this.#commit(node, seen, entry)
+        for (const problem of this.#group.committed(node, event.entries)) this.#violation(problem)
         break
       case 'install':
         if (event.index < seen.applied) this.#violation(`S6: ${node.id} goes back by a snapshot`)
@@ -287,6 +305,7 @@ export class Checkers {
     }
     this.#leaderOf.set(term, node.id)
     this.#hearing.elected(node)
+    this.#group.elected(node, term)
   }
 
   /** S2, S3: what one commits at an index, all commit there; the first one extends the reference. */
