@@ -25,7 +25,8 @@ export function calmCluster(seed: number): World {
   return world
 }
 
-function isFormed(world: World): boolean {
+/** All four nodes are ready, and three of them vote. */
+export function isFormed(world: World): boolean {
   const view = world.findLeader()?.manager?.view()
   const members = world.findLeader()?.manager?.status().members ?? []
   const ready = [...(view?.nodes.list() ?? [])].filter((node) => node.status?.state === 'ready')

@@ -9,8 +9,9 @@ import { Worker } from 'node:worker_threads'
 import type { RunReport } from './runner-worker.ts'
 import type { RunOutcome } from './simulator.ts'
 
-/** Real time after which a seed is given up. */
-const SEED_LIMIT_MS = 300_000
+/** A seed that has used so much of a CPU's time is given up, and how often that is looked at. */
+const SEED_CPU_MAX_MS = 120_000
+const LOOK_EVERY_MS = 20_000
 /** Most of what a run makes is gone at once: a larger nursery copies less of it. */
 const NURSERY_MB = 64
 
@@ -88,10 +89,25 @@ class Range {
     if (!job.isSecond && this.#options.isTwice(job.seed))
       this.#jobs.unshift({ seed: job.seed, isSecond: true, notBy: lane })
     lane.worker ??= this.#newWorker(lane)
-    lane.timer = setTimeout(() => {
-      this.#finish(lane, { problem: `no end after ${SEED_LIMIT_MS / 1_000} s` })
-    }, SEED_LIMIT_MS)
     lane.worker.postMessage(job.seed)
+    this.#watch(lane, lane.worker)
+  }
+
+  /** Gives the seed up when it comes to no end; time on a busy machine says nothing of that. */
+  #watch(lane: Lane, worker: Worker): void {
+    const { job } = lane
+    let before: NodeJS.CpuUsage | undefined
+    lane.timer = setInterval(() => {
+      worker.cpuUsage(before).then(
+        (usage) => {
+          const isOver = before !== undefined && usage.user + usage.system > SEED_CPU_MAX_MS * 1_000
+          before ??= usage
+          if (isOver && lane.job === job)
+            this.#finish(lane, { problem: `no end after ${SEED_CPU_MAX_MS / 1_000} s of a CPU` })
+        },
+        () => undefined,
+      )
+    }, LOOK_EVERY_MS)
   }
 
   #newWorker(lane: Lane): Worker {
@@ -116,7 +132,7 @@ class Range {
 
   #finish(lane: Lane, run: Run): void {
     const { job, worker } = lane
-    clearTimeout(lane.timer)
+    clearInterval(lane.timer)
     lane.job = undefined
     if ('problem' in run) {
       lane.worker = undefined
@@ -147,7 +163,7 @@ class Range {
     for (const lane of this.#lanes) {
       const { worker } = lane
       lane.worker = undefined
-      clearTimeout(lane.timer)
+      clearInterval(lane.timer)
       void worker?.terminate()
     }
     this.#done()

@@ -11,7 +11,7 @@ import {
   emptyTaskSpec,
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
-import { calmCluster, leaderOf, until } from './calm.ts'
+import { calmCluster, isFormed, leaderOf, until } from './calm.ts'
 import type { SimNode } from './sim-node.ts'
 import type { World } from './world.ts'
 
@@ -147,6 +147,68 @@ test.for([1, 2, 3, 4, 5])(
     expect(world.violations).toEqual([])
   },
 )
+
+test('a leader that was stopped and goes on answers no read with what it knew (P3)', () => {
+  const world = calmCluster(3)
+  const paused = leaderOf(world)
+  let acknowledged = 0
+  let seen: number | string | undefined
+
+  paused.pause(8_000)
+  paused.read((outcome) => {
+    seen = typeof outcome === 'number' ? outcome : outcome.code
+  })
+  until(world, isOtherLeading(world, paused))
+  world.retry(
+    () => world.listManagers().find((node) => node !== paused && node.manager?.isLeading),
+    {
+      caller: localCaller,
+      body: { kind: 'serviceCreate', serviceCreate: { spec: serviceOf(2) } },
+    },
+    ({ index }) => {
+      acknowledged = index
+    },
+  )
+  until(world, () => acknowledged > 0)
+  expect(paused.isPaused).toBe(true)
+  until(world, () => seen !== undefined)
+
+  expect(typeof seen === 'string' || Number(seen) >= acknowledged).toBe(true)
+  expect(world.violations).toEqual([])
+})
+
+test('a manager with a damaged log ends, is rebuilt, and takes part again as another member', () => {
+  const world = calmCluster(5)
+  const follower = followerOf(world)
+  const before = follower.raftId
+  const path = `raft/${follower.disk.list('raft').findLast((name) => name.endsWith('.segment'))}`
+  const bytes = follower.disk.read(path, 0, follower.disk.size(path))
+  const lastByte = bytes.findLastIndex((byte) => byte !== 0)
+
+  until(world, () => world.atlas.isSpare(follower))
+  follower.crash('all')
+  follower.disk.flipBit(path, lastByte * 8)
+  world.atlas.damaged(follower, false)
+  world.restart(follower)
+  const isUp = follower.isUp
+  until(world, () => follower.raftId !== before && follower.raftId !== 0 && isFormed(world))
+
+  expect(isUp).toBe(false)
+  expect(world.coverage.get('damage refused')).toBe(1)
+  expect(world.violations).toEqual([])
+})
+
+test('a log that does not open without having been damaged is a violation', () => {
+  const world = calmCluster(5)
+  const follower = followerOf(world)
+  const path = `raft/${follower.disk.list('raft').findLast((name) => name.endsWith('.segment'))}`
+
+  follower.crash('all')
+  follower.disk.flipBit(path, 8 * 8)
+  world.restart(follower)
+
+  expect(world.violations.join()).toContain('is damaged at byte')
+})
 
 test('two runs of a seed leave the same trace', () => {
   const run = (): string => {
