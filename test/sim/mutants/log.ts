@@ -16,9 +16,9 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'failed-sync-ignored',
     file: 'manager/wal/wal.ts',
-    search: '    this.#run(() => this.#disk.sync(this.#writer.path))\n',
+    search: '      this.#disk.sync(this.#writer.path)\n      this.#mark',
     replacement:
-      '    try {\n      this.#disk.sync(this.#writer.path)\n    } catch (error) {\n      if (!isDiskError(error, "eio")) throw this.#stop(error)\n    }\n',
+      "      try {\n        this.#disk.sync(this.#writer.path)\n      } catch (error) {\n        if (!isDiskError(error, 'eio')) throw error\n      }\n      this.#mark",
     caughtBy: 'S7, S5',
     why: 'after a failed fsync the page cache is lost: what follows it is acknowledged and not there',
   },
