@@ -113,13 +113,14 @@ function isBlank(bytes: Uint8Array, at: number): boolean {
   return bytes.subarray(start, start + 512).every((byte) => byte === 0)
 }
 
-test('a flipped bit in any byte of any file is refused, or changes nothing', () => {
+// Each single byte of a segment and of a snapshot is in `replay.test.ts` and `snapshot-file.test.ts`.
+test('a flipped bit anywhere in any file is refused, or changes nothing', () => {
   const member = newMember()
   const whole = member.look()
   const seen = { same: 0, refused: 0 }
 
   for (const [path, bytes] of member.disk.snapshotDirectory(DIRECTORY))
-    for (let at = 0; at < bytes.length; at += isBlank(bytes, at) ? 37 : 1) {
+    for (let at = 0; at < bytes.length; at += isBlank(bytes, at) ? 151 : 5) {
       member.disk.flipBit(path, at * 8 + (at % 8))
       seen[verdict(member, whole) === 'same' ? 'same' : 'refused'] += 1
       member.disk.flipBit(path, at * 8 + (at % 8))
@@ -127,7 +128,7 @@ test('a flipped bit in any byte of any file is refused, or changes nothing', () 
 
   expect(member.look()).toEqual(whole)
   // What is in no use: the space after the records, and snapshots before the last.
-  expect(seen.refused).toBeGreaterThan(5_000)
+  expect(seen.refused).toBeGreaterThan(1_000)
   expect(seen.same).toBeGreaterThan(0)
 }, 60_000)
 

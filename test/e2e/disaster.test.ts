@@ -6,7 +6,7 @@
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { mustTsswarm } from '../../deploy/quickstart/cluster.ts'
+import { mustTsswarm, waitFor } from '../../deploy/quickstart/cluster.ts'
 import { messageOf } from './cluster.ts'
 import { ProcessCluster, type ProcessHost } from './process-cluster.ts'
 
@@ -94,17 +94,29 @@ test('old members that come back are shut out as managers, and their agents take
   expect(await cluster.listConfigs(survivor)).toEqual(written)
 })
 
-test('old members stay shut out over a restart, and join again by a rebuild', async () => {
-  const [first, second] = gone
-  if (first === undefined || second === undefined) throw new Error('three managers')
+test('an old member stays shut out over a restart, and joins again by a rebuild', async () => {
+  const [first] = gone
+  if (first === undefined) throw new Error('three managers')
   await cluster.end(first, 'SIGKILL')
   await cluster.start(first)
   expect(await cluster.info(first)).toMatchObject({ ControlAvailable: false })
 
-  for (const host of gone) {
-    await cluster.end(host, 'SIGTERM')
-    await cluster.start(host, '--rebuild')
-  }
+  await cluster.end(first, 'SIGTERM')
+  await cluster.start(first, '--rebuild')
+  await cluster.untilManagers(survivor, 2)
+  expect(await cluster.listConfigs(first)).toEqual(written)
+})
+
+test('an old member joins again without its log when it is demoted and promoted', async () => {
+  const [, second] = gone
+  if (second === undefined) throw new Error('three managers')
+  const id = String((await cluster.info(second))['NodeID'])
+  const ls = { ...survivor, netns: '', metrics: '', flags: [] }
+
+  await mustTsswarm(ls, 'node', 'demote', id)
+  await cluster.untilInfo(second, 'to be a worker', (info) => info['Error'] === '')
+  await mustTsswarm(ls, 'node', 'promote', id)
+
   await cluster.untilManagers(survivor, 3)
   for (const host of cluster.hosts) expect(await cluster.listConfigs(host)).toEqual(written)
 })
@@ -142,4 +154,21 @@ test('a manager with an old copy of its directory ends, and says how it gets a n
   await cluster.start(old, '--rebuild')
   await cluster.untilManagers(old, 3)
   expect(await cluster.listConfigs(old)).toEqual(written)
+})
+
+test('managers that never return are removed from the swarm that went on', async () => {
+  for (const host of gone) await cluster.end(host, 'SIGKILL')
+  const ls = { ...survivor, netns: '', metrics: '', flags: [] }
+  // Refused until it has noticed that it knows no leader.
+  await waitFor('force-new-cluster', BACK_IN_SERVICE_MS, () =>
+    mustTsswarm(ls, 'init', '--force-new-cluster').catch(() => undefined),
+  )
+
+  const nodes = await cluster.listNodes(survivor)
+  for (const { nodeId } of nodes.filter((node) => !node.isManager)) {
+    await mustTsswarm(ls, 'node', 'demote', nodeId)
+    await mustTsswarm(ls, 'node', 'rm', '--force', nodeId)
+  }
+  expect(await cluster.listNodes(survivor)).toMatchObject([{ isLeader: true, isManager: true }])
+  expect(await cluster.listConfigs(survivor)).toEqual(written)
 })
