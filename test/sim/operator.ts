@@ -20,15 +20,16 @@ export function isWhole(world: World): boolean {
   for (const node of view.nodes.list()) {
     const isMember = node.spec?.role === 'manager' || node.member !== undefined
     const host = world.nodes.get(node.id)
-    if (isMember && (host === undefined || !isServing(host))) return false
+    if (isMember && (host === undefined || !isServing(host, world.wallMs()))) return false
     if (host === undefined) return false
   }
   return true
 }
 
-/** A manager that takes part in a group of three or more. */
-export function isServing(node: SimNode): boolean {
-  return node.manager !== undefined && node.manager.status().members.length >= 3
+/** A manager that takes part in a group of three or more, and is let in by the others. */
+export function isServing({ manager, claims }: SimNode, wallMs: number): boolean {
+  if (manager === undefined || claims === undefined) return false
+  return manager.status().members.length >= 3 && claims.notAfterMs > wallMs
 }
 
 /** One more host, or undefined when there are enough. */

@@ -100,6 +100,8 @@ export class SimNode {
   #relayCalls = new Map<number, Caller<RelayReply>>()
   /** Sessions of agents by the number the manager knows: whom to answer. */
   #held = new Map<number, { readonly node: SimNode; readonly session: number }>()
+  /** Another host that is this node as well. */
+  isClone = false
   /** This agent's session: at which manager, and under which number there. */
   #session: { readonly own: number; readonly at: SimNode; readonly held: number } | undefined
   /** Where the last session was. */
@@ -190,7 +192,7 @@ export class SimNode {
     const agent = new Agent({
       nodeId: this.id,
       bootId: 'boot',
-      instance: `${this.id}-${instance}`,
+      instance: `${this.id}-${instance}${this.isClone ? '-clone' : ''}`,
       random: this.#random.split(`agent-${instance}`),
       log: this.#log,
       state: this.#loadAgentState(),
@@ -565,6 +567,7 @@ export class SimNode {
     }
     if (ready.persist.some(({ compaction }) => compaction !== undefined))
       this.#world.snapshots.compacted(this)
+    this.#world.checkers.appending(this, ready.persist)
     if (ready.persist.length > 0) this.#persist(daemon, ready.persist)
     const isJoint = daemon.consensus?.confState.votersOutgoing.length !== 0
     if (isJoint && !this.#isJoint) this.#joint()
@@ -601,10 +604,16 @@ export class SimNode {
     this.#pump()
   }
 
+  #isCertified(): boolean {
+    return this.claims !== undefined && this.claims.notAfterMs > this.#world.wallMs()
+  }
+
   #sendRaft(message: Message): void {
     this.#world.checkers.sent(this, message)
     const to = this.#world.findByRaftId(message.to)
     if (to === undefined || this.#world.drops(message)) return
+    // No TLS with who has no valid certificate.
+    if (!this.#isCertified() || !to.#isCertified()) return
     this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
       this.#world.snapshots.sent(this, to, message.snapshot?.index ?? 0)
@@ -1088,7 +1097,7 @@ export class SimNode {
       })
       return
     }
-    this.#world.checkers.savedMark(this)
+    if (!this.isClone) this.#world.checkers.savedMark(this)
     daemon.agent.step({ kind: 'persisted', version: output.version })
   }
 

@@ -68,6 +68,9 @@ export class World {
   core: ReadonlySet<string> | undefined
   /** Nodes that were taken out for good. */
   readonly retired: Set<string> = new Set()
+  /** Nodes that have a clone, or had one just now. */
+  readonly cloned: Set<string> = new Set()
+  #clones = 0
   readonly snapshots: SnapshotWatch
   /** Once, with the first node that sees the group in a joint configuration. */
   onJoint: ((node: SimNode) => void) | undefined
@@ -192,7 +195,23 @@ export class World {
   }
 
   addNode(id: string): SimNode {
-    const random = this.random.split(id)
+    const node = this.#newNode(id, this.random.split(id))
+    this.nodes.set(id, node)
+    return node
+  }
+
+  /** Another host with the identity and the agent's state of this one, and none of its containers. */
+  addClone(node: SimNode): SimNode {
+    this.#clones++
+    const copy = this.#newNode(node.id, this.random.split(`clone-${this.#clones}`))
+    copy.isClone = true
+    copy.claims = node.claims
+    copy.disk.restore('agent', node.disk.snapshotDirectory('agent'))
+    this.cloned.add(node.id)
+    return copy
+  }
+
+  #newNode(id: string, random: SeededRandom): SimNode {
     const runtime = new SimRuntime({
       nodeId: id,
       schedule: this.schedule,
@@ -209,9 +228,7 @@ export class World {
         isCrashLooping: (serviceId) => this.crashLoops.has(serviceId),
       },
     })
-    const node = new SimNode(this, id, { random, log: this.#logOf(id), runtime })
-    this.nodes.set(id, node)
-    return node
+    return new SimNode(this, id, { random, log: this.#logOf(id), runtime })
   }
 
   /** The first manager: a log with one voter, then the cluster object, as `tsswarm init` does. */

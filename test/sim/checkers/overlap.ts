@@ -32,7 +32,9 @@ export class OverlapChecker {
     for (const node of this.#world.nodes.values())
       for (const started of node.runtime.listRunning()) {
         const task = view.tasks.get(started.id)
-        if (task !== undefined) yield* checkEnded(node, task)
+        // A clone says of its tasks what is not so of the other's containers.
+        const isCloned = this.#world.cloned.has(node.id)
+        if (task !== undefined && !isCloned) yield* checkEnded(node, task)
         const slot = slotOf(started)
         const running = slots.get(slot)
         if (running === undefined) slots.set(slot, [{ node, task: started }])

@@ -31,7 +31,7 @@ const lostLogMs = new WeakMap<World, number>()
 /** One copy is lost, and only when no other is at risk. */
 function loseLog({ world }: FaultContext, node: SimNode): boolean {
   const { nowMs } = world.schedule
-  if (!isServing(node) || !isWhole(world)) return false
+  if (!isServing(node, world.wallMs()) || !isWhole(world)) return false
   if (nowMs - (lostLogMs.get(world) ?? 0) < LOST_LOG_EVERY_MS) return false
   lostLogMs.set(world, nowMs)
   node.crash('none')
@@ -81,7 +81,7 @@ function changeInPartition(context: FaultContext, node: SimNode): boolean {
   })
   const kind = random.integer(3)
   if (kind === 0) return bringIn(world, 'manager') !== undefined
-  if (kind === 1 || !isSafe || !isServing(node)) return changeRole(context, node)
+  if (kind === 1 || !isSafe || !isServing(node, world.wallMs())) return changeRole(context, node)
   takeOut(world, node)
   return bringIn(world, 'manager') !== undefined
 }
@@ -125,7 +125,7 @@ function leave({ world }: FaultContext, node: SimNode): boolean {
 function lose({ world }: FaultContext, node: SimNode): boolean {
   const isKnown = world.checkers.reference.view().nodes.get(node.id) !== undefined
   const isWorker = node.role === 'worker' && node.raftId === 0 && world.nodes.size > 3
-  const isSpare = isServing(node) && world.listManagers().length > 3
+  const isSpare = isServing(node, world.wallMs()) && world.listManagers().length > 3
   if (!isKnown || !isWhole(world) || !(isWorker || isSpare)) return false
   takeOut(world, node)
   return true
