@@ -10,6 +10,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { isDiskError } from '../lib/disk.ts'
 import { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { CommittedHold } from '../manager/committed-hold.ts'
 import { Consensus } from '../manager/consensus.ts'
 import type { MainEvent } from '../manager/consensus-interface.ts'
 import { Outbox } from '../manager/outbox.ts'
@@ -24,8 +25,6 @@ import { NodeDisk } from './io/disk.ts'
 import { RaftTransport } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
 
-/** A commit index that nothing else bears to a follower is told this long after. */
-const COMMIT_DELAY_MS = 5
 /** Rounds of effects carried out before other events of the thread get their turn. */
 const ROUNDS_MAX = 64
 /** A full disk is tried again, and complained about, after so many ticks: half a second, a minute. */
@@ -75,7 +74,9 @@ const transport = new RaftTransport({
 })
 
 const outbox = new Outbox()
-let flushTimer: NodeJS.Timeout | undefined
+let outboxTimer: NodeJS.Timeout | undefined
+const hold = new CommittedHold()
+let holdTimer: NodeJS.Timeout | undefined
 const persister = new Persister(opened.wal)
 let ticks = 0
 let isScheduled = false
@@ -98,7 +99,7 @@ function carryOut(): void {
     const ready = consensus.ready()
     if (ready === undefined) return
     // First, for a caller waits for what is committed; nobody for what the others are told of it.
-    postEvents(ready.events)
+    tellMain(ready.events)
     send(ready.send)
     if (ready.fatal !== undefined) endProcess(ready.fatal)
     if (ready.persist.length > 0) {
@@ -143,13 +144,39 @@ function endProcess(reason: string): never {
 
 function send(messages: readonly Message[]): void {
   if (messages.length === 0) return
-  const now = outbox.add(messages)
-  if (now.length > 0) transport.send(now)
-  if (outbox.isEmpty || flushTimer !== undefined) return
-  flushTimer = setTimeout(() => {
-    flushTimer = undefined
-    transport.send(outbox.flush())
-  }, COMMIT_DELAY_MS)
+  transmit(outbox.add(messages, performance.now()))
+  armOutbox()
+}
+
+function armOutbox(): void {
+  const waitMs = outbox.waitMs(performance.now())
+  if (waitMs === undefined || outboxTimer !== undefined) return
+  outboxTimer = setTimeout(() => {
+    outboxTimer = undefined
+    transmit(outbox.takeDue(performance.now()))
+    armOutbox()
+  }, Math.ceil(waitMs))
+}
+
+function transmit(messages: readonly Message[]): void {
+  if (messages.length > 0) transport.send(messages)
+}
+
+/** Main hears at once of what a caller may wait for, of other commits together and a little later. */
+function tellMain(events: readonly MainEvent[]): void {
+  const isLeader = consensus.status().role === 'leader'
+  postEvents(hold.add(events, { isLeader, nowMs: performance.now() }))
+  armHold()
+}
+
+function armHold(): void {
+  const waitMs = hold.waitMs(performance.now())
+  if (waitMs === undefined || holdTimer !== undefined) return
+  holdTimer = setTimeout(() => {
+    holdTimer = undefined
+    postEvents(hold.takeDue(performance.now()))
+    armHold()
+  }, Math.ceil(waitMs))
 }
 
 /** Bytes are copied out of Raft's log once and then moved, never cloned with their pools. */
@@ -199,8 +226,10 @@ function close(): void {
   isClosing = true
   clearInterval(timer)
   guarded(carryOut)
-  clearTimeout(flushTimer)
-  transport.send(outbox.flush())
+  clearTimeout(outboxTimer)
+  transmit(outbox.flush())
+  clearTimeout(holdTimer)
+  postEvents(hold.flush(performance.now()))
   opened.wal.sync()
   transport.close()
   post({ kind: 'closed' })
