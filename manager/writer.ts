@@ -19,7 +19,13 @@ import {
 import { type DigestCheck, encodeStoreEntry } from '../proto/gen/store.ts'
 import type { Leader } from './leader.ts'
 import type { Change } from './store/change.ts'
-import { groupChanges, newEntry, splitChanges } from './store/entry.ts'
+import {
+  ENTRY_BYTES_MAX,
+  ENTRY_CHANGES_MAX,
+  groupChanges,
+  newEntry,
+  splitChanges,
+} from './store/entry.ts'
 import type { Handled, HandlerContext, ManagerReach } from './store/handler.ts'
 import type { Store } from './store/store.ts'
 import type { View } from './store/view.ts'
@@ -268,29 +274,34 @@ export class Writer {
     now: number,
     wallMs: number,
   ): void {
-    const split = this.#split(changes)
-    const entries = split.length === 0 ? [[]] : split
+    const groups = groupChanges(changes, this.#config.store.view())
+    const digest = this.#digestCheck()
+    const encode = (part: readonly Change[], check: DigestCheck | undefined): Uint8Array =>
+      encodeStoreEntry({ ...newEntry(part, { timeMs: now, wallMs }), digest: check })
+    // Nearly always it is one entry, and then each change is encoded once.
+    const whole = groups.flat()
+    const isOne = whole.length <= ENTRY_CHANGES_MAX
+    const data = isOne ? encode(whole, digest) : undefined
+    const entries =
+      data !== undefined && data.length <= ENTRY_BYTES_MAX
+        ? [data]
+        : this.#split(groups).map((part, at) => encode(part, at === 0 ? digest : undefined))
     entries.forEach((entry, at) => {
       const id = ++this.#sequence
-      const data = encodeStoreEntry({
-        ...newEntry(entry, { timeMs: now, wallMs }),
-        digest: this.#digestCheck(),
-      })
       this.#inFlight.push({ proposal: id, answers: at === entries.length - 1 ? answers : [] })
-      this.#effects.push({ kind: 'propose', id, term: this.#term, data })
+      this.#effects.push({ kind: 'propose', id, term: this.#term, data: entry })
     })
     this.#lastTimeMs = now
   }
 
   /** A slot is never cut, unless its tasks alone are more than one entry holds. */
-  #split(changes: readonly Change[]): readonly (readonly Change[])[] {
-    const groups = groupChanges(changes, this.#config.store.view())
+  #split(groups: readonly (readonly Change[])[]): readonly (readonly Change[])[] {
     try {
       return splitChanges(groups)
     } catch (error) {
       if (!(error instanceof SwarmError) || error.code !== 'resource-exhausted') throw error
       this.#config.log.warn({ reason: error.message }, 'slot cut between two entries')
-      return splitChanges(changes.map((change) => [change]))
+      return splitChanges(groups.flat().map((change) => [change]))
     }
   }
 

@@ -1,0 +1,77 @@
+/**
+ * The writer’s entries: how many a batch becomes, and when its callers are answered. What it does
+ * around the leadership is tested with the manager.
+ */
+import { expect, test } from 'vitest'
+import { silentLog } from '../lib/log.ts'
+import { newSeededRandom } from '../lib/random.ts'
+import type { WriteRequest } from '../proto/gen/control.ts'
+import { decodeStoreEntry } from '../proto/gen/store.ts'
+import { config, node } from '../test/build.ts'
+import { Leader } from './leader.ts'
+import type { Change } from './store/change.ts'
+import { ENTRY_BYTES_MAX, ENTRY_CHANGES_MAX } from './store/entry.ts'
+import { Store } from './store/store.ts'
+import { Writer } from './writer.ts'
+
+const REQUEST: WriteRequest = { caller: undefined, body: undefined }
+const RUN = { monotonicMs: 0, wallMs: 0, managers: [], isOver: () => false }
+
+/** What one request that makes these changes is proposed as, and a way to commit it. */
+function propose(changes: readonly Change[]): {
+  readonly entries: readonly Uint8Array[]
+  readonly commit: () => readonly string[]
+} {
+  const store = new Store()
+  const handle = () => ({ changes, reply: {} })
+  const random = newSeededRandom(1)
+  const writer = new Writer({ store, leader: new Leader([]), random, log: silentLog, handle }, 2, 0)
+  writer.submit(7, REQUEST)
+  writer.run(RUN)
+  const entries = writer
+    .takeEffects()
+    .flatMap((effect) => (effect.kind === 'propose' ? [effect.data] : []))
+  let index = 0
+  const commit = (): readonly string[] => {
+    const bytes = entries[index]
+    if (bytes !== undefined) store.apply(++index, decodeStoreEntry(bytes))
+    writer.committed(index)
+    return writer.takeEffects().map((effect) => effect.kind)
+  }
+  return { entries, commit }
+}
+
+function nodes(count: number): readonly Change[] {
+  return Array.from({ length: count }, (_, at) => ({
+    ...({ kind: 'create', table: 'nodes' } as const),
+    object: node({ id: `n${at}` }),
+  }))
+}
+
+test('a batch is one entry, and its callers are answered when that is committed', () => {
+  const { entries, commit } = propose(nodes(3))
+
+  expect(entries.map((entry) => decodeStoreEntry(entry).changes.length)).toEqual([3])
+  expect(commit()).toEqual(['answer'])
+})
+
+test('more changes than an entry holds are several, answered with the last', () => {
+  const { entries, commit } = propose(nodes(ENTRY_CHANGES_MAX + 1))
+
+  const sizes = entries.map((entry) => decodeStoreEntry(entry).changes.length)
+  expect(sizes).toEqual([ENTRY_CHANGES_MAX, 1])
+  expect([commit(), commit()]).toEqual([[], ['answer']])
+})
+
+test('more bytes than an entry holds are several, none above the limit', () => {
+  const data = new Uint8Array(400_000)
+  const large = (id: string): Change => ({
+    ...{ kind: 'create', table: 'configs' },
+    object: config({ id, spec: { annotations: { name: id }, data } }),
+  })
+  const { entries, commit } = propose(['a', 'b', 'c', 'd'].map(large))
+
+  expect(entries.map((entry) => decodeStoreEntry(entry).changes.length)).toEqual([2, 2])
+  expect(entries.every((entry) => entry.length <= ENTRY_BYTES_MAX)).toBe(true)
+  expect([commit(), commit()]).toEqual([[], ['answer']])
+})
