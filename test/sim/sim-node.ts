@@ -18,6 +18,7 @@ import type { ManagerOutput } from '../../manager/manager-interface.ts'
 import { loadSnapshot, Persister } from '../../manager/persist.ts'
 import type { Message } from '../../manager/raft/message.ts'
 import { TICK_MS } from '../../manager/raft-core.ts'
+import { findDowngrade } from '../../manager/versions.ts'
 import { openWal } from '../../manager/wal/wal.ts'
 import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
@@ -487,7 +488,8 @@ export class SimNode {
       daemon.consensus?.tick()
       if (daemon.persister?.isFull === true) this.#writeLog(daemon)
       if (!isStalled) daemon.agent.tick(this.#now())
-      if (!isStalled && daemon.ticks++ % LOOK_TICKS === 0) daemon.life.look()
+      // Of two hosts that are one node only one follows its role.
+      if (!isStalled && !this.isClone && daemon.ticks++ % LOOK_TICKS === 0) daemon.life.look()
     })
     this.#pump()
   }
@@ -743,10 +745,22 @@ export class SimNode {
       case 'applied':
         this.#dieAt('after applying')
         this.#world.checkers.applied(this)
+        this.#endIfDowngraded()
         break
       default:
         output satisfies never
     }
+  }
+
+  /** As the manager's shell does; whoever put it back to an older version upgrades it again. */
+  #endIfDowngraded(): void {
+    const view = this.manager?.view()
+    const reason = view && findDowngrade(view, this.version)
+    if (reason === undefined) return
+    this.#world.trace(`${this.id} ends: ${reason}`)
+    this.crash('all')
+    this.version = this.#world.clusterVersion
+    this.#world.restartLater(this)
   }
 
   #toConsensus(input: ConsensusInput): void {

@@ -106,6 +106,12 @@ export class World {
     return 1_900_000_000_000 + Math.floor(this.schedule.nowMs)
   }
 
+  /** The version that all managers were of at some time; 1 before there is a cluster. */
+  get clusterVersion(): number {
+    const [cluster] = this.checkers.reference.view().clusters.list()
+    return cluster?.clusterVersion ?? 1
+  }
+
   /** One line of the run's record: its hash is what two runs of a seed must share. */
   trace(line: string): void {
     const text = `${this.schedule.nowMs.toFixed(3)} ${line}`
@@ -196,6 +202,7 @@ export class World {
 
   addNode(id: string): SimNode {
     const node = this.#newNode(id, this.random.split(id))
+    node.version = this.clusterVersion
     this.nodes.set(id, node)
     return node
   }

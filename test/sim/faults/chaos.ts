@@ -96,15 +96,6 @@ export class Chaos {
     this.#world.trace(`${node.id} is ${node.isUp ? 'cut off' : 'down'} for ever`)
   }
 
-  /** A cluster that has moved on refuses older versions: who was left behind is upgraded. */
-  #upgrade(node: SimNode): void {
-    const [cluster] = this.#world.checkers.reference.view().clusters.list()
-    const version = cluster?.clusterVersion ?? node.version
-    if (node.version >= version) return
-    node.version = version
-    node.crash('all')
-  }
-
   #healNode(node: SimNode): void {
     node.resume()
     node.mainStalledUntilMs = 0
@@ -119,11 +110,10 @@ export class Chaos {
     node.runtime.heal()
     this.#upgrade(node)
     this.#world.atlas.repair(node)
-    this.#upgrade(node)
     if (!node.isUp) this.#world.restart(node)
   }
 
-  /** To the newest version that any node is of: a manager of an older one may not be let in. */
+  /** To the newest version that any node is of: a cluster that has moved on refuses older ones. */
   #upgrade(node: SimNode): void {
     const newest = Math.max(...[...this.#world.nodes.values()].map(({ version }) => version))
     if (node.version === newest) return

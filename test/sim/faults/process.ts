@@ -18,6 +18,7 @@ export const processFaults: readonly Fault[] = [
   { name: 'other version', classes: ['P7'], weight: 1, act: changeVersion },
 ]
 
+const VERSION_MAX = 4
 const RETURN_MAX_MS = 15_000
 /** Longer than any part of the cluster waits for a leader. */
 const PAUSE_LONG_MS = 12_000
@@ -111,11 +112,10 @@ function restartInTurn(context: FaultContext): boolean {
   return managers.length > 1
 }
 
-/** It is upgraded, or goes back to the version before where the cluster still speaks that one. */
+/** It is upgraded, or goes back to the version before while the cluster still speaks that one. */
 function changeVersion({ world }: FaultContext, node: SimNode): boolean {
-  const [cluster] = world.checkers.reference.view().clusters.list()
-  const isNew = node.version > (cluster?.clusterVersion ?? 1)
-  if (!node.isUp || node.version > 3) return false
+  const isNew = node.version > world.clusterVersion
+  if (!node.isUp || node.version >= VERSION_MAX) return false
   node.crash('all')
   node.version += isNew ? -1 : 1
   world.trace(`${node.id} is of version ${node.version}`)
