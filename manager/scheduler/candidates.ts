@@ -36,6 +36,8 @@ export class Candidates {
   /** The service is to be near itself and is nowhere: its first task decides where. */
   readonly isOpening: boolean
   readonly #avoided: ReadonlySet<NodeInfo>
+  /** The service is to be far from itself, so also from what is being placed now. */
+  readonly #isAlone: boolean
   readonly #maxReplicas: number
   readonly #isSpread: boolean
   readonly #service: ServiceState
@@ -51,7 +53,8 @@ export class Candidates {
     const own = nameKey(task.serviceAnnotations?.name ?? '')
     this.affine = listAffine(placement, own, options.findTasks)
     const isNear = placement?.affinities.some((each) => isOwn(each, own)) ?? false
-    this.isOpening = isNear && options.findTasks(own).size === 0
+    this.isOpening = isNear && listThere(options.findTasks(own)).length === 0
+    this.#isAlone = shunnedBy(task).includes(own)
     this.#avoided = listAvoided(task, own, options)
   }
 
@@ -59,7 +62,8 @@ export class Candidates {
   reasonOf(info: NodeInfo): Reason | undefined {
     if (this.#maxReplicas > 0 && this.countOn(info) >= this.#maxReplicas) return 'max-replicas'
     if (this.affine !== undefined && !this.affine.has(info)) return 'affinity'
-    return this.#avoided.has(info) ? 'anti-affinity' : undefined
+    const isAvoided = this.#avoided.has(info) || (this.#isAlone && this.countOn(info) > 0)
+    return isAvoided ? 'anti-affinity' : undefined
   }
 
   /** Whether a task of the group may be placed there now. */
@@ -136,12 +140,16 @@ function listAffine(
   let affine: Set<NodeInfo> | undefined
   for (const { service, isAnti } of placement?.affinities ?? []) {
     if (isAnti) continue
-    const near = findTasks(service)
-    if (near.size === 0 && isOwn({ service, isAnti }, own)) continue
-    const isKept = (info: NodeInfo): boolean => affine === undefined || affine.has(info)
-    affine = new Set([...near.keys()].filter((info) => !info.isGone && isKept(info)))
+    const near = listThere(findTasks(service))
+    if (near.length === 0 && isOwn({ service, isAnti }, own)) continue
+    const known: ReadonlySet<NodeInfo> | undefined = affine
+    affine = new Set(known === undefined ? near : near.filter((info) => known.has(info)))
   }
   return affine
+}
+
+function listThere(nodes: ReadonlyMap<NodeInfo, number>): readonly NodeInfo[] {
+  return [...nodes.keys()].filter((info) => !info.isGone)
 }
 
 function isOwn({ service, isAnti }: ServiceAffinity, own: string): boolean {

@@ -52,30 +52,27 @@ export function placeGroup(group: Group, work: Work): Rest {
 /** Those with a node: each may run there, or says why not. */
 function confirmFixed(group: Group, first: Task, work: Work): Rest {
   const candidates = newCandidates(group, first, work)
-  const { pool } = candidates
-  const waiting: string[] = []
-  const ids = group.fixed
-  group.fixed = waiting
-  for (const id of ids) {
-    const task = work.index.pending.get(id)
-    if (task === undefined) continue
-    if (work.left <= 0) {
-      waiting.push(id)
-      continue
-    }
-    work.left -= 1
-    const info = work.index.nodes.get(task.nodeId)
-    const reason = info && (pool.reasonOf(info) ?? candidates.reasonOf(info))
-    if (info === undefined || reason !== undefined) {
-      waiting.push(id)
-      refuse(task, explain(new Map(reason === undefined ? [] : [[reason, 1]])), work)
-      continue
-    }
-    assign(task, { info, message: CONFIRMED, requirement: pool.requirement }, work)
-    pool.seat(info.ordinal)
+  for (; group.fixedNext < group.fixed.length; group.fixedNext++) {
+    if (work.left <= 0) return 'untried'
+    const task = work.index.pending.get(group.fixed[group.fixedNext] ?? '')
+    if (task !== undefined) confirm(task, candidates, work)
   }
-  if (waiting.length === 0) return 'none'
-  return work.left <= 0 ? 'untried' : 'waiting'
+  group.fixed = group.fixed.filter((id) => work.index.pending.has(id))
+  group.fixedNext = 0
+  return group.fixed.length === 0 ? 'none' : 'waiting'
+}
+
+function confirm(task: Task, candidates: Candidates, work: Work): void {
+  work.left -= 1
+  const { pool } = candidates
+  const info = work.index.nodes.get(task.nodeId)
+  const reason = info && (pool.reasonOf(info) ?? candidates.reasonOf(info))
+  if (info === undefined || reason !== undefined) {
+    refuse(task, explain(new Map(reason === undefined ? [] : [[reason, 1]])), work)
+    return
+  }
+  assign(task, { info, message: CONFIRMED, requirement: pool.requirement }, work)
+  pool.seat(info.ordinal)
 }
 
 /** Those without: each gets the node that ranks first when it is its turn. */
@@ -86,7 +83,7 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
   try {
     for (let at = 0; ; at++) {
       const id = group.free[at]
-      if (id === undefined || work.left <= 0 || (candidates.isOpening && at > 0)) {
+      if (id === undefined || (at > 0 && (work.left <= 0 || candidates.isOpening))) {
         group.free.splice(0, at)
         group.sortedCount = group.free.length
         return id === undefined ? 'none' : 'untried'
@@ -125,7 +122,7 @@ function newRanking(candidates: Candidates, { spec }: Task, work: Work): Ranking
   const labels = (spec?.placement?.preferences ?? []).map(({ label }) => label)
   if (labels.length === 0 && candidates.affine === undefined) return new PoolRanking(candidates)
   const nodes = work.index.nodes.list()
-  work.left -= Math.floor(nodes.length / NODES_PER_WORK)
+  work.left -= Math.min(work.left, Math.ceil(nodes.length / NODES_PER_WORK))
   return new BranchRanking(candidates, labels, nodes)
 }
 
@@ -153,7 +150,10 @@ function refuseAll(group: Group, candidates: Candidates, work: Work): Rest {
   const error = candidates.explain()
   for (const id of group.free) {
     const task = work.index.pending.get(id)
-    if (task !== undefined) refuse(task, error, work)
+    if (task === undefined || task.status?.error === error) continue
+    refuse(task, error, work)
+    work.left -= 1
+    if (work.left <= 0) return 'untried'
   }
   return 'waiting'
 }

@@ -11,15 +11,21 @@ import { placeGroup, type Rest, type Work } from './place.ts'
 import { Pools } from './pool.ts'
 import type { Group } from './service-state.ts'
 
-/** Tasks placed, and groups looked at, in a round of some milliseconds. */
-const WORK_PER_ROUND = 1_000
-/** Objects read in a round of some milliseconds. */
-const LOADS_PER_ROUND = 4_000
+/** How much is done in a round, so that it takes some milliseconds. */
+export type Limits = {
+  /** Tasks placed, and groups looked at. */
+  readonly work: number
+  /** Objects read by a new leader. */
+  readonly loads: number
+}
+
+const LIMITS: Limits = { work: 1_000, loads: 4_000 }
 
 /** What is derived from the view, and what is derived from that. */
 type State = { readonly index: ClusterIndex; readonly pools: Pools }
 
 export class Scheduler {
+  readonly #limits: Limits
   #state: State | undefined
   /** Groups that are to be placed, from `#queueNext` on. */
   #queue: Group[] = []
@@ -29,13 +35,17 @@ export class Scheduler {
   /** Changes of nodes that all waiting groups have seen. */
   #seenVersion = -1
 
+  constructor(limits: Limits = LIMITS) {
+    this.#limits = limits
+  }
+
   reconcile(round: Round): Outcome {
     const state = this.#observe(round)
     const { index } = state
-    if (!index.load(LOADS_PER_ROUND)) return { changes: [], nextMs: round.now }
+    if (!index.load(this.#limits.loads)) return { changes: [], nextMs: round.now }
     for (const group of index.fresh) this.#enqueue(group)
     index.fresh.clear()
-    const work: Work = { ...state, round, changes: [], left: WORK_PER_ROUND }
+    const work: Work = { ...state, round, changes: [], left: this.#limits.work }
     const problems: Problem[] = []
     while (work.left > 0) {
       const group = this.#nextGroup(index)

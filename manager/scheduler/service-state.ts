@@ -30,6 +30,8 @@ export type Group = {
   sortedCount: number
   /** Tasks that have a node, or did, and wait until they may run there. */
   fixed: string[]
+  /** How many of them were looked at, while others were not. */
+  fixedNext: number
   isQueued: boolean
 }
 
@@ -62,7 +64,7 @@ export function groupOf(service: ServiceState, { specVersion }: Task): Group {
   if (known !== undefined) return known
   const made: Group = {
     ...{ service, specVersion },
-    ...{ free: [], sortedCount: 0, fixed: [], isQueued: false },
+    ...{ free: [], sortedCount: 0, fixed: [], fixedNext: 0, isQueued: false },
   }
   service.groups.push(made)
   return made
