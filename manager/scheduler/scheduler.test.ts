@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { newSeededRandom } from '../../lib/random.ts'
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import { emptyPortConfig, type Platform } from '../../proto/gen/types.ts'
-import { node, type Part, storeWith, task } from '../../test/build.ts'
+import { node, type Part, service, storeWith, task } from '../../test/build.ts'
 import { matchesConstraints, parseConstraints } from '../model/constraint.ts'
 import type { Change } from '../store/change.ts'
 import { newEntry } from '../store/entry.ts'
@@ -233,6 +233,206 @@ test('scheduler avoids a node on which the spec failed five times in five minute
 
   expect(store.view().tasks.get('t1')?.nodeId).toBe('n2')
   expect(later.view().tasks.get('t1')?.nodeId).toBe('n1')
+})
+
+test('scheduler gives generic resources, names that nobody has, and takes them back', () => {
+  const generic = [
+    ...['u1', 'u2'].map((name) => ({ kind: 'GPU', name, count: 1 })),
+    { kind: 'SSD', name: '', count: 3 },
+  ]
+  const wanted: Part<Task> = {
+    spec: {
+      resources: {
+        reservations: {
+          generic: [
+            { kind: 'GPU', name: '', count: 1 },
+            { kind: 'SSD', name: '', count: 1 },
+          ],
+        },
+      },
+    },
+  }
+  const store = storeWith({
+    nodes: [ready('n1', { description: { resources: { generic } } }), ready('n2')],
+    tasks: [1, 2, 3].map((slot) => pending(`t${slot}`, { ...wanted, slot })),
+  })
+  const scheduler = new Scheduler()
+  run(scheduler, store, EVERYTHING)
+
+  const given = (id: string) => store.view().tasks.get(id)?.assignedGeneric
+  expect(given('t1')).toEqual([generic[0], { kind: 'SSD', name: '', count: 1 }])
+  expect(given('t2')).toEqual([generic[1], { kind: 'SSD', name: '', count: 1 }])
+  expect(errorOf(store, 't3')).toBe('no suitable node (insufficient resources on 2 nodes)')
+
+  const first = store.view().tasks.get('t1')
+  const ended: Change = {
+    kind: 'update',
+    table: 'tasks',
+    object: task({ ...first, status: { state: 'complete' } } as Part<Task>),
+  }
+  store.apply(store.view().index + 1, newEntry([ended], { timeMs: 1_000, wallMs: 0 }))
+  // Whoever leads by then knows from the tasks alone who has which.
+  run(new Scheduler(), store, EVERYTHING)
+
+  expect(given('t3')?.[0]).toEqual(generic[0])
+})
+
+test('scheduler with strategy binpack fills the node of which most is reserved', () => {
+  const part = (cpus: number): Part<Task> => ({
+    spec: {
+      resources: { reservations: { nanoCpus: cpus * 1e9 } },
+      placement: { strategy: 'binpack' },
+    },
+  })
+  const store = schedule(
+    [ready('n1'), ready('n2'), ready('n3')],
+    [
+      pending('a', { ...part(2), serviceId: 'db', nodeId: 'n2', status: { state: 'running' } }),
+      ...[1, 2, 3].map((slot) => pending(`t${slot}`, { ...part(1), slot })),
+    ],
+  )
+
+  const nodes = [1, 2, 3].map((slot) => store.view().tasks.get(`t${slot}`)?.nodeId)
+  expect(nodes).toEqual(['n2', 'n2', 'n1'])
+})
+
+describe('scheduler puts tasks near and far', () => {
+  const near = (name: string, isAnti = false): Part<Task> => ({
+    spec: { placement: { affinities: [{ service: name, isAnti }] } },
+  })
+  const place = (tasks: readonly Task[]): Store => {
+    const services = ['web', 'db'].map((id) => service({ id }))
+    const store = storeWith({ services, nodes: [ready('n1'), ready('n2'), ready('n3')], tasks })
+    run(new Scheduler(), store, EVERYTHING)
+    return store
+  }
+  const db = (nodeId: string, part: Part<Task> = {}): Task =>
+    pending(`db-${nodeId}`, { serviceId: 'db', nodeId, status: { state: 'running' }, ...part })
+
+  test('only beside the service that is to be near', () => {
+    const store = place([db('n3'), ...[1, 2].map((n) => pending(`t${n}`, near('DB')))])
+
+    expect([1, 2].map((n) => store.view().tasks.get(`t${n}`)?.nodeId)).toEqual(['n3', 'n3'])
+  })
+
+  test('nowhere while that one is nowhere', () => {
+    const store = place([pending('t1', near('db'))])
+
+    expect(errorOf(store, 't1')).toBe(
+      'no suitable node (service affinity not satisfied on 3 nodes)',
+    )
+  })
+
+  test('all on the node where the first one went', () => {
+    const store = place([1, 2, 3].map((slot) => pending(`t${slot}`, { ...near('web'), slot })))
+
+    const nodes = [1, 2, 3].map((slot) => store.view().tasks.get(`t${slot}`)?.nodeId)
+    expect(new Set(nodes)).toEqual(new Set(['n1']))
+  })
+
+  test('never beside the service that is to be far, whichever of the two says so', () => {
+    const store = place([
+      db('n1'),
+      db('n2', { ...near('web', true) }),
+      ...[1, 2].map((slot) => pending(`t${slot}`, { ...near('db', true), slot })),
+    ])
+
+    const nodes = [1, 2].map((slot) => store.view().tasks.get(`t${slot}`)?.nodeId)
+    expect(nodes).toEqual(['n3', 'n3'])
+  })
+
+  test('at most one on a node when the service is to be far from itself', () => {
+    const store = place(
+      [1, 2, 3, 4].map((slot) => pending(`t${slot}`, { ...near('web', true), slot })),
+    )
+
+    expect(errorOf(store, 't4')).toBe(
+      'no suitable node (service anti-affinity not satisfied on 3 nodes)',
+    )
+  })
+})
+
+test('scheduler spreads over labels, level by level, then over nodes', () => {
+  const at = (id: string, zone: string | undefined, rack: string): Node =>
+    ready(id, {
+      spec: {
+        annotations: {
+          labels: new Map([
+            ...(zone === undefined ? [] : [['zone', zone] as const]),
+            ['rack', rack],
+          ]),
+        },
+      },
+    })
+  const preferences = ['node.labels.zone', 'node.labels.rack'].map((label) => ({ label }))
+  const store = schedule(
+    [
+      at('n1', 'a', 'r1'),
+      at('n2', 'a', 'r1'),
+      at('n3', 'a', 'r2'),
+      at('n4', 'b', 'r3'),
+      at('n5', undefined, 'r4'),
+    ],
+    Array.from({ length: 9 }, (_, slot) =>
+      pending(`t${slot}`, { slot, spec: { placement: { preferences } } }),
+    ),
+  )
+
+  const counts = new Map<string, number>()
+  for (const { nodeId } of store.view().tasks.list())
+    counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1)
+  // Three in each zone, the node without one being a zone of its own; of zone a two in one rack.
+  expect(counts).toEqual(
+    new Map([
+      ['n5', 3],
+      ['n1', 1],
+      ['n4', 3],
+      ['n3', 1],
+      ['n2', 1],
+    ]),
+  )
+})
+
+test('scheduler treats every ARM of 32 bits as one platform, and an empty word as any', () => {
+  const arm = { architecture: 'armv7l', os: 'Linux' }
+  const wants = (architecture: string, os: string): string => {
+    const platforms: readonly Platform[] = [{ architecture, os }]
+    const store = schedule(
+      [ready('n1', { description: { platform: arm } })],
+      [pending('t1', { spec: { placement: { platforms } } })],
+    )
+    return store.view().tasks.get('t1')?.nodeId ?? ''
+  }
+
+  expect([wants('arm', 'linux'), wants('arm/v6', ''), wants('', '')]).toEqual(['n1', 'n1', 'n1'])
+  expect([wants('arm64', 'linux'), wants('amd64', ''), wants('', 'windows')]).toEqual(['', '', ''])
+})
+
+test('scheduler sets a service aside whose spec it cannot read, and places the others', () => {
+  const bad: Part<Task> = { serviceId: 'bad', spec: { placement: { constraints: ['nonsense'] } } }
+  const store = storeWith({ nodes: [ready('n1')], tasks: [pending('a', bad), pending('t1')] })
+
+  const { changes, problems } = new Scheduler().reconcile({
+    ...{ view: store.view(), changed: EVERYTHING, now: 1, wallMs: 1, random: newSeededRandom(1) },
+  })
+
+  expect(problems).toMatchObject([{ table: 'services', id: 'bad' }])
+  expect(changes).toMatchObject([{ object: { id: 't1', nodeId: 'n1' } }])
+})
+
+test('scheduler reads and places a bounded number in a round', () => {
+  const tasks = Array.from({ length: 20 }, (_, slot) => pending(`t${slot}`, { slot }))
+  const store = storeWith({ nodes: [ready('n1')], tasks })
+  const scheduler = new Scheduler({ work: 6, loads: 15 })
+  const round = { view: store.view(), now: 1, wallMs: 1, random: newSeededRandom(1) }
+  const none = changedBy([])
+
+  const counts = [EVERYTHING, none, none, none, none, none, none].map((changed) => {
+    const { changes, nextMs } = scheduler.reconcile({ ...round, changed })
+    return `${changes.length} ${nextMs}`
+  })
+
+  expect(counts).toEqual(['0 1', '5 1', '5 1', '5 1', '5 undefined', '0 undefined', '0 undefined'])
 })
 
 test('scheduler places a waiting task when a node comes', () => {
