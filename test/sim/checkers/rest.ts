@@ -61,7 +61,7 @@ function findMissingSlots(survey: Survey, service: Service): string | undefined 
   for (const [slot, tasks] of survey.slots) {
     const problem = findProblem(tasks)
     if (problem !== undefined) return `L2: slot ${slot} of service ${service.id}: ${problem}`
-    if (isFilled(tasks)) filled++
+    if (isFilled(survey.view, tasks)) filled++
   }
   const { mode } = service.spec ?? {}
   if (mode?.kind === 'replicated') {
@@ -69,8 +69,8 @@ function findMissingSlots(survey: Survey, service: Service): string | undefined 
     return filled === wanted ? undefined : `L1: service ${service.id} has ${filled} of ${wanted}`
   }
   for (const node of survey.view.nodes.list()) {
-    const isHere = isFilled(survey.slots.get(`${service.id}/${node.id}`) ?? [])
-    if (mustRun(service, node) && !isHere)
+    const tasks = survey.slots.get(`${service.id}/${node.id}`) ?? []
+    if (mustRun(service, node) && !isFilled(survey.view, tasks))
       return `L1: global service ${service.id} has no task on ${node.id}`
   }
   return undefined
@@ -87,15 +87,15 @@ function findProblem(tasks: readonly Task[]): string | undefined {
   return undefined
 }
 
-function isFilled(tasks: readonly Task[]): boolean {
-  return tasks.some(isWanted) || isFinished(tasks)
+function isFilled(view: View, tasks: readonly Task[]): boolean {
+  return tasks.some(isWanted) || isFinished(view, tasks)
 }
 
-/** The newest one ended, and its policy allows no other. */
-function isFinished(tasks: readonly Task[]): boolean {
+/** The newest one ended, or was lost with its node, and its policy allows no other. */
+function isFinished(view: View, tasks: readonly Task[]): boolean {
   const kept = tasks.filter((task) => task.desiredState !== 'remove')
   const newest = kept.at(-1)
-  if (newest === undefined || !hasEnded(newest)) return false
+  if (newest === undefined || !(hasEnded(newest) || isAway(view, newest))) return false
   const { condition = 'any', maxAttempts = 0 } = newest.spec?.restart ?? {}
   if (condition === 'none') return true
   if (condition === 'on-failure' && stateOf(newest) === 'complete') return true
@@ -113,7 +113,7 @@ function findUnfinishedUpdate(survey: Survey, service: Service): string | undefi
   const waits = [...survey.slots.values()]
     .flat()
     .some((task) => isWanted(task) && stateOf(task) === 'pending')
-  if (state === 'updating' || state === 'rollback-started')
+  if (isUpdating(service))
     return waits ? undefined : `L3: the update of service ${service.id} is ${state}`
   if (isPaused(service) || waits) return undefined
   for (const [slot, tasks] of survey.slots) {
@@ -147,8 +147,13 @@ function findLongHistory({ view, slots }: Survey, service: Service): string | un
   const limit = cluster?.spec?.taskHistoryLimit ?? 0
   if (limit < 0) return undefined
   for (const [slot, tasks] of slots) {
+    // By those that it made an update knows where it has been, as long as it goes on.
     const dead = tasks.filter(
-      (task) => !isWanted(task) && task.desiredState !== 'remove' && hasEnded(task),
+      (task) =>
+        !isWanted(task) &&
+        task.desiredState !== 'remove' &&
+        hasEnded(task) &&
+        !(isUpdating(service) && task.madeByUpdate),
     )
     const attempts = Math.max(0, ...dead.map((task) => task.spec?.restart?.maxAttempts ?? 0))
     const most = Math.max(limit, attempts === 0 ? 0 : attempts + 1, tasks.some(isWanted) ? 0 : 1)
@@ -161,7 +166,6 @@ function findLongHistory({ view, slots }: Survey, service: Service): string | un
 /** L4, L7: what waits has to and says why; what is to end has ended, unless its node is away. */
 function findUnsettled(view: View, occupation: Occupation, task: Task): string | undefined {
   const state = stateOf(task)
-  const isAway = task.nodeId !== '' && view.nodes.get(task.nodeId)?.status?.state !== 'ready'
   if (isWanted(task)) {
     if (view.services.get(task.serviceId) === undefined)
       return `L7: task ${task.id} of a removed service is wanted`
@@ -171,12 +175,21 @@ function findUnsettled(view: View, occupation: Occupation, task: Task): string |
     if (place !== undefined) return `L4: task ${task.id} waits and could be placed on ${place.id}`
     return task.status?.error === '' ? `L4: task ${task.id} waits and does not say why` : undefined
   }
-  if (isAway) return undefined
+  if (isAway(view, task)) return undefined
   if (!hasEnded(task)) return `L7: task ${task.id} is to end and is ${state} on ${task.nodeId}`
   return task.desiredState === 'remove' ? `L7: task ${task.id} is to be removed` : undefined
+}
+
+function isAway(view: View, { nodeId }: Task): boolean {
+  return nodeId !== '' && view.nodes.get(nodeId)?.status?.state !== 'ready'
 }
 
 function isPaused(service: Service): boolean {
   const state = service.updateStatus?.state
   return state === 'paused' || state === 'rollback-paused'
+}
+
+function isUpdating(service: Service): boolean {
+  const state = service.updateStatus?.state
+  return state === 'updating' || state === 'rollback-started'
 }
