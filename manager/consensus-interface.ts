@@ -10,8 +10,11 @@ import type { Entry, HardState, Message, Snapshot } from './raft/message.ts'
 import type { Role } from './raft/state.ts'
 
 export type MembershipChange =
-  /** As a learner first; the leader makes it a voter once it has caught up. */
-  | { readonly kind: 'add'; readonly member: Member; readonly replaces: number | undefined }
+  /**
+   * As a learner first; the leader makes it a voter once it has caught up. Whatever other members its
+   * node has then go in the same change: a node is one member.
+   */
+  | { readonly kind: 'add'; readonly member: Member }
   | { readonly kind: 'update'; readonly member: Member }
   | { readonly kind: 'remove'; readonly raftId: number }
 

@@ -214,6 +214,23 @@ test('proposals during a transfer that fails are committed afterwards, all and i
   expect(leader.consensus.status().role).toBe('leader')
 })
 
+test.for(Array.from({ length: 12 }, (_, tick) => tick))(
+  'a leader whose followers are well hands over whenever it is asked to (at tick %s)',
+  (ticks) => {
+    const group = new Group([1, 2, 3])
+    const leader = group.leader()
+    group.tick(20 + ticks)
+
+    // Before the answers to what this tick sends.
+    leader.consensus.tick()
+    leader.consensus.step({ kind: 'transfer' })
+    group.settle()
+    group.tick(3)
+
+    expect(group.leader()).not.toBe(leader)
+  },
+)
+
 test('proposals held during a transfer that succeeds never come back', () => {
   const group = new Group([1, 2, 3])
   const leader = group.leader()
@@ -237,7 +254,7 @@ test('a member that is added right after an election does not wait for a deadlin
   leader.consensus.step({
     kind: 'change-members',
     id: 7,
-    change: { kind: 'add', member: memberOf(4), replaces: undefined },
+    change: { kind: 'add', member: memberOf(4) },
   })
   const ticks = group.until(() => count(leader, 'members-changed') === 1)
 
@@ -252,7 +269,7 @@ test('a learner becomes a voter, and its promotion adds one entry to the log', (
   group.step(leader, {
     kind: 'change-members',
     id: 7,
-    change: { kind: 'add', member: memberOf(4), replaces: undefined },
+    change: { kind: 'add', member: memberOf(4) },
   })
 
   group.until(() => isVoter(leader, 4))
@@ -271,7 +288,7 @@ test('a second change of members waits until main has applied the first', () => 
   const add = (id: number, raftId: number): ConsensusInput => ({
     kind: 'change-members',
     id,
-    change: { kind: 'add', member: memberOf(raftId), replaces: undefined },
+    change: { kind: 'add', member: memberOf(raftId) },
   })
   leader.isStalled = true
 
@@ -300,13 +317,36 @@ test('a member that comes back with an empty directory replaces the one it was',
     change: {
       kind: 'add',
       member: { ...memberOf(4), nodeId: `n${wiped}` },
-      replaces: wiped,
     },
   })
   group.until(() => isVoter(leader, 4))
 
   const ids = leader.consensus.listMembers().map((member) => member.raftId)
   expect(ids).toEqual([1, 2, 3, 4].filter((raftId) => raftId !== wiped))
+})
+
+test('a node that is added twice before the first is in force is one member in the end', () => {
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const add = (id: number, raftId: number): ConsensusInput => ({
+    kind: 'change-members',
+    id,
+    change: { kind: 'add', member: { ...memberOf(raftId), nodeId: 'n4' } },
+  })
+  group.add(4)
+  group.add(5)
+
+  for (const input of [add(7, 4), add(8, 5)]) leader.consensus.step(input)
+  group.until(() => isVoter(leader, 5))
+
+  const members = leader.consensus.listMembers()
+  expect(members.map(({ raftId, nodeId }) => [raftId, nodeId])).toEqual([
+    [1, 'n1'],
+    [2, 'n2'],
+    [3, 'n3'],
+    [5, 'n4'],
+  ])
+  expect(leader.consensus.confState.voters).toEqual([1, 2, 3, 5])
 })
 
 test('what would lose the quorum is refused', () => {

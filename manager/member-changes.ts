@@ -7,6 +7,7 @@
  */
 import { emptyMembershipContext, encodeMembershipContext } from '../proto/gen/consensus.ts'
 import type { MembershipChange } from './consensus-interface.ts'
+import type { Group } from './group.ts'
 import type { ConfChangeSingle, ConfChangeV2 } from './raft/message.ts'
 import { type LeaderSight, refuseRemoval } from './succession.ts'
 
@@ -66,10 +67,10 @@ export class MemberChanges {
       return this.#refuseFirst('the membership change was not applied in time, outcome unknown')
     if (first.isProposed) return undefined
     const { change } = first
-    const reason =
-      change.kind === 'remove' ? refuseRemoval(proposer.sight(), change.raftId) : undefined
+    const sight = proposer.sight()
+    const reason = change.kind === 'remove' ? refuseRemoval(sight, change.raftId) : undefined
     if (reason !== undefined) return this.#refuseFirst(reason)
-    first.isProposed = proposer.propose(this.#toConfChange(first)) === 'proposed'
+    first.isProposed = proposer.propose(this.#toConfChange(first, sight.group)) === 'proposed'
     return undefined
   }
 
@@ -78,10 +79,10 @@ export class MemberChanges {
     return first === undefined ? undefined : { id: first.id, reason }
   }
 
-  #toConfChange({ id, change }: Pending): ConfChangeV2 {
+  #toConfChange({ id, change }: Pending, group: Group): ConfChangeV2 {
     return {
       transition: 'auto',
-      changes: listSteps(change),
+      changes: listSteps(change, group),
       context: encodeMembershipContext({
         ...emptyMembershipContext,
         proposer: this.#raftId,
@@ -92,16 +93,22 @@ export class MemberChanges {
   }
 }
 
-/** A member that replaces another comes and that one goes in the same joint change. */
-function listSteps(change: MembershipChange): readonly ConfChangeSingle[] {
+/**
+ * A member of a node that is in the group already comes and that one goes in the same joint change.
+ * Decided here, where the group is that of the moment: who asked may have seen an older one.
+ */
+function listSteps(change: MembershipChange, group: Group): readonly ConfChangeSingle[] {
   switch (change.kind) {
-    case 'add':
+    case 'add': {
+      const { raftId, nodeId } = change.member
+      const others = group.list().filter((known) => known.nodeId === nodeId)
       return [
-        { type: 'add-learner', nodeId: change.member.raftId },
-        ...(change.replaces === undefined
-          ? []
-          : [{ type: 'remove-node' as const, nodeId: change.replaces }]),
+        { type: 'add-learner', nodeId: raftId },
+        ...others
+          .filter((known) => known.raftId !== raftId)
+          .map((known): ConfChangeSingle => ({ type: 'remove-node', nodeId: known.raftId })),
       ]
+    }
     case 'update':
       return [{ type: 'update-node', nodeId: change.member.raftId }]
     case 'remove':

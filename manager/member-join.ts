@@ -57,7 +57,7 @@ export function planMemberJoin(
       { retriable: true },
     )
   const member: Member = { raftId: newRaftId(options), nodeId, raftAddr, addr }
-  return { member, change: { kind: 'add', member, replaces: known?.raftId } }
+  return { member, change: { kind: 'add', member } }
 }
 
 /** A Raft id below 2^53 that no member has; the range makes an earlier one's return improbable. */

@@ -66,6 +66,19 @@ test('a join under way when the leadership is lost is answered once, with an unk
   expect(join(requests).id).not.toBe(id)
 })
 
+test('a second join of a node is refused while its first is under way', () => {
+  const requests = new MemberRequests()
+  const { id } = join(requests)
+
+  const second = requests.join({ from: 'shell', id: 10 }, JOIN, situation)
+  requests.refused(id, 'outcome unknown')
+
+  expect(second).toMatchObject({
+    ...{ kind: 'outcome', origin: { id: 10 }, outcome: { code: 'unavailable', retriable: true } },
+  })
+  expect(join(requests).id).not.toBe(id)
+})
+
 test('members are asked to leave at once, and again every 5 s until they have', () => {
   const requests = new MemberRequests()
 

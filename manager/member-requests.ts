@@ -66,6 +66,9 @@ export class MemberRequests {
     situation: JoinSituation,
   ): MemberChange | ({ readonly kind: 'outcome' } & MemberAnswer) {
     try {
+      // Two at once would be decided on the same group, and the node would get two members.
+      for (const { member } of this.#joining.values())
+        if (member.nodeId === request.nodeId) throw newJoinUnderWay(request.nodeId)
       const { member, change } = planMemberJoin(situation.view, request, situation)
       if (change === undefined)
         return { kind: 'outcome', origin, outcome: newJoinReply(member, situation) }
@@ -117,6 +120,11 @@ export class MemberRequests {
     this.#joining.delete(id)
     return joining
   }
+}
+
+function newJoinUnderWay(nodeId: string): SwarmError {
+  const message = `node ${nodeId} is being made a manager already: try again in a few seconds`
+  return new SwarmError('unavailable', message, { retriable: true })
 }
 
 /** What a node is told that has become `member`, or is none any more. */
