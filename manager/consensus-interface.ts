@@ -124,6 +124,11 @@ export type ConsensusConfig = {
     readonly bytes: number
     readonly keepEntries: number
   }
+  /**
+   * Entries that go in one message, by their size; at least one does. 1 MiB unless it says otherwise:
+   * with few a log is cut into many messages, as a large one is, and each may be lost alone.
+   */
+  readonly messageBytesMax?: number
 }
 
 export type ConsensusStatus = {

@@ -8,7 +8,7 @@ import { newSeededRandom } from '../lib/random.ts'
 import { encodeSnapshotPayload } from '../proto/gen/consensus.ts'
 import type { Member } from '../proto/gen/types.ts'
 import { Consensus } from './consensus.ts'
-import type { ConsensusInput, MainEvent } from './consensus-interface.ts'
+import type { ConsensusConfig, ConsensusInput, MainEvent } from './consensus-interface.ts'
 import { MAIN_DEAD_TICKS, MAIN_STALLED_TICKS } from './main-watch.ts'
 import { emptyConfState, emptyMessage, type Message } from './raft/message.ts'
 import { newBootstrapSnapshot } from './raft-core.ts'
@@ -32,7 +32,11 @@ class Peer {
   #isSnapshotHeld = false
   #counter = 0
 
-  constructor(raftId: number, voters: readonly number[]) {
+  constructor(
+    raftId: number,
+    voters: readonly number[],
+    options: Pick<ConsensusConfig, 'messageBytesMax'> = {},
+  ) {
     this.raftId = raftId
     const isFounder = voters.includes(raftId)
     const members = voters.map(memberOf)
@@ -47,6 +51,7 @@ class Peer {
         ? { index: 1, term: 1, confState: { ...emptyConfState, voters: [...voters] }, data }
         : undefined,
       snapshotInterval: { entries: 10_000, bytes: 2 ** 26, keepEntries: 500 },
+      ...options,
     })
   }
 
@@ -112,8 +117,8 @@ class Group {
   /** A message that is lost. */
   drops: (message: Message) => boolean = () => false
 
-  constructor(voters: readonly number[]) {
-    this.peers = voters.map((raftId) => new Peer(raftId, voters))
+  constructor(voters: readonly number[], options: Pick<ConsensusConfig, 'messageBytesMax'> = {}) {
+    this.peers = voters.map((raftId) => new Peer(raftId, voters, options))
     for (const peer of this.peers) this.connect(peer)
   }
 
@@ -407,6 +412,22 @@ test('reads are answered while a leader is known, and refused after their deadli
     { kind: 'read-ready', id: 1 },
     { kind: 'read-refused', id: 2 },
   ])
+})
+
+test('what an old leader left behind is committed by the next one, also entry by entry', () => {
+  const group = new Group([1, 2, 3], { messageBytesMax: 1 })
+  const leader = group.leader()
+  group.tick(4)
+  leader.isCut = true
+  for (const text of ['a', 'b', 'c']) leader.consensus.step(proposal(leader, text))
+  group.until(() => group.leader() !== leader)
+  const next = group.leader()
+  for (const text of ['x', 'y']) group.step(next, proposal(next, text))
+
+  leader.isCut = false
+  group.until(() => leader.committed().length === 2)
+
+  for (const peer of group.peers) expect(peer.committed()).toEqual(['x', 'y'])
 })
 
 test('a main without progress loses the leadership in three seconds, and the process after 30', () => {
