@@ -380,7 +380,7 @@ describe('service', () => {
     expect(code).toBe(1)
     expect(out).toMatch(/^a scaled to 3\noverall progress: 3 out of 3 tasks\n/)
     expect(err).toBe(
-      'b: scale can only be used with replicated mode\nError response from daemon: service c not found\n',
+      'b: scale can only be used with replicated or replicated-job mode\nError response from daemon: service c not found\n',
     )
     expect((await swarm.run('service', 'ls', '--format', '{{.Replicas}}')).out).toBe('3/3\n2/2\n')
   })

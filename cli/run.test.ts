@@ -76,7 +76,14 @@ describe('command line', () => {
     ['service create --replicas x img', 'invalid argument "x" for "--replicas"'],
     ['service create --detach=maybe img', 'invalid argument "maybe" for "--detach"'],
     ['service create --mode global --replicas 2 img', 'replicas can only be used with replicated'],
-    ['service create --mode replicated-job img', '--mode replicated-job is not supported yet'],
+    [
+      'service create --max-concurrent 2 img',
+      'max-concurrent can only be used with replicated-job',
+    ],
+    [
+      'service create --mode global-job --update-delay 1s img',
+      'update and rollback configuration is not supported for jobs',
+    ],
     ['service scale web', 'invalid scale specifier "web"'],
     ['node ls --filter role', 'invalid filter "role"'],
     ['node ls --format {{.Nmae}}', 'there is no field ".Nmae"'],

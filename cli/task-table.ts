@@ -5,7 +5,7 @@
  */
 import type { Client } from './client.ts'
 import type { FlagSpec, Flags, World } from './command.ts'
-import { type Json, listAt, numberAt, objectAt, textAt, timeAt } from './json.ts'
+import { at, type Json, listAt, numberAt, objectAt, textAt, timeAt } from './json.ts'
 import { formatAgo } from './text/ago.ts'
 import { printListing } from './text/list.ts'
 import { compareNatural, ellipsis, shortId } from './text/table.ts'
@@ -58,7 +58,9 @@ export function nodeName(node: Json): string {
 export function taskName(task: Json, services: ReadonlyMap<string, string>): string {
   const serviceId = textAt(task, 'ServiceID')
   const service = services.get(serviceId) ?? serviceId
-  return `${service}.${numberAt(task, 'Slot') || textAt(task, 'NodeID')}`
+  // The first slot of a job is 0, and said; tasks of global services have none.
+  const isNumbered = at(task, 'Slot') !== undefined
+  return `${service}.${isNumbered ? numberAt(task, 'Slot') : textAt(task, 'NodeID')}`
 }
 
 /** The tasks stand on stdout in the form that the flags ask for. */

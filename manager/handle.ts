@@ -21,6 +21,7 @@ import { handleNodeLeave, handleNodeRegister, handleStatusReport } from './dispa
 import type { Loop } from './leader.ts'
 import { newEnforcer } from './orchestrator/enforcer.ts'
 import { newGlobalReconciler } from './orchestrator/global.ts'
+import { newJobReconciler } from './orchestrator/jobs.ts'
 import { newReaper } from './orchestrator/reaper.ts'
 import { newReplicatedReconciler } from './orchestrator/replicated.ts'
 import { newRestartReconciler } from './orchestrator/restart.ts'
@@ -82,6 +83,7 @@ export function newLoops(): readonly Loop[] {
   return [
     { name: 'replicated', reconcile: newReplicatedReconciler() },
     { name: 'global', reconcile: newGlobalReconciler() },
+    { name: 'jobs', reconcile: newJobReconciler() },
     { name: 'update', reconcile: newUpdateReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
     { name: 'enforcer', reconcile: newEnforcer() },

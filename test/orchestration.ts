@@ -14,6 +14,7 @@ import { isEqual } from '../manager/model/equal.ts'
 import { compareAge, getState, withManagerState, withStatus } from '../manager/model/task.ts'
 import { newEnforcer } from '../manager/orchestrator/enforcer.ts'
 import { newGlobalReconciler } from '../manager/orchestrator/global.ts'
+import { newJobReconciler } from '../manager/orchestrator/jobs.ts'
 import { newReaper } from '../manager/orchestrator/reaper.ts'
 import { newReplicatedReconciler } from '../manager/orchestrator/replicated.ts'
 import { newRestartReconciler } from '../manager/orchestrator/restart.ts'
@@ -36,6 +37,7 @@ export function newLoops(): readonly Loop[] {
   return [
     { name: 'replicated', reconcile: newReplicatedReconciler() },
     { name: 'global', reconcile: newGlobalReconciler() },
+    { name: 'jobs', reconcile: newJobReconciler() },
     { name: 'update', reconcile: newUpdateReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
     { name: 'enforcer', reconcile: newEnforcer() },

@@ -106,7 +106,7 @@ const scaleCommand: CommandSpec = {
   examples: ['tsswarm service scale web=5', 'tsswarm service scale web=5 worker=10'],
   run: async ({ args, flags, world, client }) => {
     const { parseCount } = await import('../text/units.ts')
-    const { setReplicas } = await import('../service/settings.ts')
+    const { hasReplicas, setReplicas } = await import('../service/settings.ts')
     const wanted = args.map((text) => {
       const at = text.lastIndexOf('=')
       if (at <= 0) throw usageError(`invalid scale specifier "${text}": use SERVICE=REPLICAS`)
@@ -115,10 +115,10 @@ const scaleCommand: CommandSpec = {
     const scaled: { readonly ref: string; readonly id: string }[] = []
     const scale = async (ref: string, replicas: number): Promise<void> => {
       const { id } = await updateService(client, ref, async (spec) => {
-        if (at(spec, 'Mode', 'Replicated') === undefined)
+        if (!hasReplicas(spec))
           throw new SwarmError(
             'invalid-argument',
-            `${ref}: scale can only be used with replicated mode`,
+            `${ref}: scale can only be used with replicated or replicated-job mode`,
           )
         return { spec: setReplicas(spec, replicas), headers: {} }
       })
@@ -184,20 +184,43 @@ const lsCommand: CommandSpec = {
 
 function rowOf(service: Json): TemplateObject {
   const labels = labelsAt(service, 'Spec', 'Labels')
-  const isGlobal = at(service, 'Spec', 'Mode', 'Global') !== undefined
   const max = numberAt(service, 'Spec', 'TaskTemplate', 'Placement', 'MaxReplicas')
   const running = numberAt(service, 'ServiceStatus', 'RunningTasks')
   const desired = numberAt(service, 'ServiceStatus', 'DesiredTasks')
   return {
     ID: shortId(textAt(service, 'ID')),
     Name: textAt(service, 'Spec', 'Name'),
-    Mode: isGlobal ? 'global' : 'replicated',
-    Replicas: `${running}/${desired}${max > 0 ? ` (max ${max} per node)` : ''}`,
+    Mode: modeName(service),
+    Replicas: `${running}/${desired}${max > 0 ? ` (max ${max} per node)` : ''}${completions(service)}`,
     Image: withoutDigest(textAt(service, 'Spec', 'TaskTemplate', 'ContainerSpec', 'Image')),
     Ports: formatPorts(listAt(service, 'Endpoint', 'Ports')),
     Labels: [...labels].map(([key, value]) => `${key}=${value}`).join(','),
     Label: (key) => labels.get(String(key)) ?? '',
   }
+}
+
+/** As `service ls` says it. */
+function modeName(service: Json): string {
+  const names = [
+    ['Global', 'global'],
+    ['ReplicatedJob', 'replicated job'],
+    ['GlobalJob', 'global job'],
+  ] as const
+  return (
+    names.find(([mode]) => at(service, 'Spec', 'Mode', mode) !== undefined)?.[1] ?? 'replicated'
+  )
+}
+
+/** Of a job, how often it was done of how often it is to be. */
+function completions(service: Json): string {
+  if (at(service, 'JobStatus') === undefined) return ''
+  const done = numberAt(service, 'ServiceStatus', 'CompletedTasks')
+  const job = at(service, 'Spec', 'Mode', 'ReplicatedJob')
+  const total =
+    job === undefined
+      ? numberAt(service, 'ServiceStatus', 'DesiredTasks') + done
+      : numberAt(job, 'TotalCompletions')
+  return ` (${done}/${total} completed)`
 }
 
 const psCommand: CommandSpec = {

@@ -1,5 +1,15 @@
 /** `tsswarm service inspect --pretty`: a service in words, in the order of Docker's. */
-import { at, flagAt, type Json, labelsAt, listAt, numberAt, textAt, textsAt } from '../json.ts'
+import {
+  at,
+  flagAt,
+  type Json,
+  labelsAt,
+  listAt,
+  numberAt,
+  objectAt,
+  textAt,
+  textsAt,
+} from '../json.ts'
 import { formatBytes, formatDuration } from '../text/units.ts'
 import { formatLines, type Line, labelLines } from './lines.ts'
 
@@ -7,13 +17,11 @@ export function formatService(service: Json): string {
   const spec = at(service, 'Spec')
   const task = at(spec, 'TaskTemplate')
   const maxUnavailable = numberAt(spec, 'DisruptionBudget', 'MaxUnavailable')
-  const isGlobal = at(spec, 'Mode', 'Global') !== undefined
   return formatLines([
     ['ID', textAt(service, 'ID')],
     ['Name', textAt(spec, 'Name')],
     ['Labels', labelLines(labelsAt(spec, 'Labels'))],
-    ['Service Mode', isGlobal ? 'Global' : 'Replicated'],
-    ['Replicas', isGlobal ? '' : String(numberAt(spec, 'Mode', 'Replicated', 'Replicas'))],
+    ...modeLines(at(spec, 'Mode')),
     ['UpdateStatus', updateStatusLines(at(service, 'UpdateStatus'))],
     ['Placement', placementLines(at(task, 'Placement'))],
     ['Max Unavailable', maxUnavailable === 0 ? '' : String(maxUnavailable)],
@@ -32,6 +40,21 @@ export function formatService(service: Json): string {
     ['Endpoint Mode', textAt(spec, 'EndpointSpec', 'Mode')],
     ['Ports', listAt(service, 'Endpoint', 'Ports').map(portLine)],
   ])
+}
+
+function modeLines(mode: Json): readonly Line[] {
+  const [name = 'Replicated'] = Object.keys(objectAt(mode))
+  const numbers = [
+    ['Replicas', at(mode, 'Replicated', 'Replicas')],
+    ['Max Concurrent', at(mode, 'ReplicatedJob', 'MaxConcurrent')],
+    ['Total Completions', at(mode, 'ReplicatedJob', 'TotalCompletions')],
+  ] as const
+  return [
+    ['Service Mode', name],
+    ...numbers.map(
+      ([label, value]): Line => [label, value === undefined ? '' : String(numberAt(value))],
+    ),
+  ]
 }
 
 function updateStatusLines(status: Json): readonly Line[] {

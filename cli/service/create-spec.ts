@@ -2,11 +2,12 @@
  * The spec of a new service from its flags, in the API's form. What no flag says is not sent, so
  * that the server's defaults hold; Docker does the same (swarm-mode.md 5.3).
  */
-import type { Flags } from '../command.ts'
+import { type Flags, nameOfFlag } from '../command.ts'
 import { compact, type Json, type JsonObject } from '../json.ts'
 import { parseChoice, parseCount } from '../text/units.ts'
 import { usageError } from '../usage-error.ts'
 import { chooseCapabilities } from './capability.ts'
+import { SETTING_FLAGS } from './flags.ts'
 import { type Environment, parseLabels, readEnv } from './label.ts'
 import { parseMount } from './mount.ts'
 import { applyPlacement } from './placement.ts'
@@ -63,17 +64,42 @@ function containerSpec(
 }
 
 function modeOf(flags: Flags): JsonObject {
-  const mode = flags.text('mode') ?? 'replicated'
-  if (mode.endsWith('-job')) throw usageError(`--mode ${mode} is not supported yet`)
+  const name = flags.text('mode') ?? 'replicated'
+  const mode = parseChoice(name, 'mode', ['replicated', 'global', 'replicated-job', 'global-job'])
   const replicas = flags.text('replicas')
-  if (parseChoice(mode, 'mode', ['replicated', 'global']) === 'replicated')
-    return {
-      Replicated: { Replicas: replicas === undefined ? 1 : parseCount(replicas, 'replicas') },
+  const maxConcurrent = flags.text('max-concurrent')
+  const isNumbered = mode === 'replicated' || mode === 'replicated-job'
+  if (mode !== 'replicated-job' && maxConcurrent !== undefined)
+    throw usageError('max-concurrent can only be used with replicated-job mode')
+  if (!isNumbered && replicas !== undefined)
+    throw usageError('replicas can only be used with replicated or replicated-job mode')
+  if (!isNumbered && flags.text('replicas-max-per-node') !== undefined)
+    throw usageError(
+      'replicas-max-per-node can only be used with replicated or replicated-job mode',
+    )
+  if (mode.endsWith('-job')) refuseUpdateFlags(flags)
+  const count = replicas === undefined ? 1 : parseCount(replicas, 'replicas')
+  switch (mode) {
+    case 'global':
+      return { Global: {} }
+    case 'global-job':
+      return { GlobalJob: {} }
+    case 'replicated-job': {
+      const concurrent =
+        maxConcurrent === undefined ? count : parseCount(maxConcurrent, 'max-concurrent')
+      return { ReplicatedJob: { MaxConcurrent: concurrent, TotalCompletions: count } }
     }
-  if (replicas !== undefined) throw usageError('replicas can only be used with replicated mode')
-  if (flags.text('replicas-max-per-node') !== undefined)
-    throw usageError('replicas-max-per-node can only be used with replicated mode')
-  return { Global: {} }
+    default:
+      return { Replicated: { Replicas: count } }
+  }
+}
+
+/** A job that is changed runs anew as a whole: there is nothing to say about how. */
+function refuseUpdateFlags(flags: Flags): void {
+  const isAnyGiven = SETTING_FLAGS.map((flag) => nameOfFlag(flag.flags))
+    .filter((name) => name.startsWith('update-') || name.startsWith('rollback-'))
+    .some((name) => flags.isGiven(name))
+  if (isAnyGiven) throw usageError('update and rollback configuration is not supported for jobs')
 }
 
 function unlessEmpty(list: readonly Json[]): readonly Json[] | undefined {

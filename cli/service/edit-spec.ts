@@ -12,7 +12,7 @@ import { type Environment, editEnv, editLabels } from './label.ts'
 import { editMounts } from './mount.ts'
 import { applyPlacement } from './placement.ts'
 import { editPorts } from './publish.ts'
-import { applySettings, setReplicas } from './settings.ts'
+import { applySettings, setMaxConcurrent, setReplicas } from './settings.ts'
 
 type Edit = { readonly add: readonly string[]; readonly remove: readonly string[] }
 
@@ -27,6 +27,9 @@ export function editSpec(before: Json, flags: Flags, environment: Environment): 
   if (args !== undefined) spec = setAt(spec, [...CONTAINER, 'Args'], splitWords(args, 'args'))
   const replicas = flags.text('replicas')
   if (replicas !== undefined) spec = setReplicas(spec, parseCount(replicas, 'replicas'))
+  const concurrent = flags.text('max-concurrent')
+  if (concurrent !== undefined)
+    spec = setMaxConcurrent(spec, parseCount(concurrent, 'max-concurrent'))
   if (flags.has('force')) {
     const path = ['TaskTemplate', 'ForceUpdate']
     spec = setAt(spec, path, numberAt(spec, ...path) + 1)

@@ -9,8 +9,9 @@ export const WAIT_FLAGS: readonly FlagSpec[] = [
   { flags: '-q, --quiet', help: 'Show no progress' },
 ]
 
-const SETTING_FLAGS: readonly FlagSpec[] = [
-  { flags: '--replicas <N>', help: 'Number of tasks' },
+export const SETTING_FLAGS: readonly FlagSpec[] = [
+  { flags: '--replicas <N>', help: 'Number of tasks; of a job, how often it is to be done' },
+  { flags: '--max-concurrent <N>', help: 'Tasks of a job at one time (default: all of them)' },
   { flags: '--replicas-max-per-node <N>', help: 'Most tasks on one node (0: no limit)' },
   { flags: '--placement-strategy <STRATEGY>', help: 'spread or binpack (default spread)' },
   {
@@ -65,7 +66,10 @@ const SETTING_FLAGS: readonly FlagSpec[] = [
 
 export const CREATE_FLAGS: readonly FlagSpec[] = [
   { flags: '--name <NAME>', help: 'Name of the service (default: a random one)' },
-  { flags: '--mode <MODE>', help: 'replicated or global (default replicated)' },
+  {
+    flags: '--mode <MODE>',
+    help: 'replicated, global, replicated-job or global-job (default replicated)',
+  },
   ...SETTING_FLAGS,
   { flags: '-e, --env <KEY=VALUE>', help: 'Environment variable', isList: true },
   { flags: '--env-file <FILE>', help: 'File of environment variables', isList: true },
@@ -148,7 +152,6 @@ const REFUSED = [
   'isolation',
   'log-driver',
   'log-opt',
-  'max-concurrent',
   'memory-swap',
   'memory-swappiness',
   'no-healthcheck',

@@ -7,13 +7,16 @@
  * counts an ended task as done, so that the wait for it ends.
  */
 import { at, type Json, numberAt, textAt } from '../json.ts'
-import { ellipsis, shortId } from '../text/table.ts'
+import { shortId } from '../text/table.ts'
+import { jobProgressOf } from './job-progress.ts'
+import {
+  BARS_MAX,
+  describeTask as describe,
+  desiredOf as desired,
+  stateOf as state,
+} from './task-progress.ts'
 
-const BARS_MAX = 20
-const ERROR_LENGTH_MAX = 75
-const BAR_WIDTH = 50
 const DEFAULT_MONITOR_MS = 5_000
-const STATE_WIDTH = 9
 
 const ROLLED_BACK = 'service update failed: the service was rolled back to its former settings'
 
@@ -29,7 +32,6 @@ const LIVE_STATES = [
   'starting',
   'running',
 ]
-const RUNNING = LIVE_STATES.indexOf('running')
 const END_STATES = ['complete', 'shutdown', 'failed', 'rejected']
 /** Every state whose task may be the one that holds a slot, in their order. */
 const STATES = [...LIVE_STATES, ...END_STATES]
@@ -67,6 +69,7 @@ export const newWatch: Watch = { convergedAtMs: undefined, places: new Map(), wa
 
 /** The next step of the wait; `ref` is how the user names the service. */
 export function progressOf(watch: Watch, sight: Sight, ref: string): Progress {
+  if (at(sight.service, 'JobStatus') !== undefined) return jobProgressOf(watch, sight)
   const status = textAt(sight.service, 'UpdateStatus', 'State')
   const count = countTasks(watch, sight)
   const paused = /^(?:rollback_)?paused$/.test(status)
@@ -198,23 +201,5 @@ function linesOf(count: {
 }
 
 function describeTask(task: Json): string {
-  const error = textAt(task, 'Status', 'Err')
-  if (error !== '') return ellipsis(error, ERROR_LENGTH_MAX)
-  const now = state(task)
-  const step = LIVE_STATES.indexOf(now)
-  if (step < 0) return now
-  const filled = Math.round(((step + 1) / (RUNNING + 1)) * BAR_WIDTH)
-  const bar =
-    filled >= BAR_WIDTH
-      ? `${'='.repeat(BAR_WIDTH)}>`
-      : `${'='.repeat(filled)}>`.padEnd(BAR_WIDTH + 1)
-  return `${now.padEnd(STATE_WIDTH)} [${bar}]`
-}
-
-function state(task: Json): string {
-  return textAt(task, 'Status', 'State')
-}
-
-function desired(task: Json): string {
-  return textAt(task, 'DesiredState')
+  return describe(task, LIVE_STATES)
 }

@@ -112,11 +112,30 @@ export function applySettings(spec: Json, flags: Flags): Json {
   return setAt(changed, [...CONTAINER, 'ReadOnly'], isReadOnly)
 }
 
-/** Replicas of a replicated service; a usage error for another mode. */
+/** Whether the service has a number of tasks to set. */
+export function hasReplicas(spec: Json): boolean {
+  return (
+    at(spec, 'Mode', 'Replicated') !== undefined || at(spec, 'Mode', 'ReplicatedJob') !== undefined
+  )
+}
+
+/** Replicas of a service, completions of a job; a usage error for another mode. */
 export function setReplicas(spec: Json, replicas: number): Json {
-  if (at(spec, 'Mode', 'Replicated') === undefined)
-    throw usageError('replicas can only be used with replicated mode')
-  return setAt(spec, ['Mode', 'Replicated', 'Replicas'], replicas)
+  if (!hasReplicas(spec))
+    throw usageError('replicas can only be used with replicated or replicated-job mode')
+  const isJob = at(spec, 'Mode', 'ReplicatedJob') !== undefined
+  return setAt(
+    spec,
+    isJob ? ['Mode', 'ReplicatedJob', 'TotalCompletions'] : ['Mode', 'Replicated', 'Replicas'],
+    replicas,
+  )
+}
+
+/** Tasks of a job at one time; a usage error for another mode. */
+export function setMaxConcurrent(spec: Json, count: number): Json {
+  if (at(spec, 'Mode', 'ReplicatedJob') === undefined)
+    throw usageError('max-concurrent can only be used with replicated-job mode')
+  return setAt(spec, ['Mode', 'ReplicatedJob', 'MaxConcurrent'], count)
 }
 
 function withGroupDefaults(spec: Json, path: readonly string[]): Json {

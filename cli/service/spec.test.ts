@@ -31,6 +31,19 @@ const CREATE: readonly Row[] = [
   [[], []],
   [['--name', 'web'], [[['Name'], 'web']]],
   [['--replicas', '0'], [[['Mode', 'Replicated', 'Replicas'], 0]]],
+  [
+    ['--mode', 'replicated-job'],
+    [[['Mode'], { ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 1 } }]],
+  ],
+  [
+    ['--mode', 'replicated-job', '--replicas', '7'],
+    [[['Mode'], { ReplicatedJob: { MaxConcurrent: 7, TotalCompletions: 7 } }]],
+  ],
+  [
+    ['--mode', 'replicated-job', '--replicas', '7', '--max-concurrent', '2'],
+    [[['Mode'], { ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 7 } }]],
+  ],
+  [['--mode', 'global-job'], [[['Mode'], { GlobalJob: {} }]]],
   [['--mode', 'global'], [[['Mode'], { Global: {} }]]],
   [['-l', 'a=1', '--label', 'b'], [[['Labels'], { a: '1', b: '' }]]],
   [['--container-label', 'c=2'], [[[...CONTAINER, 'Labels'], { c: '2' }]]],

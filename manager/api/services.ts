@@ -7,7 +7,12 @@
 import { SwarmError } from '../../lib/errors.ts'
 import { newId } from '../../lib/id.ts'
 import type { ServiceCreate, ServiceRemove, ServiceUpdate } from '../../proto/gen/control.ts'
-import { emptyService, type Service } from '../../proto/gen/objects.ts'
+import {
+  emptyJobStatus,
+  emptyService,
+  type JobStatus,
+  type Service,
+} from '../../proto/gen/objects.ts'
 import { emptyAnnotations, emptyServiceSpec, type ServiceSpec } from '../../proto/gen/specs.ts'
 import { rollBack } from '../model/update-status.ts'
 import { requireVersion } from '../store/change.ts'
@@ -18,7 +23,7 @@ import { newRandomName } from './random-name.ts'
 import { checkServiceSpec } from './validate.ts'
 
 /** The service is there; `reply.id` is its id. */
-export const handleServiceCreate: Handle<ServiceCreate> = (view, request, { random }) => {
+export const handleServiceCreate: Handle<ServiceCreate> = (view, request, { random, wallMs }) => {
   const asked = request.spec ?? emptyServiceSpec
   const isNamed = (asked.annotations?.name ?? '') !== ''
   const spec = isNamed ? asked : withName(asked, newRandomName(random, isTaken))
@@ -30,7 +35,13 @@ export const handleServiceCreate: Handle<ServiceCreate> = (view, request, { rand
       `name conflicts with an existing object: service "${name}" exists already`,
       { facts: { name } },
     )
-  const service: Service = { ...emptyService, id: newId(random), spec, specVersion: 1 }
+  const service: Service = {
+    ...emptyService,
+    id: newId(random),
+    spec,
+    specVersion: 1,
+    jobStatus: nextJobStatus(spec, undefined, wallMs),
+  }
   return {
     changes: [{ kind: 'create', table: 'services', object: service }],
     reply: { id: service.id },
@@ -63,6 +74,7 @@ export const handleServiceUpdate: Handle<ServiceUpdate> = (view, request, contex
     specVersion: service.specVersion + 1,
     previousSpecVersion: service.specVersion,
     updateStatus: undefined,
+    jobStatus: nextJobStatus(asked, service.jobStatus, context.wallMs),
   }
   return {
     changes: [{ kind: 'update', table: 'services', object: updated }],
@@ -85,8 +97,24 @@ function rollBackByHand(
     ...rolledBack,
     previousSpec: service.spec,
     previousSpecVersion: service.specVersion,
+    jobStatus: nextJobStatus(rolledBack.spec, service.jobStatus, wallMs),
   }
   return { changes: [{ kind: 'update', table: 'services', object }], reply: { id: service.id } }
+}
+
+/** A job runs once when it is made, and again each time it is changed. */
+function nextJobStatus(
+  spec: ServiceSpec | undefined,
+  before: JobStatus | undefined,
+  wallMs: number,
+): JobStatus | undefined {
+  const kind = spec?.mode?.kind
+  if (kind !== 'replicatedJob' && kind !== 'globalJob') return undefined
+  return {
+    ...emptyJobStatus,
+    iteration: (before?.iteration ?? 0) + 1,
+    lastExecutionMs: wallMs,
+  }
 }
 
 /** The service is gone; its tasks are removed once their containers have stopped. */

@@ -19,7 +19,7 @@ const AFFINITIES_MAX = 32
 export function checkPlacement({ task, mode, disruptionBudget }: ServiceSpec): void {
   const placement = task?.placement ?? emptyPlacement
   parseConstraints(placement)
-  if (placement.maxReplicas > 0 && mode?.kind !== 'replicated')
+  if (placement.maxReplicas > 0 && mode?.kind !== 'replicated' && mode?.kind !== 'replicatedJob')
     throw refusal(
       'TaskTemplate.Placement.MaxReplicas: replicas per node are limited in replicated mode only',
     )

@@ -42,6 +42,7 @@ export function checkServiceSpec(spec: ServiceSpec): void {
   if (spec.mode === undefined) throw refusal('Mode: one of Replicated and Global must be given')
   checkTask(spec.task ?? emptyTaskSpec)
   checkPlacement(spec)
+  checkJob(spec)
   if (spec.update !== undefined) checkUpdate(spec.update, 'UpdateConfig')
   if (spec.rollback !== undefined) checkRollback(spec.rollback)
   if (spec.endpoint !== undefined) checkEndpoint(spec.endpoint)
@@ -162,6 +163,16 @@ function checkAmount(field: string, { nanoCpus, memoryBytes }: Resources): void 
     throw refusal(`${field}: invalid cpu value ${nanoCpus / 1e9}: Must be at least 0.001`)
   if (memoryBytes !== 0 && memoryBytes < MEMORY_BYTES_MIN)
     throw refusal(`${field}: invalid memory value ${memoryBytes}: Must be at least 4MiB`)
+}
+
+function checkJob({ mode, update, rollback }: ServiceSpec): void {
+  if (mode?.kind !== 'replicatedJob' && mode?.kind !== 'globalJob') return
+  if (update !== undefined || rollback !== undefined)
+    throw refusal(
+      'UpdateConfig, RollbackConfig: update and rollback configuration is not supported for jobs',
+    )
+  if (mode.kind === 'replicatedJob' && mode.replicatedJob.maxConcurrent === 0)
+    throw refusal('Mode.ReplicatedJob.MaxConcurrent: must be at least 1, or no task would ever run')
 }
 
 function checkUpdate({ maxFailureRatio }: UpdateConfig, field: string): void {

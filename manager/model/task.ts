@@ -62,7 +62,18 @@ export function newTask(
     desiredClusterMs: stamp.now,
     replaces: origin.replaces?.id ?? '',
     madeByUpdate: origin.madeByUpdate ?? false,
+    jobIteration: service.jobStatus?.iteration ?? 0,
   }
+}
+
+/** Whether the task is of a job that was asked for anew since. */
+export function isOfOldIteration(task: Task, service: Service): boolean {
+  return task.jobIteration !== (service.jobStatus?.iteration ?? 0)
+}
+
+/** Whether the task is to run to its end, once. */
+export function isJobTask(task: Task): boolean {
+  return task.jobIteration > 0
 }
 
 /**

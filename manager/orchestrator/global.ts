@@ -1,6 +1,6 @@
 /**
- * The global orchestrator (swarm-mode.md 2.7): every global service has one task on each node that
- * may run it. A node may that is active, not down, and satisfies the service's constraints; whether
+ * The global orchestrator (swarm-mode.md 2.7, 2.8): every global service has one task on each node that
+ * may run it, every global job one in each iteration, also where the node came later. A node may that is active, not down, and satisfies the service's constraints; whether
  * platform and resources fit is decided by the scheduler, which leaves the task pending where not.
  * A paused node keeps what runs and gets nothing new. Tasks on nodes that are drained, down, gone or
  * no longer match are shut down, and made anew when the node may again.
@@ -8,7 +8,8 @@
 import type { Node, Service } from '../../proto/gen/objects.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { matchesPlacement } from '../model/dirty.ts'
-import { getState, newTask } from '../model/task.ts'
+import { isGlobal } from '../model/mode.ts'
+import { getState, isOfOldIteration, newTask } from '../model/task.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
@@ -52,10 +53,6 @@ function listGlobalIds(view: View): readonly string[] {
   return [...view.services.list()].filter(isGlobal).map((service) => service.id)
 }
 
-function isGlobal(service: Service): boolean {
-  return service.spec?.mode?.kind === 'global'
-}
-
 /** Every node concerns it, and those that are gone while it has tasks there. */
 function lookAtService({ view }: Round, serviceId: string): Look {
   const service = view.services.get(serviceId)
@@ -71,7 +68,11 @@ function lookAtSlot(round: Round, key: string): Look {
   const service = round.view.services.get(serviceId)
   if (service === undefined || !isGlobal(service)) return NOTHING
   const node = round.view.nodes.get(nodeId)
-  const tasks = listSlotTasks(round.view, key)
+  const all = listSlotTasks(round.view, key)
+  const old = all.filter((task) => isOfOldIteration(task, service))
+  if (old.some((task) => task.desiredState !== 'remove'))
+    return { changes: endTasks(old, 'remove', round.now) }
+  const tasks = all.filter((task) => !old.includes(task))
   const wanted = listWanted(tasks)
   if (node === undefined || !mayKeep(service, node))
     return { changes: endTasks(wanted, 'shutdown', round.now) }
@@ -80,8 +81,8 @@ function lookAtSlot(round: Round, key: string): Look {
     return { changes: endTasks(ended, 'shutdown', round.now) }
   }
   if (isFilled(tasks, round.now)) return NOTHING
-  const desired = desiredInSlot(round.view, tasks, round.now)
-  const made = newTask(service, { slot: 0, nodeId, desired, after: tasks.at(-1) }, round)
+  const desired = desiredInSlot(round.view, all, round.now)
+  const made = newTask(service, { slot: 0, nodeId, desired, after: all.at(-1) }, round)
   return { changes: [createTask(made)] }
 }
 

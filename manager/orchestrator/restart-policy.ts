@@ -8,7 +8,7 @@ import { SECOND_MS } from '../../lib/clock.ts'
 import type { Task } from '../../proto/gen/objects.ts'
 import { emptyRestartPolicy, type RestartPolicy } from '../../proto/gen/specs.ts'
 import { isWanted } from '../../proto/task-state.ts'
-import { getState } from '../model/task.ts'
+import { getState, isJobTask } from '../model/task.ts'
 
 export const RESTART_DELAY_MS: number = 5 * SECOND_MS
 
@@ -33,7 +33,8 @@ export function shouldRestart(task: Task, slot: readonly Task[], now: number): b
 function meetsCondition(task: Task, policy: RestartPolicy): boolean {
   switch (policy.condition) {
     case 'any':
-      return true
+      // A job's task that did its work is done, whatever the condition.
+      return !isJobTask(task) || getState(task) !== 'complete'
     case 'on-failure':
       return getState(task) !== 'complete'
     case 'none':

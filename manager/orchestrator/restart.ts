@@ -13,6 +13,7 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
+import { isGlobal } from '../model/mode.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
@@ -111,8 +112,7 @@ function findLoss(view: View, task: Task): Loss | undefined {
 
 function findOwnLoss(view: View, { service }: SlotView, task: Task): Loss | undefined {
   const loss = findLoss(view, task)
-  const isGlobal = service.spec?.mode?.kind === 'global'
-  return isGlobal && loss !== 'ended' ? undefined : loss
+  return isGlobal(service) && loss !== 'ended' ? undefined : loss
 }
 
 /** The task is told to end; it gets a successor unless it has one or its policy forbids it. */

@@ -17,6 +17,7 @@ import {
 import { emptyUpdateConfig, type UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
+import { isJob } from '../model/mode.ts'
 import { getState } from '../model/task.ts'
 import { isPaused, isRollback, isUnderWay, rollBack } from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
@@ -75,7 +76,8 @@ function listTouched({ view, changed }: Round): Iterable<string> {
 
 function lookAt(round: Round, serviceId: string): Look {
   const service = round.view.services.get(serviceId)
-  if (service === undefined) return NOTHING
+  // A job that is changed runs anew as a whole.
+  if (service === undefined || isJob(service)) return NOTHING
   const status = findCurrentStatus(service)
   if (isPaused(status)) return NOTHING
   const config = getConfig(service, status)

@@ -100,11 +100,24 @@ describe.runIf(isInstalled)('docker', { timeout: 60_000 }, () => {
     await docker('service rm host')
   })
 
+  test('jobs', async () => {
+    await docker('service create -d --name job --mode replicated-job --replicas 3 nginx')
+    await docker('service create -d --name each --mode global-job nginx')
+
+    expect(await docker('service ls', '--format', '{{.Name}} {{.Mode}} {{.Replicas}}')).toBe(
+      'each global job 2/2 (0/2 completed)\njob replicated job 3/3 (0/3 completed)',
+    )
+    await docker('service scale -d job=5')
+    expect(await docker('service inspect --format {{json .Spec.Mode}} job')).toBe(
+      '{"ReplicatedJob":{"MaxConcurrent":3,"TotalCompletions":5}}',
+    )
+    await docker('service rm job each')
+  })
+
   const refused = [
     ['-p 80:80', 'publish it with mode=host'],
     ['--health-cmd true', 'TaskTemplate.ContainerSpec.Healthcheck is not supported yet'],
     ['--network net', 'network net not found'],
-    ['--mode replicated-job', 'Mode.ReplicatedJob is not supported yet'],
     ['--constraint node.role=x', 'constraint expected one operator from ==, !='],
     ['--name a.b', 'name must be valid as a DNS name component'],
     ['--limit-memory 1M', 'Must be at least 4MiB'],

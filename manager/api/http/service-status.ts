@@ -1,22 +1,37 @@
 /**
- * ServiceStatus: how many tasks of a service run and how many should (swarm-mode.md 2.3). Counted at
- * each read from the view, over the service's tasks alone.
+ * ServiceStatus: how many tasks of a service run, how many should, and of a job how many are done
+ * (swarm-mode.md 2.3). Counted at each read from the view, over the service's tasks alone.
  */
-import type { Service } from '../../../proto/gen/objects.ts'
+import type { Service, Task } from '../../../proto/gen/objects.ts'
+import { isWanted } from '../../../proto/task-state.ts'
+import { getState, isOfOldIteration } from '../../model/task.ts'
 import type { View } from '../../store/view.ts'
 import type { JsonObject } from './shape/objects.ts'
 
 export function serviceStatusToJson(view: View, service: Service): JsonObject {
-  let running = 0
-  let wanted = 0
-  for (const task of view.tasks.by('service', service.id)) {
-    if (task.status?.state === 'running') running++
-    if (task.desiredState === 'running') wanted++
-  }
-  const mode = service.spec?.mode
+  const tasks = [...view.tasks.by('service', service.id)]
+  const present = tasks.filter((task) => !isOfOldIteration(task, service))
   return {
-    RunningTasks: running,
-    DesiredTasks: mode?.kind === 'replicated' ? mode.replicated.replicas : wanted,
-    CompletedTasks: 0,
+    RunningTasks: tasks.filter((task) => getState(task) === 'running').length,
+    DesiredTasks: countDesired(service, present),
+    CompletedTasks:
+      service.jobStatus === undefined
+        ? 0
+        : present.filter((task) => getState(task) === 'complete').length,
+  }
+}
+
+function countDesired({ spec }: Service, tasks: readonly Task[]): number {
+  const mode = spec?.mode
+  switch (mode?.kind) {
+    case 'replicated':
+      return mode.replicated.replicas
+    case 'replicatedJob':
+      return mode.replicatedJob.maxConcurrent
+    case 'globalJob':
+      return tasks.filter((task) => isWanted(task.desiredState) && getState(task) !== 'complete')
+        .length
+    default:
+      return tasks.filter((task) => task.desiredState === 'running').length
   }
 }

@@ -23,6 +23,14 @@ import { serviceStatusToJson } from './service-status.ts'
 import { serviceToJson, serviceToJsonWithDefaults } from './shape/objects.ts'
 import { serviceSpec } from './shape/service-spec.ts'
 
+/** Modes as clients name them. */
+const MODE_NAMES: Readonly<Record<NonNullable<ServiceSpec['mode']>['kind'], string>> = {
+  replicated: 'replicated',
+  global: 'global',
+  replicatedJob: 'replicated-job',
+  globalJob: 'global-job',
+}
+
 const FILTERS = ['id', 'name', 'label', 'mode', 'runtime']
 /** From here on lists carry `ServiceStatus`. */
 const STATUS_VERSION = 141
@@ -60,7 +68,7 @@ async function listServices(api: Api, ask: Ask): Promise<Answer> {
     return (
       passes(filters, 'id', (value) => id.startsWith(value)) &&
       passes(filters, 'name', (value) => name.startsWith(value.toLowerCase())) &&
-      passes(filters, 'mode', (value) => spec?.mode?.kind === value) &&
+      passes(filters, 'mode', (value) => MODE_NAMES[spec?.mode?.kind ?? 'replicated'] === value) &&
       passes(filters, 'runtime', (value) => value === 'container') &&
       passesLabels(filters, 'label', spec?.annotations?.labels)
     )

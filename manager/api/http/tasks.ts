@@ -13,7 +13,7 @@ import { findNode } from './nodes.ts'
 import { type Filters, findObject, getFilters, passes, passesLabels } from './query.ts'
 import { type Answer, type Api, type Ask, jsonText, type Route, readView } from './route.ts'
 import { findService } from './services.ts'
-import { taskToJson } from './shape/objects.ts'
+import { shownDesiredState, taskToJson } from './shape/objects.ts'
 
 const FILTERS = [
   'id',
@@ -66,7 +66,7 @@ async function listTasks(api: Api, ask: Ask): Promise<Answer> {
       passes(filters, 'id', (value) => task.id.startsWith(value)) &&
       passes(filters, 'name', (value) => formatTaskName(task).startsWith(value)) &&
       passes(filters, 'runtime', (value) => value === 'container') &&
-      passes(filters, 'desired-state', (value) => task.desiredState === value) &&
+      passes(filters, 'desired-state', (value) => shownDesiredState(task) === value) &&
       passesLabels(filters, 'label', task.serviceAnnotations?.labels) &&
       passesUpToDate(filters, view, task),
   )

@@ -6,6 +6,7 @@
 import type {
   Cluster,
   Config,
+  JobStatus,
   Meta,
   Node,
   Secret,
@@ -20,7 +21,12 @@ import {
   emptyServiceSpec,
   emptyTaskSpec,
 } from '../../../../proto/gen/specs.ts'
-import { emptyResources, type GenericResource } from '../../../../proto/gen/types.ts'
+import {
+  emptyResources,
+  type GenericResource,
+  type TaskState,
+} from '../../../../proto/gen/types.ts'
+import { isJobTask } from '../../../model/task.ts'
 import type { KnownManager } from '../../backend.ts'
 import { genericResources } from './placement.ts'
 import {
@@ -62,6 +68,7 @@ function serviceWith(service: Service, spec: unknown): JsonObject {
     PreviousSpec: service.previousSpec && serviceSpec.write(service.previousSpec),
     Endpoint: endpointToJson(service),
     UpdateStatus: updateStatusToJson(service),
+    JobStatus: service.jobStatus && jobStatusToJson(service.jobStatus),
   }
 }
 
@@ -74,7 +81,7 @@ export function taskToJson(task: Task): JsonObject {
     Labels: {},
     Spec: taskSpec.write(task.spec ?? emptyTaskSpec),
     ServiceID: task.serviceId,
-    Slot: task.slot === 0 ? undefined : task.slot,
+    Slot: task.slot === 0 ? undefined : shownSlot(task),
     NodeID: task.nodeId === '' ? undefined : task.nodeId,
     Status: {
       Timestamp: formatTime(status?.timestampMs ?? 0),
@@ -91,8 +98,28 @@ export function taskToJson(task: Task): JsonObject {
           ? {}
           : { Ports: ports.write(status.hostPorts) },
     },
-    DesiredState: task.desiredState,
+    DesiredState: shownDesiredState(task),
+    JobIteration: isJobTask(task) ? { Index: task.jobIteration - 1 } : undefined,
     GenericResources: genericResourcesToJson(task.assignedGeneric),
+  }
+}
+
+/** Slots of jobs are counted from 0 in the API, and clients draw their progress by that. */
+function shownSlot(task: Task): number {
+  return isJobTask(task) ? task.slot - 1 : task.slot
+}
+
+/** What Swarm wants of a job's task is that it completes, and that it has stays wanted. */
+export function shownDesiredState(task: Task): TaskState {
+  if (!isJobTask(task)) return task.desiredState
+  const isDone = task.desiredState === 'shutdown' && task.status?.state === 'complete'
+  return task.desiredState === 'running' || isDone ? 'complete' : task.desiredState
+}
+
+function jobStatusToJson({ iteration, lastExecutionMs }: JobStatus): JsonObject {
+  return {
+    JobIteration: { Index: iteration - 1 },
+    LastExecution: formatTime(lastExecutionMs),
   }
 }
 

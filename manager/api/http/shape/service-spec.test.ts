@@ -35,6 +35,20 @@ describe('serviceSpec', () => {
     })
   })
 
+  test.each([
+    [{}, { MaxConcurrent: 1, TotalCompletions: 1 }],
+    [{ MaxConcurrent: 3 }, { MaxConcurrent: 3, TotalCompletions: 3 }],
+    [
+      { MaxConcurrent: 2, TotalCompletions: 7 },
+      { MaxConcurrent: 2, TotalCompletions: 7 },
+    ],
+    [{ TotalCompletions: 0 }, { MaxConcurrent: 1, TotalCompletions: 0 }],
+  ])('a job of %j is one of %j', (asked, stored) => {
+    const spec = serviceSpec.read({ ...MINIMAL, Mode: { ReplicatedJob: asked } }, '')
+
+    expect(serviceSpec.write(spec)).toMatchObject({ Mode: { ReplicatedJob: stored } })
+  })
+
   test('never writes credentials', () => {
     const spec = serviceSpec.read(MINIMAL, '')
     const container = spec.task?.container
@@ -132,8 +146,6 @@ describe('serviceSpec', () => {
       'GenericResources[0]: either DiscreteResourceSpec or NamedResourceSpec must be given',
     ],
     ['invalid-argument', { DisruptionBudget: { MaxUnavailable: -1 } }, 'must not be negative'],
-    ['unimplemented', { Mode: { ReplicatedJob: {} } }, 'Mode.ReplicatedJob'],
-    ['unimplemented', { Mode: { GlobalJob: {} } }, 'Mode.GlobalJob'],
     ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
     [
       'invalid-argument',
@@ -192,7 +204,11 @@ describe('serviceSpec', () => {
       { Mode: { Replicated: { Replicas: -1 } } },
       'Mode.Replicated.Replicas: -1',
     ],
-    ['invalid-argument', { Mode: { Replicated: {}, Global: {} } }, 'cannot specify both'],
+    [
+      'invalid-argument',
+      { Mode: { Replicated: {}, Global: {} } },
+      'must specify only one service mode',
+    ],
     [
       'invalid-argument',
       { UpdateConfig: { Order: 'x' } },

@@ -15,19 +15,23 @@ import {
   emptyContainerSpec,
   emptyDisruptionBudget,
   emptyEndpointSpec,
+  emptyGlobalJob,
   emptyGlobalService,
   emptyMount,
   emptyNetworkAttachment,
   emptyPlacement,
+  emptyReplicatedJob,
   emptyReplicatedService,
   emptyResourceRequirements,
   emptyRestartPolicy,
   emptyServiceSpec,
   emptyTaskSpec,
   emptyUpdateConfig,
+  type GlobalJob,
   type GlobalService,
   type Mount,
   type NetworkAttachment,
+  type ReplicatedJob,
   type ReplicatedService,
   type ResourceRequirements,
   type RestartPolicy,
@@ -59,7 +63,6 @@ import {
   list,
   maybe,
   object,
-  refused,
   type Shape,
   text,
   unlessBlank,
@@ -288,25 +291,48 @@ export const endpointSpec: Shape<EndpointSpec> = object(emptyEndpointSpec, {
 type Modes = {
   readonly replicated: ReplicatedService | undefined
   readonly global: GlobalService | undefined
+  readonly replicatedJob: ReplicatedJob | undefined
+  readonly globalJob: GlobalJob | undefined
 }
-const ofModes = fieldsOf<Modes>()
-const modes: Shape<Modes> = object<Modes>(
-  { replicated: undefined, global: undefined },
+const NO_MODE: Modes = {
+  replicated: undefined,
+  global: undefined,
+  replicatedJob: undefined,
+  globalJob: undefined,
+}
+
+const ofJob = fieldsOf<ReplicatedJob>()
+/** Without a number of its own a job runs as many tasks as it may run at one time. */
+const replicatedJob: Shape<ReplicatedJob> = object<ReplicatedJob>(
+  { ...emptyReplicatedJob, maxConcurrent: 1, totalCompletions: -1 },
   {
-    Replicated: ofModes.some(
-      'replicated',
-      maybe(
-        object<ReplicatedService>(
-          { ...emptyReplicatedService, replicas: 1 },
-          { Replicas: fieldsOf<ReplicatedService>().always('replicas', count) },
-        ),
-      ),
-    ),
-    Global: ofModes.some('global', maybe(object<GlobalService>(emptyGlobalService, {}))),
-    ReplicatedJob: refused(),
-    GlobalJob: refused(),
+    MaxConcurrent: ofJob.always('maxConcurrent', count),
+    TotalCompletions: ofJob.always('totalCompletions', count),
   },
 )
+const withCompletions: Shape<ReplicatedJob> = {
+  ...replicatedJob,
+  read: (json, path) => {
+    const job = replicatedJob.read(json, path)
+    return job.totalCompletions < 0 ? { ...job, totalCompletions: job.maxConcurrent } : job
+  },
+}
+
+const ofModes = fieldsOf<Modes>()
+const modes: Shape<Modes> = object<Modes>(NO_MODE, {
+  Replicated: ofModes.some(
+    'replicated',
+    maybe(
+      object<ReplicatedService>(
+        { ...emptyReplicatedService, replicas: 1 },
+        { Replicas: fieldsOf<ReplicatedService>().always('replicas', count) },
+      ),
+    ),
+  ),
+  Global: ofModes.some('global', maybe(object<GlobalService>(emptyGlobalService, {}))),
+  ReplicatedJob: ofModes.some('replicatedJob', maybe(withCompletions)),
+  GlobalJob: ofModes.some('globalJob', maybe(object<GlobalJob>(emptyGlobalJob, {}))),
+})
 
 const DEFAULT_MODE: ServiceSpec['mode'] = {
   kind: 'replicated',
@@ -315,19 +341,23 @@ const DEFAULT_MODE: ServiceSpec['mode'] = {
 
 const modeField: Field<ServiceSpec> = {
   read: (spec, json, path) => {
-    const { replicated, global } = modes.read(json, path)
-    if (replicated !== undefined && global !== undefined)
-      throw new SwarmError(
-        'invalid-argument',
-        'Mode: cannot specify both replicated mode and global mode',
-      )
-    if (global !== undefined) return { ...spec, mode: { kind: 'global', global } }
-    return replicated === undefined ? spec : { ...spec, mode: { kind: 'replicated', replicated } }
+    const { replicated, global, replicatedJob: job, globalJob } = modes.read(json, path)
+    const given: NonNullable<ServiceSpec['mode']>[] = []
+    if (replicated !== undefined) given.push({ kind: 'replicated', replicated })
+    if (global !== undefined) given.push({ kind: 'global', global })
+    if (job !== undefined) given.push({ kind: 'replicatedJob', replicatedJob: job })
+    if (globalJob !== undefined) given.push({ kind: 'globalJob', globalJob })
+    if (given.length > 1)
+      throw new SwarmError('invalid-argument', 'Mode: must specify only one service mode')
+    return given[0] === undefined ? spec : { ...spec, mode: given[0] }
   },
   write: ({ mode }) =>
     modes.write({
-      replicated: mode?.kind === 'replicated' ? mode.replicated : undefined,
-      global: mode?.kind === 'global' ? mode.global : undefined,
+      ...NO_MODE,
+      ...(mode?.kind === 'replicated' && { replicated: mode.replicated }),
+      ...(mode?.kind === 'global' && { global: mode.global }),
+      ...(mode?.kind === 'replicatedJob' && { replicatedJob: mode.replicatedJob }),
+      ...(mode?.kind === 'globalJob' && { globalJob: mode.globalJob }),
     }),
 }
 
