@@ -108,7 +108,7 @@ describe.runIf(isInstalled)('docker', { timeout: 60_000 }, () => {
       'each global job 2/2 (0/2 completed)\njob replicated job 3/3 (0/3 completed)',
     )
     await docker('service scale -d job=5')
-    expect(await docker('service inspect --format {{json .Spec.Mode}} job')).toBe(
+    expect(await docker('service inspect job', '--format', '{{json .Spec.Mode}}')).toBe(
       '{"ReplicatedJob":{"MaxConcurrent":3,"TotalCompletions":5}}',
     )
     await docker('service rm job each')
