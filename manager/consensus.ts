@@ -66,6 +66,8 @@ export class Consensus {
   readonly #mainWatch: MainWatch = new MainWatch()
   /** Ticks since the start. */
   #now = 0
+  /** Tick at which the last message of a member came. */
+  #heardTick = new Map<number, number>()
 
   /** What main has applied. */
   #appliedIndex: number
@@ -253,6 +255,7 @@ export class Consensus {
       to: message.to,
       raftId: this.raftId,
     })
+    this.#heardTick.set(message.from, this.#now)
     refuseOldCopy(message, { term: this.#term, lastIndex: this.#storage.lastIndex() })
     this.#raft.step(message)
   }
@@ -389,7 +392,9 @@ export class Consensus {
   // ── members ────────────────────────────────────────────────────────────────────────────────
 
   #sight(): LeaderSight {
-    return { status: this.#raft.status(), group: this.#group }
+    const isHeard = (raftId: number): boolean =>
+      this.#now - (this.#heardTick.get(raftId) ?? Number.NEGATIVE_INFINITY) <= ELECTION_TICKS
+    return { status: this.#raft.status(), group: this.#group, isHeard }
   }
 
   #stepChanges(): void {

@@ -9,12 +9,20 @@ import type { Status } from './raft/raw-node.ts'
 /** A learner at most this many entries behind the commit index becomes a voter. */
 const PROMOTE_BEHIND_ENTRIES = 100
 
-/** What the leader knows: its Raft core's status and its group. */
-export type LeaderSight = { readonly status: Status; readonly group: Group }
+/** What the leader knows: its Raft core's status, its group, and whom it heard lately. */
+export type LeaderSight = {
+  readonly status: Status
+  readonly group: Group
+  /**
+   * Whether anything came from that member within an election timeout. Raft's own mark does not say
+   * so: each check of the quorum takes it back, and for a moment nobody seems to have been heard.
+   */
+  readonly isHeard: (raftId: number) => boolean
+}
 
-/** Whether that member answered within the last election timeout and its stream is open. */
-export function isRecentlyHeard({ status, group }: LeaderSight, raftId: number): boolean {
-  return status.progress.get(raftId)?.recentActive === true && group.isConnected(raftId)
+/** Whether that member said something within the last election timeout and its stream is open. */
+function isRecentlyHeard({ group, isHeard }: LeaderSight, raftId: number): boolean {
+  return isHeard(raftId) && group.isConnected(raftId)
 }
 
 /** The first learner that has caught up. */
