@@ -98,6 +98,8 @@ export class SimNode {
   #sequence = 0
   #writes = new Map<number, Caller<WriteReply>>()
   #reads = new Map<number, Caller<number>>()
+  /** On their way from main to the consensus thread, in order. */
+  #posted = new WeakMap<Consensus, ConsensusInput[]>()
   #relayCalls = new Map<number, Caller<RelayReply>>()
   /** Sessions of agents by the number the manager knows: whom to answer. */
   #held = new Map<number, { readonly node: SimNode; readonly session: number }>()
@@ -771,6 +773,8 @@ export class SimNode {
       this.stallAtProposalMs = 0
       this.#world.trace(`${this.id} stalls with a proposal until ${this.mainStalledUntilMs}`)
     }
+    const posted = consensus === undefined ? [] : (this.#posted.get(consensus) ?? [])
+    if (consensus !== undefined) this.#posted.set(consensus, posted)
     const deliver = (): void => {
       if (daemon?.consensus !== consensus) return
       // A round that stalls posts what it decided when it goes on.
@@ -779,9 +783,12 @@ export class SimNode {
         this.#after(leftMs, deliver)
         return
       }
-      this.guard(() => consensus?.step(input))
+      // In the order in which it was posted, whatever a pause or a stall does to the times.
+      const next = posted.shift()
+      if (next !== undefined) this.guard(() => consensus?.step(next))
       this.#pump()
     }
+    posted.push(input)
     this.#after(MAIN_DELAY_MS, deliver)
   }
 

@@ -112,23 +112,26 @@ function recreate(context: FaultContext): boolean {
   return true
 }
 
-/** Another one like it, removed as soon as it has been made. */
+/** Another one like it, removed as soon as it has been made; the history of clients knows of both. */
 function removeEarly(context: FaultContext): boolean {
   const { world, random } = context
   const service = pickService(context)
-  if (service?.spec?.annotations === undefined) return false
+  if (service?.spec === undefined) return false
+  const { history } = world
   const name = `brief-${random.integer(2 ** 32)}`
-  const spec = { ...service.spec, annotations: { ...service.spec.annotations, name } }
-  ask(world, { kind: 'serviceCreate', serviceCreate: { spec } }, ({ id }) =>
-    world.schedule.after(random.integer(800), () =>
-      world.retry(
-        () => world.anyManager(),
-        { caller: localCaller, body: { kind: 'serviceRemove', serviceRemove: { id } } },
-        () => undefined,
-        () => world.checkers.reference.view().services.get(id) !== undefined,
-      ),
-    ),
-  )
+  const label = history.newLabel()
+  const annotations = { ...withLabel(service.spec.annotations, label), name }
+  const spec = { ...service.spec, annotations }
+  const making = history.begin('service', name, { kind: 'create', label })
+  ask(world, { kind: 'serviceCreate', serviceCreate: { spec } }, ({ id }) => {
+    history.end(making, { kind: 'done' })
+    world.schedule.after(random.integer(800), () => {
+      const removal = history.begin('service', name, { kind: 'remove', creation: label })
+      ask(world, { kind: 'serviceRemove', serviceRemove: { id } }, () =>
+        history.end(removal, { kind: 'done' }),
+      )
+    })
+  })
   return true
 }
 
