@@ -3,6 +3,7 @@
  * then heals and demands convergence in bounded time (peers.md 3.2). The outcome says what was
  * violated, with the last events before it.
  */
+import { selectRelevant } from './checkers/relevant.ts'
 import { converge } from './converge.ts'
 import { chooseCore } from './core.ts'
 import type { Line } from './coverage.ts'
@@ -22,6 +23,10 @@ const QUIET_STEP_MS = 2_000
 /** Every call of before has ended by its deadline. */
 const CALLS_END_MS = 22_000
 const CORE_MAX_MS = 80_000
+
+/** Of the events before a violation, those that matter are shown. */
+const EVENTS_KEPT = 4_000
+const EVENTS_SHOWN = 60
 
 export type RunOutcome = {
   readonly seed: number
@@ -48,7 +53,7 @@ export function runSeed(seed: number, onTrace?: (line: string) => void): RunOutc
     seed,
     violations: world.violations,
     hash: world.hash,
-    recent: world.recent(60),
+    recent: selectRelevant(world.recent(EVENTS_KEPT), world.violations, EVENTS_SHOWN),
     summary: summarize(world, workload, chaos),
     reached: world.coverage,
     simulatedMs: world.schedule.nowMs,

@@ -119,7 +119,7 @@ export class World {
       this.#hash = Math.imul(this.#hash ^ text.charCodeAt(at), 0x01000193) >>> 0
     this.#lines++
     this.#recent.push(text)
-    if (this.#recent.length > 400) this.#recent.splice(0, 200)
+    if (this.#recent.length > 8_000) this.#recent.splice(0, 4_000)
     this.#onTrace?.(text)
   }
 
