@@ -98,8 +98,7 @@ export class SimNode {
   #sequence = 0
   #writes = new Map<number, Caller<WriteReply>>()
   #reads = new Map<number, Caller<number>>()
-  /** On their way from main to the consensus thread, in order. */
-  #posted = new WeakMap<Consensus, ConsensusInput[]>()
+  #isPumping = false
   #relayCalls = new Map<number, Caller<RelayReply>>()
   /** Sessions of agents by the number the manager knows: whom to answer. */
   #held = new Map<number, { readonly node: SimNode; readonly session: number }>()
@@ -514,6 +513,10 @@ export class SimNode {
 
   /** Carries out everything that the machines have ready. */
   #pump(): void {
+    // An answer may bring the next request at once: the pump under way sees to it when it has
+    // carried out what it was given, for what was decided first goes first.
+    if (this.#isPumping) return
+    this.#isPumping = true
     this.guard(() => {
       for (let isBusy = true; isBusy; ) {
         const consensus = this.#pumpConsensus()
@@ -522,6 +525,7 @@ export class SimNode {
         isBusy = consensus || manager || agent
       }
     })
+    this.#isPumping = false
   }
 
   /** A broken assertion of production code is a violation; a simulated disk fault, a crash. */
@@ -773,8 +777,6 @@ export class SimNode {
       this.stallAtProposalMs = 0
       this.#world.trace(`${this.id} stalls with a proposal until ${this.mainStalledUntilMs}`)
     }
-    const posted = consensus === undefined ? [] : (this.#posted.get(consensus) ?? [])
-    if (consensus !== undefined) this.#posted.set(consensus, posted)
     const deliver = (): void => {
       if (daemon?.consensus !== consensus) return
       // A round that stalls posts what it decided when it goes on.
@@ -783,12 +785,9 @@ export class SimNode {
         this.#after(leftMs, deliver)
         return
       }
-      // In the order in which it was posted, whatever a pause or a stall does to the times.
-      const next = posted.shift()
-      if (next !== undefined) this.guard(() => consensus?.step(next))
+      this.guard(() => consensus?.step(input))
       this.#pump()
     }
-    posted.push(input)
     this.#after(MAIN_DELAY_MS, deliver)
   }
 
