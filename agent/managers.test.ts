@@ -66,3 +66,19 @@ test('replace() keeps the weights of those still known, and an empty list change
   expect(managers.list().map(({ addr }) => addr)).toEqual(['a', 'd'])
   expect(share(managers, 'a')).toBeLessThan(0.1)
 })
+
+test('each is dialed once before one is dialed again, and then the round is over', () => {
+  const managers = newManagers()
+  const random = newSeededRandom(3)
+  for (let round = 0; round < 20; round++) {
+    const dialed = [0, 1, 2].map(() => {
+      const addr = managers.choose(random)?.addr ?? ''
+      managers.observe(addr, 'bad')
+      return `${addr}${managers.isRoundOver ? ' over' : ''}`
+    })
+    expect(dialed.map((text) => text.slice(0, 1)).sort()).toEqual(['a', 'b', 'c'])
+    expect(dialed.map((text) => text.slice(1))).toEqual(['', '', ' over'])
+  }
+  managers.observe('a', 'good')
+  expect(managers.isRoundOver).toBe(false)
+})

@@ -1,7 +1,8 @@
 /**
  * Managers: those an agent knows, each with a weight that past attempts moved (SwarmKit's remotes:
  * a moving average). It decides which one to dial next: at random by weight, so that agents spread
- * out, and not the one that just failed while there is another.
+ * out, and none a second time while there is one that did not fail in this round: where most are
+ * gone, the one that is left must be found before this node counts as down.
  */
 import type { Random } from '../lib/random.ts'
 import type { ManagerAddress } from '../proto/gen/dispatcher.ts'
@@ -17,6 +18,9 @@ type Known = { readonly manager: ManagerAddress; weight: number }
 
 export class Managers {
   #known: readonly Known[] = []
+  /** Addresses that failed since the last success, or since the last round was over. */
+  #failed: ReadonlySet<string> = new Set()
+  #isRoundOver = false
   /** Address that failed last; undefined after a success. */
   #failedAddr: string | undefined
 
@@ -43,15 +47,22 @@ export class Managers {
 
   /** How an attempt or a session with `addr` went. */
   observe(addr: string, outcome: 'good' | 'bad'): void {
-    this.#failedAddr = outcome === 'bad' ? addr : undefined
+    this.#note(addr, outcome)
     for (const known of this.#known)
       if (known.manager.addr === addr)
         known.weight = (known.weight + (outcome === 'good' ? GOOD_WEIGHT : BAD_WEIGHT)) / 2
   }
 
+  /** Whether all have failed now: time to wait before the next round. */
+  get isRoundOver(): boolean {
+    return this.#isRoundOver
+  }
+
   /** The one to dial next; undefined when none is known. */
   choose(random: Random): ManagerAddress | undefined {
-    const others = this.#known.filter(({ manager }) => manager.addr !== this.#failedAddr)
+    const others = this.#known.filter(
+      ({ manager: { addr } }) => addr !== this.#failedAddr && !this.#failed.has(addr),
+    )
     const candidates = others.length > 0 ? others : this.#known
     // From 1 for the worst to 21 for the best: a bad one is tried now and then.
     const chances = candidates.map(({ weight }) => Math.round(weight) - BAD_WEIGHT + 1)
@@ -63,5 +74,12 @@ export class Managers {
       if (drawn < 0) return manager
     }
     return undefined
+  }
+
+  #note(addr: string, outcome: 'good' | 'bad'): void {
+    const failed = outcome === 'bad' ? new Set([...this.#failed, addr]) : new Set<string>()
+    this.#isRoundOver = this.#known.every(({ manager }) => failed.has(manager.addr))
+    this.#failed = this.#isRoundOver ? new Set() : failed
+    this.#failedAddr = outcome === 'bad' ? addr : undefined
   }
 }

@@ -20,10 +20,14 @@ import type {
 } from '../proto/gen/dispatcher.ts'
 import type { Managers } from './managers.ts'
 
-const RECONNECT: Backoff = { baseMs: 100, maxMs: 8_000 }
+/**
+ * Between two rounds over all managers. A round in which two of three are silent must end before the
+ * third one, which leads again, counts this node as down: two dials and this are 11 s of its 12.
+ */
+const RECONNECT: Backoff = { baseMs: 100, maxMs: 5_000 }
 /** A session that ran for so long was a good one: the next failure is the first in a row. */
 const GOOD_SESSION_MS = 10_000
-const DIAL_TIMEOUT_MS = 5_000
+const DIAL_TIMEOUT_MS = 3_000
 /** A manager answers hello within this time, also when many agents come at once. */
 const START_TIMEOUT_MS = 30_000
 /** Until a manager says otherwise (DESIGN section 7). */
@@ -250,8 +254,9 @@ export class Session {
     const { manager } = this
     if (manager !== undefined && outcome === 'bad') this.#managers.observe(manager.addr, 'bad')
     const wasGood = state.kind === 'running' && this.#nowMs - state.sinceMs >= GOOD_SESSION_MS
-    this.#failures = wasGood ? 1 : this.#failures + 1
-    const waitMs = backoffMs(this.#failures, this.#random, RECONNECT)
+    const isRoundOver = outcome === 'good' || this.#managers.isRoundOver
+    this.#failures = wasGood ? 1 : this.#failures + (isRoundOver ? 1 : 0)
+    const waitMs = backoffMs(isRoundOver ? this.#failures : 1, this.#random, RECONNECT)
     this.#state = { kind: 'idle', dialMs: this.#nowMs + waitMs }
     this.#log.warn({ manager: manager?.addr, reason, waitMs }, 'session lost')
   }
