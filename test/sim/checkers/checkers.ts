@@ -20,7 +20,7 @@ import { DelayChecker } from './delays.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
-import { OverlapChecker } from './overlap.ts'
+import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
 import { SlotChecker } from './slots.ts'
 import { newStep, type Step, type StepChecker } from './step.ts'
@@ -65,13 +65,12 @@ export class Checkers {
   #tasks = new TaskChecker()
   #happenings: Happenings
   #steps: readonly StepChecker[]
-  #overlaps: OverlapChecker
+  #overlaps = new OverlapChecker()
   #hearing: HearingChecker
   #group: GroupChecker
 
   constructor(world: World) {
     this.#world = world
-    this.#overlaps = new OverlapChecker(world)
     this.#hearing = new HearingChecker(world)
     this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
@@ -88,10 +87,25 @@ export class Checkers {
   /** What runs on the hosts is looked at again and again, whatever is committed. */
   #inspectLater(): void {
     this.#world.schedule.after(INSPECT_EVERY_MS, () => {
-      for (const problem of this.#overlaps.inspect(this.#reference.view())) this.#violation(problem)
+      const view = this.#reference.view()
+      const hosts = [...this.#world.nodes.values()].map((node) => this.#hostOf(node))
+      const { nowMs } = this.#world.schedule
+      for (const problem of this.#overlaps.inspect(view, hosts, nowMs)) this.#violation(problem)
       for (const problem of this.#group.inspect()) this.#violation(problem)
       this.#inspectLater()
     })
+  }
+
+  #hostOf(node: SimNode): Host {
+    const isRunning = node.isUp && !node.isPaused
+    const stalledUntilMs = Math.max(node.mainStalledUntilMs, node.runtime.hungUntilMs)
+    const isStalled = this.#world.schedule.nowMs < stalledUntilMs
+    return {
+      id: node.id,
+      isReached: isRunning && !isStalled && node.agent?.status().session === 'running',
+      isCloned: this.#world.cloned.has(node.id),
+      running: node.runtime.listRunning(),
+    }
   }
 
   /** The state after every entry that is known to be committed. */

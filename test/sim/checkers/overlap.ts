@@ -7,86 +7,70 @@
 import type { View } from '../../../manager/store/view.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { TaskStateNumber } from '../../../proto/gen/types.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { World } from '../world.ts'
 import { slotOf } from './slots.ts'
 import { stateOf } from './task-facts.ts'
 
 /** How long a host that is reached may take to end the older container of a slot. */
 export const OVERLAP_MAX_MS = 30_000
 
-type Running = { readonly node: SimNode; readonly task: Task }
+/** What is looked at of a host. */
+export type Host = {
+  readonly id: string
+  /** It is up, and its agent in session. */
+  readonly isReached: boolean
+  /** Its agent has a twin that says of its tasks what is not so of these containers. */
+  readonly isCloned: boolean
+  /** Tasks whose containers run there. */
+  readonly running: readonly Task[]
+}
+
+type Running = { readonly host: Host; readonly task: Task }
 
 export class OverlapChecker {
-  readonly #world: World
-  /** Task → since when its overlap has lasted on a host that is reached. */
-  #sinceMs = new Map<string, number>()
-
-  constructor(world: World) {
-    this.#world = world
-  }
+  /** Task → since when its overlap has lasted on a host that is reached, ms. */
+  #sinceMs: ReadonlyMap<string, number> = new Map();
 
   /** What is wrong with what runs now; `view` is the committed state. */
-  *inspect(view: View): Iterable<string> {
+  *inspect(view: View, hosts: readonly Host[], nowMs: number): Iterable<string> {
     const slots = new Map<string, Running[]>()
-    for (const node of this.#world.nodes.values())
-      for (const started of node.runtime.listRunning()) {
+    for (const host of hosts)
+      for (const started of host.running) {
         const task = view.tasks.get(started.id)
-        // A clone says of its tasks what is not so of the other's containers.
-        const isCloned = this.#world.cloned.has(node.id)
-        if (task !== undefined && !isCloned) yield* checkEnded(node, task)
-        const slot = slotOf(started)
-        const running = slots.get(slot)
-        if (running === undefined) slots.set(slot, [{ node, task: started }])
-        else running.push({ node, task: started })
+        if (task !== undefined && !host.isCloned) yield* checkEnded(host, task)
+        const running = slots.get(slotOf(started))
+        if (running === undefined) slots.set(slotOf(started), [{ host, task: started }])
+        else running.push({ host, task: started })
       }
+    const before = this.#sinceMs
     const sinceMs = new Map<string, number>()
-    for (const [slot, running] of slots)
-      if (running.length > 1) yield* this.#checkSlot(view, slot, { running, sinceMs })
     this.#sinceMs = sinceMs
-  }
-
-  *#checkSlot(
-    view: View,
-    slot: string,
-    {
-      running,
-      sinceMs,
-    }: { readonly running: readonly Running[]; readonly sinceMs: Map<string, number> },
-  ): Iterable<string> {
-    const { nowMs } = this.#world.schedule
-    for (const { node, task } of running) {
-      // Those that are still let run are two of a start-first update, or a problem of their slot.
-      if (view.tasks.get(task.id)?.desiredState === 'running') continue
-      const since = isReached(view, node, nowMs) ? (this.#sinceMs.get(task.id) ?? nowMs) : nowMs
-      sinceMs.set(task.id, since)
-      if (nowMs - since > OVERLAP_MAX_MS)
-        yield `L2: slot ${slot} runs twice: ${task.id} has been on ${node.id}, which is reached, for ${Math.round(nowMs - since)} ms beside ${otherOf(running, task)}`
-    }
+    for (const running of slots.values())
+      for (const one of running.length > 1 ? running : []) {
+        // Those that are still let run are two of a start-first update, or a problem of their slot.
+        if (view.tasks.get(one.task.id)?.desiredState === 'running') continue
+        const since = isReached(view, one.host) ? (before.get(one.task.id) ?? nowMs) : nowMs
+        sinceMs.set(one.task.id, since)
+        if (nowMs - since > OVERLAP_MAX_MS) yield describe(running, one, nowMs - since)
+      }
   }
 }
 
-/** The host is up and its agent in session with a manager that counts it as ready. */
-function isReached(view: View, node: SimNode, nowMs: number): boolean {
+function isReached(view: View, host: Host): boolean {
+  return host.isReached && view.nodes.get(host.id)?.status?.state === 'ready'
+}
+
+function describe(running: readonly Running[], { host, task }: Running, lastedMs: number): string {
+  const other = running.find((one) => one.task.id !== task.id)
   return (
-    node.isUp &&
-    !node.isPaused &&
-    nowMs >= node.mainStalledUntilMs &&
-    node.agent?.status().session === 'running' &&
-    view.nodes.get(node.id)?.status?.state === 'ready'
+    `L2: slot ${slotOf(task)} runs twice: ${task.id} on ${host.id}, which is reached, for ` +
+    `${Math.round(lastedMs)} ms beside ${other?.task.id} on ${other?.host.id}`
   )
 }
 
 /** An agent says so only when the container has been stopped; managers may, of any. */
-function* checkEnded(node: SimNode, task: Task): Iterable<string> {
+function* checkEnded({ id }: Host, task: Task): Iterable<string> {
   const state = stateOf(task)
   const isManagers = state === 'rejected' || state === 'orphaned'
   if (TaskStateNumber[state] < TaskStateNumber.complete || isManagers) return
-  if (task.nodeId === node.id)
-    yield `T1: task ${task.id} is ${state} while its container runs on ${node.id}`
-}
-
-function otherOf(running: readonly Running[], task: Task): string {
-  const other = running.find((one) => one.task.id !== task.id)
-  return `${other?.task.id} on ${other?.node.id}`
+  if (task.nodeId === id) yield `T1: task ${task.id} is ${state} while its container runs on ${id}`
 }
