@@ -6,7 +6,7 @@
  * `branches.ts`).
  */
 import type { Task } from '../../proto/gen/objects.ts'
-import type { Placement, ServiceAffinity } from '../../proto/gen/specs.ts'
+import type { ServiceAffinity } from '../../proto/gen/specs.ts'
 import { nameKey } from '../store/schema.ts'
 import { explain, type Reason } from './filters.ts'
 import { type NodeInfo, shunnedBy } from './node-info.ts'
@@ -14,17 +14,15 @@ import type { Nodes } from './nodes.ts'
 import type { Pool } from './pool.ts'
 import { type Group, listFailing, type ServiceState } from './service-state.ts'
 
-/** On which nodes wanted tasks of a service are, and how many, by the service's name. */
-export type FindTasks = (name: string) => ReadonlyMap<NodeInfo, number>
-
-export type CandidateOptions = {
+/** What a group looks at beside its pool. */
+export type Surroundings = {
   readonly nodes: Nodes
-  readonly pool: Pool
   /** Cluster time, ms. */
   readonly now: number
-  readonly findTasks: FindTasks
-  /** Nodes with tasks that do not want to be beside a service of this name. */
-  readonly findShunning: (name: string) => ReadonlyMap<NodeInfo, number>
+  /** Nodes with wanted tasks of the service of this name. */
+  readonly findTasks: (name: string) => readonly NodeInfo[]
+  /** Nodes with wanted tasks that do not want to be beside a service of this name. */
+  readonly findShunning: (name: string) => readonly NodeInfo[]
 }
 
 export class Candidates {
@@ -43,19 +41,24 @@ export class Candidates {
   readonly #service: ServiceState
 
   /** For tasks like `task`, which is of the group. */
-  constructor(group: Group, task: Task, options: CandidateOptions) {
+  constructor(group: Group, task: Task, pool: Pool, around: Surroundings) {
     const placement = task.spec?.placement
-    this.pool = options.pool
+    this.pool = pool
     this.#service = group.service
-    this.failing = listFailing(group, options.nodes, options.now)
+    this.failing = listFailing(group, around.nodes, around.now)
     this.#maxReplicas = placement?.maxReplicas ?? 0
-    this.#isSpread = options.pool.requirement.strategy === 'spread'
+    this.#isSpread = pool.requirement.strategy === 'spread'
     const own = nameKey(task.serviceAnnotations?.name ?? '')
-    this.affine = listAffine(placement, own, options.findTasks)
-    const isNear = placement?.affinities.some((each) => isOwn(each, own)) ?? false
-    this.isOpening = isNear && listThere(options.findTasks(own)).length === 0
-    this.#isAlone = shunnedBy(task).includes(own)
-    this.#avoided = listAvoided(task, own, options)
+    const near = placement?.affinities.filter(({ isAnti }) => !isAnti) ?? NONE
+    const far = shunnedBy(task)
+    this.affine = listAffine(near, own, around)
+    this.isOpening = near.some((each) => isOpening(each, own, around))
+    this.#isAlone = far.includes(own)
+    const shunning = around.findShunning(own)
+    this.#avoided =
+      shunning.length + far.length === 0
+        ? NOWHERE
+        : new Set([...shunning, ...far.flatMap(around.findTasks)])
   }
 
   /** Why the group may not use a node that is fit; undefined when it may. */
@@ -76,14 +79,14 @@ export class Candidates {
   }
 
   /** Nodes that do not rank as the pool has them: apart from them its order is the group's. */
-  listApart(): readonly NodeInfo[] {
+  listApart(): NodeInfo[] {
     const { counts } = this.#service
     if (counts === undefined && this.failing.size + this.#avoided.size === 0) return []
     const apart = new Set<NodeInfo>()
     const add = (info: NodeInfo): void => {
       if (!info.isGone && this.isApart(info)) apart.add(info)
     }
-    for (const info of counts?.keys() ?? []) add(info)
+    for (const info of counts?.nodes() ?? NONE) add(info)
     for (const info of this.failing.keys()) add(info)
     for (const info of this.#avoided) add(info)
     return [...apart]
@@ -112,9 +115,9 @@ export class Candidates {
   explain(): string {
     const reasons = this.pool.countReasons()
     const known = new Set([
-      ...(this.#service.counts?.keys() ?? []),
+      ...(this.#service.counts?.nodes() ?? NONE),
       ...this.#avoided,
-      ...(this.affine ?? []),
+      ...(this.affine ?? NONE),
     ])
     let others = this.pool.fitCount
     for (const info of known) {
@@ -129,42 +132,27 @@ export class Candidates {
 }
 
 /**
- * Nodes with tasks of all the services that are wanted near. A service that is to be near itself
- * begins anywhere.
+ * Nodes with tasks of all the services that are wanted near; undefined for any node. A service that
+ * is to be near itself begins anywhere.
  */
 function listAffine(
-  placement: Placement | undefined,
+  near: readonly ServiceAffinity[],
   own: string,
-  findTasks: FindTasks,
+  around: Surroundings,
 ): ReadonlySet<NodeInfo> | undefined {
-  let affine: Set<NodeInfo> | undefined
-  for (const { service, isAnti } of placement?.affinities ?? []) {
-    if (isAnti) continue
-    const near = listThere(findTasks(service))
-    if (near.length === 0 && isOwn({ service, isAnti }, own)) continue
-    const known: ReadonlySet<NodeInfo> | undefined = affine
-    affine = new Set(known === undefined ? near : near.filter((info) => known.has(info)))
+  let affine: ReadonlySet<NodeInfo> | undefined
+  for (const each of near) {
+    if (isOpening(each, own, around)) continue
+    const nodes = around.findTasks(each.service)
+    const known = affine
+    affine = new Set(known === undefined ? nodes : nodes.filter((info) => known.has(info)))
   }
   return affine
 }
 
-function listThere(nodes: ReadonlyMap<NodeInfo, number>): readonly NodeInfo[] {
-  return [...nodes.keys()].filter((info) => !info.isGone)
+function isOpening({ service }: ServiceAffinity, own: string, around: Surroundings): boolean {
+  return nameKey(service) === own && around.findTasks(own).length === 0
 }
 
-function isOwn({ service, isAnti }: ServiceAffinity, own: string): boolean {
-  return !isAnti && nameKey(service) === own
-}
-
-/** Nodes with tasks of a service that is to be far, or that want this one to be. */
-function listAvoided(task: Task, own: string, options: CandidateOptions): ReadonlySet<NodeInfo> {
-  const shunning = options.findShunning(own)
-  const far = shunnedBy(task)
-  if (shunning.size === 0 && far.length === 0) return NO_NODES
-  return new Set([
-    ...shunning.keys(),
-    ...far.flatMap((name) => [...options.findTasks(name).keys()]),
-  ])
-}
-
-const NO_NODES: ReadonlySet<NodeInfo> = new Set()
+const NONE: readonly never[] = []
+const NOWHERE: ReadonlySet<NodeInfo> = new Set()

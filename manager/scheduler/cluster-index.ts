@@ -9,15 +9,16 @@ import type { Node, Task } from '../../proto/gen/objects.ts'
 import { isWanted } from '../../proto/task-state.ts'
 import type { Changed } from '../store/round.ts'
 import type { View } from '../store/view.ts'
-import { adjust, charge, isCounted, isHolding, type NodeInfo, shunnedBy } from './node-info.ts'
+import { NodeCounts } from './node-counts.ts'
+import { charge, isCounted, isHolding, type NodeInfo, shunnedBy } from './node-info.ts'
 import { Nodes } from './nodes.ts'
 import {
+  addToGroup,
   countOn,
   forgetFailure,
   type Group,
   groupOf,
   isForgettable,
-  NO_NODES,
   newServiceState,
   noteFailure,
   type ServiceState,
@@ -33,7 +34,6 @@ type Charge = {
 }
 
 type Counted = Charge & { readonly service: ServiceState }
-type Counts = Map<NodeInfo, number>
 
 /** Objects that are read at the start, and those that changed since it began. */
 type Loading = {
@@ -56,7 +56,7 @@ export class ClusterIndex {
   /** Tasks that failed, until they are removed. */
   readonly #failed: Map<string, ServiceState> = new Map()
   /** Key of a service's name → nodes with wanted tasks that do not want to be beside it. */
-  readonly #shunning: Map<string, Counts> = new Map()
+  readonly #shunning: Map<string, NodeCounts> = new Map()
   #loading: Loading | undefined
 
   /** An index that is made from this view, as far as it is loaded. */
@@ -77,6 +77,7 @@ export class ClusterIndex {
       const object = value.kind === 'node' ? value.node : value.task
       if (loading.changed.has(object.id)) continue
       if (value.kind === 'node') this.nodes.add(value.node)
+      else if (loading.changed.size === 0) this.#takeOver(value.task)
       else this.#observeTask(value.task.id, value.task)
     }
     return false
@@ -91,28 +92,27 @@ export class ClusterIndex {
     }
   }
 
-  /** The task has a node now. */
-  place(task: Task): void {
+  /** The task was placed on this node. */
+  place(task: Task, info: NodeInfo): void {
     this.pending.delete(task.id)
-    const info = this.nodes.get(task.nodeId)
-    if (info !== undefined) this.#charge(task, info)
+    this.#charge(task, info)
   }
 
   /** The group has no task that waits; it is made again when there is one. */
   drop(group: Group): void {
-    const { groups } = group.service
-    groups.splice(groups.indexOf(group), 1)
-    this.#forget(group.service)
+    const { service } = group
+    service.groups = service.groups.filter((other) => other !== group)
+    this.#forget(service)
   }
 
   /** On which nodes wanted tasks of the service are. */
-  tasksOf(serviceId: string | undefined): ReadonlyMap<NodeInfo, number> {
-    return this.#services.get(serviceId ?? '')?.counts ?? NO_NODES
+  nodesOf(serviceId: string | undefined): readonly NodeInfo[] {
+    return listThere(this.#services.get(serviceId ?? '')?.counts)
   }
 
   /** Nodes with tasks that do not want to be beside a service of that name. */
-  shunning(name: string): ReadonlyMap<NodeInfo, number> {
-    return this.#shunning.get(name) ?? NO_NODES
+  shunning(name: string): readonly NodeInfo[] {
+    return listThere(this.#shunning.get(name))
   }
 
   #observeNode(id: string, view: View): void {
@@ -155,12 +155,11 @@ export class ClusterIndex {
   }
 
   #wait(task: Task): void {
-    const isNew = !this.pending.has(task.id)
+    const countBefore = this.pending.size
     this.pending.set(task.id, task)
-    if (!isNew) return
+    if (this.pending.size === countBefore) return
     const group = groupOf(this.#service(task), task)
-    if (task.nodeId === '') group.free.push(task.id)
-    else group.fixed.push(task.id)
+    addToGroup(group, task)
     this.fresh.add(group)
   }
 
@@ -204,9 +203,9 @@ export class ClusterIndex {
     assert(info.taskCount >= 0, 'a node has at least no tasks', { node: info.node.id })
     countOn(service, info, sign)
     for (const name of shunnedBy(task)) {
-      const nodes: Counts = this.#shunning.get(name) ?? new Map()
-      adjust(nodes, info, sign)
-      if (nodes.size === 0) this.#shunning.delete(name)
+      const nodes = this.#shunning.get(name) ?? new NodeCounts()
+      nodes.adjust(info, sign)
+      if (nodes.isEmpty) this.#shunning.delete(name)
       else this.#shunning.set(name, nodes)
     }
   }
@@ -224,6 +223,13 @@ export class ClusterIndex {
       this.#services.delete(service.id)
   }
 }
+
+/** Without those that were removed. */
+function listThere(counts: NodeCounts | undefined): readonly NodeInfo[] {
+  return counts === undefined ? NOWHERE : [...counts.nodes()].filter((info) => !info.isGone)
+}
+
+const NOWHERE: readonly NodeInfo[] = []
 
 function* listObjects(view: View): Generator<Loaded, undefined> {
   for (const node of view.nodes.list()) yield { kind: 'node', node }

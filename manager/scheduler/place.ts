@@ -10,7 +10,7 @@ import type { Change } from '../store/change.ts'
 import type { Round } from '../store/round.ts'
 import { nameKey } from '../store/schema.ts'
 import { BranchRanking } from './branches.ts'
-import { Candidates } from './candidates.ts'
+import { Candidates, type Surroundings } from './candidates.ts'
 import type { ClusterIndex } from './cluster-index.ts'
 import { explain, type Requirement } from './filters.ts'
 import type { NodeInfo } from './node-info.ts'
@@ -32,9 +32,24 @@ export type Work = {
   readonly round: Round
   readonly index: ClusterIndex
   readonly pools: Pools
+  readonly around: Surroundings
   readonly changes: Change[]
   /** How much more is done in this round; goes down. */
   left: number
+}
+
+/** A round that does so much. */
+export function newWork(round: Round, index: ClusterIndex, pools: Pools, left: number): Work {
+  const around: Surroundings = {
+    nodes: index.nodes,
+    now: round.now,
+    findTasks: (name) => {
+      const [service] = round.view.services.by('name', nameKey(name))
+      return index.nodesOf(service?.id)
+    },
+    findShunning: (name) => index.shunning(name),
+  }
+  return { round, index, pools, around, changes: [], left }
 }
 
 /** Places what it can of the group; nothing is placed that is not among `work.changes`. */
@@ -51,7 +66,7 @@ export function placeGroup(group: Group, work: Work): Rest {
 
 /** Those with a node: each may run there, or says why not. */
 function confirmFixed(group: Group, first: Task, work: Work): Rest {
-  const candidates = newCandidates(group, first, work)
+  const candidates = new Candidates(group, first, work.pools.get(first), work.around)
   for (; group.fixedNext < group.fixed.length; group.fixedNext++) {
     if (work.left <= 0) return 'untried'
     const task = work.index.pending.get(group.fixed[group.fixedNext] ?? '')
@@ -77,7 +92,7 @@ function confirm(task: Task, candidates: Candidates, work: Work): void {
 
 /** Those without: each gets the node that ranks first when it is its turn. */
 function placeFree(group: Group, first: Task, work: Work): Rest {
-  const candidates = newCandidates(group, first, work)
+  const candidates = new Candidates(group, first, work.pools.get(first), work.around)
   if (candidates.pool.fitCount === 0) return refuseAll(group, candidates, work)
   const ranking = newRanking(candidates, first, work)
   try {
@@ -105,19 +120,6 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
   }
 }
 
-function newCandidates(group: Group, task: Task, { round, index, pools }: Work): Candidates {
-  return new Candidates(group, task, {
-    nodes: index.nodes,
-    pool: pools.get(task),
-    now: round.now,
-    findTasks: (name) => {
-      const [service] = round.view.services.by('name', nameKey(name))
-      return index.tasksOf(service?.id)
-    },
-    findShunning: (name) => index.shunning(name),
-  })
-}
-
 function newRanking(candidates: Candidates, { spec }: Task, work: Work): Ranking {
   const labels = (spec?.placement?.preferences ?? []).map(({ label }) => label)
   if (labels.length === 0 && candidates.affine === undefined) return new PoolRanking(candidates)
@@ -142,7 +144,7 @@ function assign(task: Task, { info, message, requirement }: Assignment, work: Wo
   const { now, wallMs } = work.round
   const assigned = withPlace(task, place, { now, wallMs, message })
   work.changes.push({ kind: 'update', table: 'tasks', object: assigned })
-  work.index.place(assigned)
+  work.index.place(assigned, info)
 }
 
 /** The rest of the group says why it waits. */

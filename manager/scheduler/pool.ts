@@ -135,6 +135,7 @@ export class Pool {
 
   /** Many changes at once are cheaper than one by one. */
   #change(infos: readonly NodeInfo[], keyOf: (info: NodeInfo) => number): void {
+    if (infos.length === 0) return
     if (infos.length * CLIMB < this.#infos.length) {
       for (const info of infos) this.#seats.set(info.ordinal, keyOf(info))
       return

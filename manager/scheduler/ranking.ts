@@ -30,7 +30,7 @@ export class PoolRanking implements Ranking {
 
   constructor(candidates: Candidates) {
     this.#candidates = candidates
-    this.#apart = [...candidates.listApart()]
+    this.#apart = candidates.listApart()
     candidates.pool.unseat(this.#apart)
   }
 

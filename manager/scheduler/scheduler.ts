@@ -7,7 +7,7 @@
  */
 import type { Outcome, Problem, Round } from '../store/round.ts'
 import { ClusterIndex } from './cluster-index.ts'
-import { placeGroup, type Rest, type Work } from './place.ts'
+import { newWork, placeGroup, type Rest } from './place.ts'
 import { Pools } from './pool.ts'
 import type { Group } from './service-state.ts'
 
@@ -40,12 +40,11 @@ export class Scheduler {
   }
 
   reconcile(round: Round): Outcome {
-    const state = this.#observe(round)
-    const { index } = state
+    const { index, pools } = this.#observe(round)
     if (!index.load(this.#limits.loads)) return { changes: [], nextMs: round.now }
     for (const group of index.fresh) this.#enqueue(group)
     index.fresh.clear()
-    const work: Work = { ...state, round, changes: [], left: this.#limits.work }
+    const work = newWork(round, index, pools, this.#limits.work)
     const problems: Problem[] = []
     while (work.left > 0) {
       const group = this.#nextGroup(index)

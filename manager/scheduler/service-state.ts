@@ -4,7 +4,8 @@
  * there are such.
  */
 import type { Task } from '../../proto/gen/objects.ts'
-import { adjust, type NodeInfo } from './node-info.ts'
+import { NodeCounts } from './node-counts.ts'
+import type { NodeInfo } from './node-info.ts'
 import type { Nodes } from './nodes.ts'
 
 /** A node that saw this many failures of one spec within FAILURE_WINDOW_MS is avoided. */
@@ -14,9 +15,9 @@ export const FAILURE_WINDOW_MS: number = 5 * 60_000
 export type ServiceState = {
   readonly id: string
   /** Wanted tasks that are not dead, by node, also nodes that are gone; undefined: none. */
-  counts: Map<NodeInfo, number> | undefined
+  counts: NodeCounts | undefined
   /** Waiting tasks, a group for each version of the spec. */
-  readonly groups: Group[]
+  groups: readonly Group[]
   /** By task; undefined while there is none. */
   failures: Map<string, Failure> | undefined
 }
@@ -43,7 +44,7 @@ type Failure = {
 }
 
 export function newServiceState(id: string): ServiceState {
-  return { id, counts: undefined, groups: [], failures: undefined }
+  return { id, counts: undefined, groups: NONE, failures: undefined }
 }
 
 /** Whether nothing is known any more. */
@@ -53,9 +54,9 @@ export function isForgettable({ counts, groups, failures }: ServiceState): boole
 
 /** The service has one wanted task more (`sign` 1) or less on the node. */
 export function countOn(service: ServiceState, info: NodeInfo, sign: 1 | -1): void {
-  service.counts ??= new Map()
-  adjust(service.counts, info, sign)
-  if (service.counts.size === 0) service.counts = undefined
+  service.counts ??= new NodeCounts()
+  service.counts.adjust(info, sign)
+  if (service.counts.isEmpty) service.counts = undefined
 }
 
 /** The group of the task, made if there is none. */
@@ -63,12 +64,31 @@ export function groupOf(service: ServiceState, { specVersion }: Task): Group {
   const known = service.groups.find((group) => group.specVersion === specVersion)
   if (known !== undefined) return known
   const made: Group = {
-    ...{ service, specVersion },
-    ...{ free: [], sortedCount: 0, fixed: [], fixedNext: 0, isQueued: false },
+    service,
+    specVersion,
+    free: NONE,
+    sortedCount: 0,
+    fixed: NONE,
+    fixedNext: 0,
+    isQueued: false,
   }
-  service.groups.push(made)
+  service.groups = [...service.groups, made]
   return made
 }
+
+/** The task waits from now on. */
+export function addToGroup(group: Group, { id, nodeId }: Task): void {
+  // Most groups have a single task: a list grown by push() would have room for many.
+  if (nodeId !== '') group.fixed = group.fixed.length === 0 ? [id] : pushed(group.fixed, id)
+  else group.free = group.free.length === 0 ? [id] : pushed(group.free, id)
+}
+
+function pushed(list: string[], item: string): string[] {
+  list.push(item)
+  return list
+}
+
+const NONE: never[] = []
 
 /** Remembers the task's failure as long as there is the task. */
 export function noteFailure(service: ServiceState, task: Task): void {
@@ -103,4 +123,4 @@ export function listFailing(
   return counts
 }
 
-export const NO_NODES: ReadonlyMap<NodeInfo, number> = new Map()
+const NO_NODES: ReadonlyMap<NodeInfo, number> = new Map()

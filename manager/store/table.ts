@@ -39,12 +39,15 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   #recent: Map<string, Tables[K]> | undefined
   /** Key → ids, for each index of the schema, in its order. */
   readonly #indexes: Node<Ids>[]
+  /** Places of the unique indexes in the schema; of most tables there are none. */
+  readonly #uniques: readonly number[]
   /** The right to change our nodes in place; a new one as soon as somebody else may see them. */
   #edit: Edit = newEdit()
 
   constructor(schema: TableSchema<K>) {
     this.schema = schema
     this.#indexes = schema.indexes.map(() => newTree())
+    this.#uniques = schema.indexes.flatMap((index, i) => (index.unique ? [i] : []))
   }
 
   get size(): number {
@@ -128,14 +131,16 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#rows = replaceValue(this.#rows, id, object, this.#edit)
     this.#recent ??= new Map()
     this.#recent.set(object.id, object)
-    this.schema.indexes.forEach((index, i) => {
-      if (index.isSame?.(before, object)) return
+    const { indexes } = this.schema
+    for (let i = 0; i < indexes.length; i++) {
+      const index = defined(indexes[i], 'a list has no gaps')
+      if (index.isSame?.(before, object)) continue
       const oldKey = index.key(before)
       const newKey = index.key(object)
-      if (oldKey === newKey) return
+      if (oldKey === newKey) continue
       if (oldKey !== undefined) this.#unlink(i, oldKey, id)
       if (newKey !== undefined) this.#link(i, newKey, id)
-    })
+    }
     return before
   }
 
@@ -162,8 +167,9 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   }
 
   #assertUnique(object: Tables[K]): void {
-    this.schema.indexes.forEach((index, i) => {
-      const key = index.unique ? index.key(object) : undefined
+    for (const i of this.#uniques) {
+      const index = defined(this.schema.indexes[i], 'a unique index is in the schema')
+      const key = index.key(object)
       const owner = key === undefined ? undefined : findValue(this.#index(i), hashedKey(key))
       assert(owner === undefined || owner === object.id, 'a unique key is given once', {
         table: this.schema.name,
@@ -172,7 +178,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
         id: object.id,
         owner,
       })
-    })
+    }
   }
 
   #getThere(id: string): Tables[K] {
