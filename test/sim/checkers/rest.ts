@@ -100,7 +100,7 @@ function isFinished(view: View, tasks: readonly Task[]): boolean {
   if (condition === 'none') return true
   if (condition === 'on-failure' && stateOf(newest) === 'complete') return true
   if (maxAttempts === 0) return false
-  return kept.filter((task) => task.specVersion === newest.specVersion).length > maxAttempts
+  return kept.filter((task) => task.specVersion === newest.specVersion).length >= maxAttempts
 }
 
 function mustRun({ spec }: Service, node: Node): boolean {
