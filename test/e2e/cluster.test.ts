@@ -76,20 +76,29 @@ test.each(['SIGTERM', 'SIGKILL'] as const)(
   },
 )
 
-test('an announced return keeps tasks in place while the node is away', async () => {
+test('an announced return keeps tasks in place for longer than a silent end would', async () => {
+  const silent = cluster.host(3)
   await cluster.createService(first, { name: 'away', replicas: 4 })
-  const before = identities(await cluster.untilRunning(first, 'away', 4))
+  const { id } = await cluster.nodeOf(first, worker)
+  const before = await cluster.untilRunning(first, 'away', 4)
+  const own = before.filter((task) => task.nodeId === id)
 
   await cluster.end(worker, 'SIGTERM')
-  const { id } = await cluster.nodeOf(first, worker)
-  const away = await cluster.untilNodes(first, 'the node to be away', (nodes) =>
+  await cluster.untilNodes(first, 'the node to be away', (nodes) =>
     nodes.some((node) => node.id === id && node.state === 'disconnected'),
   )
-  await cluster.start(worker)
+  await cluster.end(silent, 'SIGKILL')
+  const nodes = await cluster.untilNodes(first, 'the other node to be down', (found) =>
+    found.some((node) => node.hostname === silent.name && node.state === 'down'),
+  )
+  const meanwhile = identities(await cluster.listTasks(first, 'away'))
+  await Promise.all([cluster.start(worker), cluster.start(silent)])
   await cluster.untilReady(first, 4)
+  const after = identities(await cluster.untilRunning(first, 'away', 4))
 
-  expect(away.filter((node) => node.state === 'ready')).toHaveLength(3)
-  expect(identities(await cluster.untilRunning(first, 'away', 4))).toEqual(before)
+  expect(nodes.find((node) => node.id === id)?.state).toBe('disconnected')
+  expect(own).toHaveLength(1)
+  for (const tasks of [meanwhile, after]) expect(tasks).toContain(identities(own)[0])
   await remove('away')
 })
 
