@@ -19,21 +19,11 @@ import {
   type Group,
   groupOf,
   isForgettable,
+  type Known,
   newServiceState,
   noteFailure,
   type ServiceState,
 } from './service-state.ts'
-
-/** What is taken for one task, so that it can be given back. */
-type Charge = {
-  /** As it was when it was last looked at. */
-  task: Task
-  readonly info: NodeInfo
-  /** Undefined where it does not count among the wanted tasks. */
-  readonly service: ServiceState | undefined
-}
-
-type Counted = Charge & { readonly service: ServiceState }
 
 /** Objects that are read at the start, and those that changed since it began. */
 type Loading = {
@@ -47,14 +37,10 @@ type Loaded =
 
 export class ClusterIndex {
   readonly nodes: Nodes = new Nodes()
-  /** Tasks that wait for a node, by id. */
-  readonly pending: Map<string, Task> = new Map()
   /** Groups that got a task since somebody took them out of here. */
   readonly fresh: Set<Group> = new Set()
-  readonly #charges: Map<string, Charge> = new Map()
+  readonly #tasks: Map<string, Known> = new Map()
   readonly #services: Map<string, ServiceState> = new Map()
-  /** Tasks that failed, until they are removed. */
-  readonly #failed: Map<string, ServiceState> = new Map()
   /** Key of a service's name → nodes with wanted tasks that do not want to be beside it. */
   readonly #shunning: Map<string, NodeCounts> = new Map()
   #loading: Loading | undefined
@@ -92,10 +78,11 @@ export class ClusterIndex {
     }
   }
 
-  /** The task was placed on this node. */
-  place(task: Task, info: NodeInfo): void {
-    this.pending.delete(task.id)
-    this.#charge(task, info)
+  /** The task, which waited, was placed on this node. */
+  place(known: Known, assigned: Task, info: NodeInfo): void {
+    known.task = assigned
+    known.isWaiting = false
+    this.#charge(known, info)
   }
 
   /** The group has no task that waits; it is made again when there is one. */
@@ -127,78 +114,65 @@ export class ClusterIndex {
     } else {
       this.nodes.add(node)
       for (const task of view.tasks.by('node', id)) {
-        this.#release(task.id)
+        this.#forgetTask(task.id)
         this.#observeTask(task.id, task)
       }
     }
   }
 
   #observeTask(id: string, task: Task | undefined): void {
-    const charged = this.#charges.get(id)
-    if (charged !== undefined && task !== undefined && isSameCharge(charged, task)) {
-      charged.task = task
+    const known = this.#tasks.get(id)
+    if (known !== undefined && task !== undefined && isSame(known, task)) {
+      known.task = task
       return
     }
-    if (charged !== undefined) this.#release(id)
-    if (task === undefined) this.#forgetTask(id)
-    else this.#takeOver(task)
+    if (known !== undefined) this.#forgetTask(id)
+    if (task !== undefined) this.#takeOver(task)
   }
 
-  /** Nothing is charged for the task. */
+  /** Nothing is known of the task; afterwards all that follows from it is. */
   #takeOver(task: Task): void {
-    const info = isHolding(task) ? this.nodes.get(task.nodeId) : undefined
-    if (info !== undefined) this.#charge(task, info)
     const state = task.status?.state
-    if (state === 'failed' || state === 'rejected') this.#noteFailure(task)
-    if (state === 'pending' && isWanted(task.desiredState)) this.#wait(task)
-    else this.pending.delete(task.id)
-  }
-
-  #wait(task: Task): void {
-    const countBefore = this.pending.size
-    this.pending.set(task.id, task)
-    if (this.pending.size === countBefore) return
+    const info = isHolding(task) ? this.nodes.get(task.nodeId) : undefined
+    const isFailed = state === 'failed' || state === 'rejected'
+    const isWaiting = state === 'pending' && isWanted(task.desiredState)
+    if (info === undefined && !isFailed && !isWaiting) return
+    const known: Known = { task, isWaiting, info: undefined, service: undefined }
+    this.#tasks.set(task.id, known)
+    if (info !== undefined) this.#charge(known, info)
+    if (isFailed) known.service = this.#service(task)
+    if (isFailed && known.service !== undefined) noteFailure(known.service, task)
+    if (!isWaiting) return
     const group = groupOf(this.#service(task), task)
-    addToGroup(group, task)
+    addToGroup(group, known)
     this.fresh.add(group)
   }
 
-  #noteFailure(task: Task): void {
-    const service = this.#service(task)
-    noteFailure(service, task)
-    this.#failed.set(task.id, service)
-  }
-
   #forgetTask(id: string): void {
-    this.pending.delete(id)
-    const service = this.#failed.get(id)
-    if (service === undefined) return
-    this.#failed.delete(id)
-    forgetFailure(service, id)
-    this.#forget(service)
+    const known = this.#tasks.get(id)
+    if (known === undefined) return
+    const { task, info, service } = known
+    this.#tasks.delete(id)
+    known.isWaiting = false
+    if (info !== undefined) {
+      charge(info, task, -1)
+      this.nodes.touch(info)
+      if (service !== undefined) this.#count(task, { info, service }, -1)
+    } else if (service !== undefined) forgetFailure(service, id)
+    if (service !== undefined) this.#forget(service)
   }
 
-  #charge(task: Task, info: NodeInfo): void {
-    const service = isCounted(task) ? this.#service(task) : undefined
+  #charge(known: Known, info: NodeInfo): void {
+    const { task } = known
+    known.info = info
+    known.service = isCounted(task) ? this.#service(task) : undefined
     charge(info, task, 1)
-    if (service !== undefined) this.#count({ task, info, service }, 1)
+    if (known.service !== undefined) this.#count(task, { info, service: known.service }, 1)
     this.nodes.touch(info)
-    this.#charges.set(task.id, { task, info, service })
   }
 
-  #release(id: string): void {
-    const charged = this.#charges.get(id)
-    if (charged === undefined) return
-    const { task, info, service } = charged
-    this.#charges.delete(id)
-    charge(info, task, -1)
-    this.nodes.touch(info)
-    if (service === undefined) return
-    this.#count({ task, info, service }, -1)
-    this.#forget(service)
-  }
-
-  #count({ task, info, service }: Counted, sign: 1 | -1): void {
+  #count(task: Task, at: { info: NodeInfo; service: ServiceState }, sign: 1 | -1): void {
+    const { info, service } = at
     info.taskCount += sign
     assert(info.taskCount >= 0, 'a node has at least no tasks', { node: info.node.id })
     countOn(service, info, sign)
@@ -236,8 +210,10 @@ function* listObjects(view: View): Generator<Loaded, undefined> {
   for (const task of view.tasks.list()) yield { kind: 'task', task }
 }
 
-/** Whether the task takes the same as when it was charged: its spec and node never change. */
-function isSameCharge({ task: before, info, service }: Charge, task: Task): boolean {
+/** Whether the same follows from the task as before: its spec and node never change. */
+function isSame({ task: before, isWaiting, info, service }: Known, task: Task): boolean {
+  if (isWaiting) return task.status?.state === 'pending' && isWanted(task.desiredState)
+  if (info === undefined) return false
   return (
     !info.isGone &&
     isHolding(task) &&

@@ -16,7 +16,7 @@ import { explain, type Requirement } from './filters.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { Pools } from './pool.ts'
 import { PoolRanking, type Ranking } from './ranking.ts'
-import type { Group } from './service-state.ts'
+import type { Group, Known } from './service-state.ts'
 
 const ASSIGNED = 'scheduler assigned task to node'
 const CONFIRMED = 'scheduler confirmed task can run on preassigned node'
@@ -55,8 +55,8 @@ export function newWork(round: Round, index: ClusterIndex, pools: Pools, left: n
 /** Places what it can of the group; nothing is placed that is not among `work.changes`. */
 export function placeGroup(group: Group, work: Work): Rest {
   work.left -= 1
-  sortFree(group, work.index)
-  const task = findFirst(group, work.index)
+  sortFree(group)
+  const task = findFirst(group)
   if (task === undefined) return 'none'
   const fixed = group.fixed.length === 0 ? 'none' : confirmFixed(group, task, work)
   const free = group.free.length === 0 ? 'none' : placeFree(group, task, work)
@@ -69,24 +69,24 @@ function confirmFixed(group: Group, first: Task, work: Work): Rest {
   const candidates = new Candidates(group, first, work.pools.get(first), work.around)
   for (; group.fixedNext < group.fixed.length; group.fixedNext++) {
     if (work.left <= 0) return 'untried'
-    const task = work.index.pending.get(group.fixed[group.fixedNext] ?? '')
-    if (task !== undefined) confirm(task, candidates, work)
+    const known = group.fixed[group.fixedNext]
+    if (known?.isWaiting) confirm(known, candidates, work)
   }
-  group.fixed = group.fixed.filter((id) => work.index.pending.has(id))
+  group.fixed = group.fixed.filter(({ isWaiting }) => isWaiting)
   group.fixedNext = 0
   return group.fixed.length === 0 ? 'none' : 'waiting'
 }
 
-function confirm(task: Task, candidates: Candidates, work: Work): void {
+function confirm(known: Known, candidates: Candidates, work: Work): void {
   work.left -= 1
   const { pool } = candidates
-  const info = work.index.nodes.get(task.nodeId)
+  const info = work.index.nodes.get(known.task.nodeId)
   const reason = info && (pool.reasonOf(info) ?? candidates.reasonOf(info))
   if (info === undefined || reason !== undefined) {
-    refuse(task, explain(new Map(reason === undefined ? [] : [[reason, 1]])), work)
+    refuse(known, explain(new Map(reason === undefined ? [] : [[reason, 1]])), work)
     return
   }
-  assign(task, { info, message: CONFIRMED, requirement: pool.requirement }, work)
+  assign(known, { info, message: CONFIRMED, requirement: pool.requirement }, work)
   pool.seat(info.ordinal)
 }
 
@@ -97,14 +97,13 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
   const ranking = newRanking(candidates, first, work)
   try {
     for (let at = 0; ; at++) {
-      const id = group.free[at]
-      if (id === undefined || (at > 0 && (work.left <= 0 || candidates.isOpening))) {
+      const known = group.free[at]
+      if (known === undefined || (at > 0 && (work.left <= 0 || candidates.isOpening))) {
         group.free.splice(0, at)
         group.sortedCount = group.free.length
-        return id === undefined ? 'none' : 'untried'
+        return known === undefined ? 'none' : 'untried'
       }
-      const task = work.index.pending.get(id)
-      if (task === undefined) continue
+      if (!known.isWaiting) continue
       const info = ranking.next()
       if (info === undefined) {
         group.free.splice(0, at)
@@ -112,7 +111,7 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
         return refuseAll(group, candidates, work)
       }
       work.left -= 1
-      assign(task, { info, message: ASSIGNED, requirement: candidates.pool.requirement }, work)
+      assign(known, { info, message: ASSIGNED, requirement: candidates.pool.requirement }, work)
       ranking.placed(info)
     }
   } finally {
@@ -134,7 +133,7 @@ type Assignment = {
   readonly requirement: Requirement
 }
 
-function assign(task: Task, { info, message, requirement }: Assignment, work: Work): void {
+function assign(known: Known, { info, message, requirement }: Assignment, work: Work): void {
   const { generic } = requirement
   const total = info.node.description?.resources?.generic ?? []
   const place: Place = {
@@ -142,18 +141,17 @@ function assign(task: Task, { info, message, requirement }: Assignment, work: Wo
     generic: generic.length === 0 ? [] : claimGeneric(generic, total, info.claims),
   }
   const { now, wallMs } = work.round
-  const assigned = withPlace(task, place, { now, wallMs, message })
+  const assigned = withPlace(known.task, place, { now, wallMs, message })
   work.changes.push({ kind: 'update', table: 'tasks', object: assigned })
-  work.index.place(assigned, info)
+  work.index.place(known, assigned, info)
 }
 
 /** The rest of the group says why it waits. */
 function refuseAll(group: Group, candidates: Candidates, work: Work): Rest {
   const error = candidates.explain()
-  for (const id of group.free) {
-    const task = work.index.pending.get(id)
-    if (task === undefined || task.status?.error === error) continue
-    refuse(task, error, work)
+  for (const known of group.free) {
+    if (!known.isWaiting || known.task.status?.error === error) continue
+    refuse(known, error, work)
     work.left -= 1
     if (work.left <= 0) return 'untried'
   }
@@ -161,30 +159,28 @@ function refuseAll(group: Group, candidates: Candidates, work: Work): Rest {
 }
 
 /** The task says why it waits, unless it does already. */
-function refuse(task: Task, error: string, { round, changes, index }: Work): void {
-  if (task.status?.error === error) return
+function refuse(known: Known, error: string, { round, changes }: Work): void {
+  if (known.task.status?.error === error) return
   const { now, wallMs } = round
-  const refused = withManagerState(task, 'pending', { now, wallMs, message: PENDING, error })
-  index.pending.set(task.id, refused)
+  const said = { now, wallMs, message: PENDING, error }
+  const refused = withManagerState(known.task, 'pending', said)
+  known.task = refused
   changes.push({ kind: 'update', table: 'tasks', object: refused })
 }
 
 /** Those that came since the last time are put in their places; those that are gone go. */
-function sortFree(group: Group, { pending }: ClusterIndex): void {
+function sortFree(group: Group): void {
   if (group.sortedCount === group.free.length) return
-  if (group.free.length > 1) {
-    const tasks = group.free.flatMap((id) => pending.get(id) ?? [])
-    tasks.sort((a, b) => a.slot - b.slot || (a.id < b.id ? -1 : 1))
-    group.free = tasks.map(({ id }) => id)
-  }
+  if (group.free.length > 1)
+    group.free = group.free
+      .filter(({ isWaiting }) => isWaiting)
+      .sort(({ task: a }, { task: b }) => a.slot - b.slot || (a.id < b.id ? -1 : 1))
   group.sortedCount = group.free.length
 }
 
-function findFirst(group: Group, { pending }: ClusterIndex): Task | undefined {
-  for (const ids of [group.free, group.fixed])
-    for (const id of ids) {
-      const task = pending.get(id)
-      if (task !== undefined) return task
-    }
-  return undefined
+function findFirst({ free, fixed }: Group): Task | undefined {
+  const [first] = free
+  if (first?.isWaiting) return first.task
+  const waits = ({ isWaiting }: Known): boolean => isWaiting
+  return (free.find(waits) ?? fixed.find(waits))?.task
 }

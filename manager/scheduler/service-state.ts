@@ -22,15 +22,26 @@ export type ServiceState = {
   failures: Map<string, Failure> | undefined
 }
 
+/** A task of which something follows: it waits, it takes something of its node, or it failed. */
+export type Known = {
+  /** As it was when it was last looked at. */
+  task: Task
+  isWaiting: boolean
+  /** Where it takes something; undefined where it does not. */
+  info: NodeInfo | undefined
+  /** Of which it is counted on that node, or has failed. */
+  service: ServiceState | undefined
+}
+
 /** Tasks of one service and one version of its spec are alike for placement. */
 export type Group = {
   readonly service: ServiceState
   readonly specVersion: number
   /** Tasks that wait for a node, or did; in the order of slots up to `sortedCount`. */
-  free: string[]
+  free: Known[]
   sortedCount: number
-  /** Tasks that have a node, or did, and wait until they may run there. */
-  fixed: string[]
+  /** Tasks that have a node and wait until they may run there, or did. */
+  fixed: Known[]
   /** How many of them were looked at, while others were not. */
   fixedNext: number
   isQueued: boolean
@@ -77,13 +88,14 @@ export function groupOf(service: ServiceState, { specVersion }: Task): Group {
 }
 
 /** The task waits from now on. */
-export function addToGroup(group: Group, { id, nodeId }: Task): void {
+export function addToGroup(group: Group, known: Known): void {
   // Most groups have a single task: a list grown by push() would have room for many.
-  if (nodeId !== '') group.fixed = group.fixed.length === 0 ? [id] : pushed(group.fixed, id)
-  else group.free = group.free.length === 0 ? [id] : pushed(group.free, id)
+  if (known.task.nodeId !== '')
+    group.fixed = group.fixed.length === 0 ? [known] : pushed(group.fixed, known)
+  else group.free = group.free.length === 0 ? [known] : pushed(group.free, known)
 }
 
-function pushed(list: string[], item: string): string[] {
+function pushed<T>(list: T[], item: T): T[] {
   list.push(item)
   return list
 }

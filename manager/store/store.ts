@@ -5,7 +5,7 @@
  * what does not fit the state here is a bug, and stops the node rather than let managers differ
  * (DESIGN section 5). When to compare digests is decided here, what follows from it is not.
  */
-import { assert } from '../../lib/assert.ts'
+import { assert, defined } from '../../lib/assert.ts'
 import { equalBytes } from '../../lib/crypto.ts'
 import { emptyMeta, type Meta } from '../../proto/gen/objects.ts'
 import { type DigestCheck, emptyDigestCheck, type StoreEntry } from '../../proto/gen/store.ts'
@@ -143,10 +143,17 @@ export class Store {
       table.create(after)
       return { kind: 'create', table: change.table, id, before: undefined, after }
     }
-    const createdMs = table.get(id)?.meta?.createdMs ?? wallMs
+    const before = table.get(id)
+    const createdMs = before?.meta?.createdMs ?? wallMs
     const after = { ...change.object, meta: this.#newMeta(createdMs, wallMs) }
-    const before = table.update(after)
-    return { kind: 'update', table: change.table, id, before, after }
+    table.update(after, before)
+    return {
+      kind: 'update',
+      table: change.table,
+      id,
+      before: defined(before, 'a changed object is there'),
+      after,
+    }
   }
 
   #remove<K extends TableName>({ table, id }: Remove<K>): StoreEvent<K> {

@@ -123,10 +123,12 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     })
   }
 
-  /** Replaces the object of that id, which must be there, and gives the one before. */
-  update(object: Tables[K]): Tables[K] {
+  /**
+   * Replaces the object of that id, which must be there, and gives the one before, which is
+   * `before` for whoever has looked already.
+   */
+  update(object: Tables[K], before: Tables[K] = this.#getThere(object.id)): Tables[K] {
     const id = orderedKey(object.id)
-    const before = this.#getThere(object.id)
     this.#assertUnique(object)
     this.#rows = replaceValue(this.#rows, id, object, this.#edit)
     this.#recent ??= new Map()
