@@ -69,6 +69,8 @@ type Daemon = {
   /** Waiting for the write before to end. */
   unwritten: readonly Persist[]
   isWriting: boolean
+  /** Of the agent's state. */
+  savedVersion: number
 }
 
 /** Where a manager may die as if by chance. */
@@ -216,6 +218,7 @@ export class SimNode {
       unsaved: [],
       unwritten: [],
       isWriting: false,
+      savedVersion: 0,
     }
     if (this.role === 'manager' && this.raftId !== 0 && this.hasLog) this.startManager()
     this.runtime.onExit = (exit) =>
@@ -1107,6 +1110,8 @@ export class SimNode {
     output: Extract<AgentOutput, { readonly kind: 'persist' }>,
   ): void {
     if (daemon === undefined || this.#daemon !== daemon) return
+    // As the shell: what waited for space gives way to what was saved since.
+    if (output.version < daemon.savedVersion) return
     try {
       this.#saveAgentState(output.state)
     } catch (error) {
@@ -1117,6 +1122,7 @@ export class SimNode {
       })
       return
     }
+    daemon.savedVersion = output.version
     if (!this.isClone) this.#world.checkers.savedMark(this)
     daemon.agent.step({ kind: 'persisted', version: output.version })
   }
