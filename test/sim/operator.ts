@@ -38,7 +38,10 @@ export function bringIn(world: World, role: NodeRole): SimNode | undefined {
   for (let number = 1; ; number++) {
     const id = `${role === 'manager' ? 'm' : 'w'}${number}`
     const isKnown = world.checkers.reference.view().nodes.get(id) !== undefined
-    if (!isKnown && !world.nodes.has(id) && !world.retired.has(id)) return world.join(id, role)
+    if (isKnown || world.nodes.has(id) || world.retired.has(id)) continue
+    // Who comes after the faults are over is well.
+    if (world.core !== undefined) world.core = new Set([...world.core, id])
+    return world.join(id, role)
   }
 }
 
