@@ -211,6 +211,7 @@ async function damage(world: World, spoil: Damage): Promise<string> {
   if (!said.includes(path) || !/byte \d+/.test(said))
     throw new Error(`${host.name} does not say where its log is damaged (${done}): ${said}`)
   await startWith(world, host, '--rebuild')
+  removeSetAside(host)
   return `${describe(world, host)}: ${done}, refused and rebuilt`
 }
 
@@ -254,6 +255,12 @@ async function startRefused({ cluster }: World, host: Host): Promise<string> {
   )
   host.pid = 0
   return readFileSync(logFile, 'utf8').slice(before)
+}
+
+/** The old log, kept by the rebuild for whoever wants to look at it: the disk is small. */
+function removeSetAside({ stateDirectory }: Host): void {
+  for (const name of readdirSync(stateDirectory))
+    if (name.startsWith('raft.set-aside-')) rmSync(join(stateDirectory, name), { recursive: true })
 }
 
 async function startWith({ cluster }: World, host: Host, flag: string): Promise<void> {

@@ -5,7 +5,9 @@
  * seed, though processes of a real machine do not repeat what they did.
  */
 import { execFileSync } from 'node:child_process'
-import { waitFor } from '../../../deploy/quickstart/cluster.ts'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Host, waitFor } from '../../../deploy/quickstart/cluster.ts'
 import { unmountBelow } from '../../../deploy/quickstart/processes.ts'
 import { newSeededRandom, type SeededRandom } from '../../../lib/random.ts'
 import { type Cluster, isGone, openCluster } from '../cluster.ts'
@@ -18,6 +20,8 @@ const MANAGERS = 3
 const SETTLE_MS = 90_000
 /** Acknowledged before the fault and after it, so that every round has something to lose. */
 const WRITES_AROUND = 20
+/** Of a daemon's log, told when the cluster is broken. */
+const LOG_END_CHARACTERS = 1_500
 
 export type Round = {
   readonly fault: string
@@ -30,6 +34,8 @@ export type Round = {
   readonly lost: readonly string[]
   /** Of the rules: not linearizable, or a node that did what it must not. */
   readonly violations: readonly string[]
+  /** The cluster did not become whole again, and no round can follow. */
+  readonly isEnd: boolean
 }
 
 export type Plan = {
@@ -53,6 +59,8 @@ export async function runRounds(plan: Plan): Promise<readonly Round[]> {
       const round = await runRound({ cluster, fault, random, created, number: at + 1 })
       rounds.push(round)
       plan.tell(at + 1, round)
+      // What is broken now would fail every later round too.
+      if (round.isEnd) break
     }
     return rounds
   } finally {
@@ -94,31 +102,60 @@ type Setting = {
   readonly number: number
 }
 
-async function runRound({ cluster, fault, random, created, number }: Setting): Promise<Round> {
+async function runRound(setting: Setting): Promise<Round> {
+  const { cluster, fault, random, created, number } = setting
   const clients = new Clients(cluster, `r${number}`)
   const violations: string[] = []
+  const note = (error: unknown): void => {
+    violations.push(error instanceof Error ? error.message : String(error))
+  }
   await clients.start()
   await untilWritten(clients)
   const world = { cluster, clients, random, leader: await cluster.leader(), round: number }
   const what = await fault.inject(world).catch((error: unknown) => {
-    violations.push(error instanceof Error ? error.message : String(error))
+    note(error)
     return 'broke off'
   })
-  violations.push(...(await settle(cluster)))
-  await untilWritten(clients)
+  const isWhole = await becomeWhole(cluster, clients, note)
   await clients.stop()
+  if (isWhole) await readEverywhere(cluster, clients).catch(note)
+  created.push(...clients.created)
+  const judgement = judgeHistory(clients.history)
+  const lost = isWhole ? [...judgement.lost, ...(await listMissing(cluster, created))] : []
+  const gapMs = longestGap(clients.acknowledgedMs)
+  return {
+    ...{ fault: fault.name, what, gapMs, lost, reads: judgement.reads, writes: clients.writes },
+    violations: [...violations, ...judgement.violations],
+    isEnd: !isWhole,
+  }
+}
+
+/** Whether all managers are there and take writes; what is against it is noted. */
+async function becomeWhole(
+  cluster: Cluster,
+  clients: Clients,
+  note: (error: unknown) => void,
+): Promise<boolean> {
+  try {
+    for (const ended of await settle(cluster)) note(ended)
+    await untilWritten(clients)
+    return true
+  } catch (error) {
+    note(error)
+    for (const host of cluster.hosts) note(`${host.name} said last: ${readLogEnd(cluster, host)}`)
+    return false
+  }
+}
+
+async function readEverywhere(cluster: Cluster, clients: Clients): Promise<void> {
   for (const host of cluster.hosts)
     await waitFor(`${host.name} to be read`, SETTLE_MS, async () =>
       (await clients.readAll(host)) ? true : undefined,
     )
-  created.push(...clients.created)
-  const judgement = judgeHistory(clients.history)
-  const gapMs = longestGap(clients.acknowledgedMs)
-  return {
-    ...{ fault: fault.name, what, gapMs, reads: judgement.reads, writes: clients.writes },
-    lost: [...judgement.lost, ...(await listMissing(cluster, created))],
-    violations: [...violations, ...judgement.violations],
-  }
+}
+
+function readLogEnd({ state }: Cluster, { name }: Host): string {
+  return readFileSync(join(state.place.folder, `${name}.log`), 'utf8').slice(-LOG_END_CHARACTERS)
 }
 
 function untilWritten(clients: Clients): Promise<true> {
