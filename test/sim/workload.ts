@@ -7,6 +7,7 @@
 import type { SeededRandom } from '../../lib/random.ts'
 import { localCaller } from '../../manager/manager.ts'
 import type { View } from '../../manager/store/view.ts'
+import { emptyServiceUpdate } from '../../proto/gen/control.ts'
 import type { Config, Node, Secret, Service } from '../../proto/gen/objects.ts'
 import {
   emptyAnnotations,
@@ -58,6 +59,7 @@ export class Workload {
     [6, (turn) => this.#updateService(turn, move)],
     [2, (turn) => this.#updateService(turn, force)],
     [3, (turn) => this.#updateService(turn, relabel)],
+    [5, (turn) => this.#rollBackService(turn)],
     [7, (turn) => this.#removeService(turn)],
     [8, (turn) => this.#changeAvailability(turn)],
     [2, (turn) => this.#changeZone(turn)],
@@ -199,11 +201,34 @@ export class Workload {
           },
         },
         seen: { id: service.id, version },
+        rollsBack: spec.update?.failureAction === 'rollback',
       },
       () => {
         if (isUpdating(service)) this.#world.reached(edit === scale ? 'O3' : 'O1')
       },
     )
+  }
+
+  /** By hand, also one that is going on. */
+  #rollBackService({ at, view }: Turn): void {
+    const service = this.#pick(
+      [...view.services.list()].filter(({ previousSpec }) => previousSpec !== undefined),
+    )
+    if (service === undefined) {
+      this.#list(at)
+      return
+    }
+    const version = service.meta?.version ?? 0
+    this.#client.write(at, {
+      kind: 'service',
+      name: service.spec?.annotations?.name ?? '',
+      request: { kind: 'rollback', from: labelOf(service) },
+      body: {
+        kind: 'serviceUpdate',
+        serviceUpdate: { ...emptyServiceUpdate, id: service.id, version, rollback: true },
+      },
+      seen: { id: service.id, version },
+    })
   }
 
   #removeService({ at, view }: Turn): void {

@@ -2,7 +2,7 @@
  * S10: every object's history of versions is linearizable. An object of the API is a register that
  * holds the label of its last write: creation needs it empty, an update or a removal needs what the
  * client had seen, and a list reads all registers of its kind. An update may be rolled back by the
- * cluster itself where its spec says so; that happens once, between any two other operations.
+ * cluster itself where its spec says so, at any time and once: there is no spec before that then.
  */
 import { type Call, creationOf, type History, type Register } from './history.ts'
 import { judge, type Operation } from './linearizable.ts'
@@ -10,13 +10,13 @@ import { judge, type Operation } from './linearizable.ts'
 /** How many of a register's calls are shown with a violation. */
 const SHOWN = 12
 
-/** `label previous r`: what the service's spec is and was, and whether the cluster rolled it back. */
+/** `label previous`: what the object's spec is, and which one a rollback would come back to. */
 type State = string
 
 /** What is wrong with the history, register by register. */
 export function* checkHistory(history: History): Iterable<string> {
   for (const register of history.registers.values()) {
-    const verdict = judge(operationsOf(register, history.rollsBack), '  ')
+    const verdict = judge(operationsOf(register, history.rollsBack), ' ')
     if (verdict.kind === 'undecided')
       yield `S10: the history of ${nameOf(register)} has too many orders to be judged`
     if (verdict.kind !== 'violated') continue
@@ -40,9 +40,8 @@ function operationsOf(
 
 /** What the cluster may have made of it by itself. */
 function rolledBack(state: State, rollsBack: ReadonlySet<string>): readonly State[] {
-  const [label = '', previous = '', isRolledBack] = state.split(' ')
-  if (previous === '' || isRolledBack !== '' || !rollsBack.has(label)) return []
-  return [`${previous} ${label} r`]
+  const [label = '', previous = ''] = state.split(' ')
+  return previous === '' || !rollsBack.has(label) ? [] : [`${previous} `]
 }
 
 function nextOf(register: Register, { request, answer }: Call, state: State): readonly State[] {
@@ -50,17 +49,17 @@ function nextOf(register: Register, { request, answer }: Call, state: State): re
   const isDone = answer.kind === 'done' || answer.kind === 'unknown'
   switch (request.kind) {
     case 'create':
-      if (isDone) return label === '' ? [`${request.label}  `] : []
+      if (isDone) return label === '' ? [`${request.label} `] : []
       return answer.kind === 'exists' && label === '' ? [] : [state]
     case 'update':
-      if (isDone) return label === request.from ? [`${request.to} ${label} `] : []
+      if (isDone) return label === request.from ? [`${request.to} ${label}`] : []
       return isRefusalPossible(register, { request, answer }, label) ? [state] : []
     case 'rollback':
       if (!isDone) return [state]
-      return label === request.from && previous !== '' ? [`${previous} ${label} `] : []
+      return label === request.from && previous !== '' ? [`${previous} ${label}`] : []
     case 'remove':
       // A node was not made by a client: only its id says which it is.
-      if (isDone) return isSame(register, label, request.creation) ? ['  '] : []
+      if (isDone) return isSame(register, label, request.creation) ? [' '] : []
       return answer.kind === 'missing' && creationOf(label) === request.creation && label !== ''
         ? []
         : [state]

@@ -6,6 +6,7 @@
  */
 import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
+import type { UpdateConfig } from '../../../proto/gen/specs.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
 import { hasEnded, isWanted, stateOf } from './task-facts.ts'
 
@@ -41,7 +42,7 @@ export class SlotChecker implements StepChecker {
     const before = this.#taken.get(id) ?? 0
     const now = this.#countTaken(view, service)
     this.#taken.set(id, now)
-    const { parallelism = 1, order = 'stop-first' } = service.spec?.update ?? {}
+    const { parallelism = 1, order = 'stop-first' } = configOf(service) ?? {}
     if (parallelism > 0 && now > Math.max(parallelism, before))
       yield `T8: the ${order} update of service ${id} replaces ${now} slots at once, ${parallelism} are allowed`
   }
@@ -101,7 +102,15 @@ function* checkLetRun({ before, after }: Step, task: Task): Iterable<string> {
 
 function isStartFirst(view: View, task: Task): boolean {
   const service = view.services.get(task.serviceId)
-  return service === undefined || service.spec?.update?.order === 'start-first'
+  const { update, rollback } = service?.spec ?? {}
+  const orders = [update?.order, rollback?.order]
+  return service === undefined || orders.includes('start-first')
+}
+
+/** By which config the service is updated now. */
+function configOf({ spec, updateStatus }: Service): UpdateConfig | undefined {
+  const isRollback = updateStatus?.state.startsWith('rollback') === true
+  return isRollback ? spec?.rollback : spec?.update
 }
 
 /** The slot of a task as the store's index names it. */

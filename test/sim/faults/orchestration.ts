@@ -142,15 +142,26 @@ function beginUpdate(context: FaultContext): Service | undefined {
   const container = service?.spec?.task?.container
   if (service?.spec?.task === undefined || container === undefined) return undefined
   const image = `busybox:u${random.integer(1_000)}`
+  const { history } = world
+  const { annotations } = service.spec
+  const from = labelOf(service)
+  const to = history.nextLabel(from)
   const spec = {
     ...service.spec,
+    annotations: withLabel(annotations, to),
     task: { ...service.spec.task, container: { ...container, image } },
   }
+  if (spec.update?.failureAction === 'rollback') history.rollsBack.add(to)
+  const update = history.begin('service', annotations?.name ?? '', { kind: 'update', from, to })
   const version = service.meta?.version ?? 0
-  ask(world, {
-    kind: 'serviceUpdate',
-    serviceUpdate: { ...emptyServiceUpdate, id: service.id, version, spec },
-  })
+  ask(
+    world,
+    {
+      kind: 'serviceUpdate',
+      serviceUpdate: { ...emptyServiceUpdate, id: service.id, version, spec },
+    },
+    () => history.end(update, { kind: 'done' }),
+  )
   return service
 }
 

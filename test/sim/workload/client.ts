@@ -26,6 +26,8 @@ export type Write = {
   readonly body: NonNullable<WriteRequest['body']>
   /** The object that it is about, and the version that the client saw; of a creation, none. */
   readonly seen: { readonly id: string; readonly version: number } | undefined
+  /** The cluster may go back from it by itself. */
+  readonly rollsBack?: boolean
 }
 
 export class Client {
@@ -43,14 +45,16 @@ export class Client {
     this.#world.trace(
       `client asks ${at.id} to ${request.kind} ${kind} ${name} ${targetOf(request)}`,
     )
-    const call = this.#world.history.begin(kind, name, request)
+    const { history } = this.#world
+    if (write.rollsBack === true && 'to' in request) history.rollsBack.add(request.to)
+    const call = history.begin(kind, name, request)
     at.write({ caller: localCaller, body: write.body }, false, (outcome) => {
       const answer = answerOf(outcome)
       this.#world.trace(
         `client has ${answer?.kind ?? 'no answer'} of ${kind} ${name} ${targetOf(request)}`,
       )
-      if (answer === undefined) this.#world.history.drop(kind, name, call)
-      else this.#world.history.end(call, answer)
+      if (answer === undefined) history.drop(kind, name, call)
+      else history.end(call, answer)
       if (outcome instanceof SwarmError) {
         if (answer?.kind === 'unknown') this.counts.unknown++
         else this.counts.refused++

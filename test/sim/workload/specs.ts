@@ -55,7 +55,8 @@ export function drawServiceSpec(name: string, label: string, random: SeededRando
           kind: 'replicated',
           replicated: { replicas: draw(0, 1, 1, 2, 2, 3, 3, 4, REPLICAS_MAX) },
         },
-    update: drawUpdate(random),
+    update: drawUpdate(random, 'rollback'),
+    rollback: drawUpdate(random, 'pause'),
     endpoint: draw<EndpointSpec | undefined>(undefined, undefined, undefined, drawPorts(random)),
   }
 }
@@ -116,7 +117,11 @@ function drawRestart(random: SeededRandom): RestartPolicy | undefined {
   )
 }
 
-export function drawUpdate(random: SeededRandom): UpdateConfig | undefined {
+/** A rollback is not rolled back: it has a last resort of its own. */
+function drawUpdate(
+  random: SeededRandom,
+  last: UpdateConfig['failureAction'],
+): UpdateConfig | undefined {
   const draw = drawBy(random)
   if (random.integer(6) === 0) return undefined
   return {
@@ -124,7 +129,7 @@ export function drawUpdate(random: SeededRandom): UpdateConfig | undefined {
     parallelism: draw(0, 1, 1, 1, 2, 3),
     delayMs: draw(0, 0, 500, 3_000),
     monitorMs: draw(500, 1_000, 5_000),
-    failureAction: draw('pause', 'continue'),
+    failureAction: draw('pause', 'continue', last),
     maxFailureRatio: draw(0, 0, 0.5),
     order: draw('stop-first', 'start-first'),
   }
@@ -162,7 +167,7 @@ export const scale: Edit = (spec, random) =>
 export const deploy: Edit = (spec, random) => {
   if (spec.task?.container === undefined) return undefined
   const container = { ...spec.task.container, image: drawImage(random) }
-  const update = random.integer(4) === 0 ? drawUpdate(random) : spec.update
+  const update = random.integer(4) === 0 ? drawUpdate(random, 'rollback') : spec.update
   return { ...spec, update, task: { ...spec.task, container } }
 }
 
