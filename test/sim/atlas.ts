@@ -21,6 +21,8 @@ type Damage = {
   readonly lastIndex: number
   /** What it promised is forgotten, and nothing on its disk says so. */
   readonly isForgetful: boolean
+  /** The manager has ended because of it, and waits for its operator. */
+  isRefused: boolean
 }
 
 export class Atlas {
@@ -60,7 +62,7 @@ export class Atlas {
   /** This manager's log, of a process that is dead, was damaged. */
   damaged(node: SimNode, isForgetful: boolean): void {
     const { lastIndex } = this.#world.checkers.durable(node)
-    this.#damage = { node, lastIndex, isForgetful }
+    this.#damage = { node, lastIndex, isForgetful, isRefused: false }
     // What an older self did not yet know it may go back on: that is what was done to it.
     if (isForgetful) this.#world.checkers.replaced(node)
   }
@@ -72,6 +74,7 @@ export class Atlas {
     const isOld = error instanceof SwarmError && error.facts['kind'] === 'old-copy'
     const isLate = this.#damage.isForgetful && (isOld || error instanceof AssertionError)
     if (!isRefusal && !isLate) return false
+    this.#damage.isRefused = true
     this.#world.reached('damage refused')
     this.#world.schedule.after(REPAIR_AFTER_MS + this.#world.random.integer(REPAIR_SPREAD_MS), () =>
       this.repair(node),
@@ -81,7 +84,11 @@ export class Atlas {
 
   /** The operator starts it with an empty log; the group takes it in as another member. */
   repair(node: SimNode): void {
-    if (this.#damage?.node !== node || node.isUp || !this.#world.nodes.has(node.id)) return
+    const damage = this.#damage
+    if (damage?.node !== node || !damage.isRefused || this.#world.nodes.get(node.id) !== node)
+      return
+    damage.isRefused = false
+    node.crash('all')
     this.#world.trace(`${node.id} is rebuilt`)
     node.disk.heal()
     node.removeLog()

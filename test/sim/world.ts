@@ -44,6 +44,8 @@ export type Rates = {
   /** A snapshot is taken after so many entries, and so many stay in the log before it. */
   readonly snapshotEntries: number
   readonly keepEntries: number
+  /** Entries of one message between managers, bytes: with 1 each entry travels alone. */
+  readonly messageBytes: number
   /** Mean time between two faults, ms. */
   readonly faultEveryMs: number
 }
@@ -367,10 +369,11 @@ export class World {
   membersSeen(node: SimNode, members: readonly Member[]): void {
     for (const member of members) {
       const peer = this.findByRaftId(member.raftId)
-      if (peer === undefined || peer === node || !peer.isUp) continue
+      if (peer?.manager === undefined || peer === node) continue
       if (this.network.isCut(node.id, peer.id) || this.network.isCut(peer.id, node.id)) continue
       this.schedule.after(3, () => {
-        if (peer.isUp && node.isUp) node.peerConnected(member.raftId)
+        if (peer.manager !== undefined && peer.raftId === member.raftId && node.isUp)
+          node.peerConnected(member.raftId)
       })
     }
   }
@@ -445,6 +448,7 @@ function drawRates(random: SeededRandom): Rates {
     ignoresTerm: pick(0, 0, 0.1, 0.5),
     snapshotEntries: pick(200, 200, 50, 15),
     keepEntries: pick(20, 20, 5, 0),
+    messageBytes: pick(1 << 20, 1 << 20, 2_000, 1),
     faultEveryMs: pick(3_000, 8_000, 20_000),
   }
 }
