@@ -279,6 +279,7 @@ export class SimNode {
       entries: opened.entries,
       snapshot: loadSnapshot(opened),
       snapshotInterval: SNAPSHOT_INTERVAL,
+      messageBytesMax: this.#world.rates.messageBytes,
     })
     this.#world.checkers.opened(this, opened)
     this.#pump()
