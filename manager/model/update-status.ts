@@ -4,7 +4,9 @@
  * To those that replace tasks it is an update as any other, with a spec version of its own; what
  * makes it a rollback is its status, which also keeps it from being rolled back itself.
  */
+
 import { emptyUpdateStatus, type Service, type UpdateStatus } from '../../proto/gen/objects.ts'
+import type { UpdateConfig } from '../../proto/gen/specs.ts'
 
 /** Whether tasks are being replaced by an update or a rollback. */
 export function isUnderWay(status: UpdateStatus | undefined): boolean {
@@ -26,6 +28,19 @@ export function isRollback(status: UpdateStatus | undefined): boolean {
     default:
       return false
   }
+}
+
+/**
+ * The config by which the service's tasks are replaced now: that for rollbacks while its present spec
+ * is one that it came back to. Undefined where the user gave none.
+ */
+export function findUpdateConfig({
+  spec,
+  specVersion,
+  updateStatus,
+}: Service): UpdateConfig | undefined {
+  const isBack = isRollback(updateStatus) && updateStatus?.targetSpecVersion === specVersion
+  return isBack ? spec?.rollback : spec?.update
 }
 
 /**

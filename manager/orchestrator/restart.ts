@@ -15,6 +15,7 @@ import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { isGlobal } from '../model/mode.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
+import { findUpdateConfig } from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
@@ -159,7 +160,7 @@ function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
   const running = tasks.filter((task) => task.desiredState === 'running')
   if (running.some((task) => !isDirty(task)))
     return { changes: endTasks([held], 'shutdown', round.now) }
-  const isBeside = service.spec?.update?.order === 'start-first' && !isDirty(held)
+  const isBeside = findUpdateConfig(service)?.order === 'start-first' && !isDirty(held)
   const others = tasks.filter((task) => task !== held && !(isBeside && running.includes(task)))
   const freeMs = getFreeMs(round.view, others)
   if (freeMs === undefined) return NOTHING

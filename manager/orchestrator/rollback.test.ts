@@ -166,6 +166,37 @@ describe.each([
     expect(now[0]).not.toBe(before[0])
   })
 
+  test.each([
+    ['start-first', 'stop-first', 'beside'],
+    ['stop-first', 'start-first', 'instead of'],
+  ] as const)(
+    'a task that fails in a %s rollback of a %s update is replaced %s the old one',
+    (order, updates, where) => {
+      const story = begin({
+        update: { order: updates },
+        rollback: { order, failureAction: 'continue' },
+      })
+      story.update()
+      for (let step = 0; step < 2; step++) story.comeUp()
+      const old = story.tasks('new')[0]
+      story.rollBack()
+      if (where === 'instead of') story.stopOld()
+
+      story.report(
+        story.world.wantedOf('web').find((task) => task.id !== old?.id),
+        'rejected',
+      )
+      story.advance(5_000)
+
+      const running = story.world.wantedOf('web').filter((task) => task.desiredState === 'running')
+      expect(running).toHaveLength(where === 'beside' ? 2 : 1)
+      expect(running.some((task) => task.id === old?.id)).toBe(where === 'beside')
+      for (let step = 0; step < 2; step++) story.comeUp()
+      story.advance(10_000)
+      expect(story.status()?.state).toBe('rollback-completed')
+    },
+  )
+
   test('a new spec takes the place of a rollback', () => {
     const story = begin({ update: { failureAction: 'rollback' } })
     story.update()

@@ -19,7 +19,13 @@ import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
 import { isJob } from '../model/mode.ts'
 import { getState } from '../model/task.ts'
-import { isPaused, isRollback, isUnderWay, rollBack } from '../model/update-status.ts'
+import {
+  findUpdateConfig,
+  isPaused,
+  isRollback,
+  isUnderWay,
+  rollBack,
+} from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
@@ -80,7 +86,7 @@ function lookAt(round: Round, serviceId: string): Look {
   if (service === undefined || isJob(service)) return NOTHING
   const status = findCurrentStatus(service)
   if (isPaused(status)) return NOTHING
-  const config = getConfig(service, status)
+  const config = findUpdateConfig(service) ?? DEFAULT_UPDATE
   const works = assessSlots(round, service, config)
   if (works.every(({ kind }) => kind === 'current' || kind === 'given-up'))
     return status !== undefined && isUnderWay(status)
@@ -88,10 +94,6 @@ function lookAt(round: Round, serviceId: string): Look {
       : forgetStale(service)
   const running = status !== undefined && isUnderWay(status) ? status : beginStatus(round, service)
   return lookAtWork(round, { service, status: running, config, works })
-}
-
-function getConfig({ spec }: Service, status: UpdateStatus | undefined): UpdateConfig {
-  return (isRollback(status) ? spec?.rollback : spec?.update) ?? DEFAULT_UPDATE
 }
 
 /** The status of the update to the present spec, if there is one. */
