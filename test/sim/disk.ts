@@ -231,8 +231,8 @@ export class SimDisk implements Disk {
     this.#operationsLeft = count
   }
 
-  /** Power is gone and comes back: what was not synced is kept as `keep` says. */
-  crash(keep: CrashKeep): void {
+  /** Power is gone and comes back: what was not synced is kept as `keep` says. Whether some was lost. */
+  crash(keep: CrashKeep): boolean {
     // Changes of different names may reach the disk in any order; those of one name may not.
     const lostNames = new Set<string>()
     for (const { names } of this.#changes) {
@@ -240,13 +240,15 @@ export class SimDisk implements Disk {
       if (!follows && this.#isKept(keep)) applyNames(this.#syncedNames, names)
       else for (const path of names.keys()) lostNames.add(path)
     }
+    let isLost = lostNames.size > 0
     const names = [...this.#syncedNames].filter(([path]) => this.#hasParents(path))
     this.#names = new Map(names)
     this.#syncedNames = new Map(names)
     this.#changes = []
-    for (const inode of new Set(this.#names.values())) this.#forget(inode, keep)
+    for (const inode of new Set(this.#names.values())) if (this.#forget(inode, keep)) isLost = true
     this.#operationsLeft = Number.POSITIVE_INFINITY
     this.#isDead = false
+    return isLost
   }
 
   /** The process is gone, and the machine lives on: all that was written can still be read. */
@@ -354,16 +356,21 @@ export class SimDisk implements Disk {
     return keep === 'all' || (keep === 'some' && this.#random.integer(2) === 0)
   }
 
-  #forget(inode: Inode, keep: CrashKeep): void {
-    if (inode.bytes === undefined) return
+  /** Whether anything was lost. */
+  #forget(inode: Inode, keep: CrashKeep): boolean {
+    if (inode.bytes === undefined) return false
+    let isLost = inode.lost.size > 0
     for (const [sector, old] of inode.dirty) {
-      if (!this.#isKept(keep)) inode.bytes.set(old, sector * SECTOR_BYTES)
+      if (this.#isKept(keep)) continue
+      inode.bytes.set(old, sector * SECTOR_BYTES)
+      isLost = true
     }
     for (const [sector, old] of inode.lost) inode.bytes.set(old, sector * SECTOR_BYTES)
     if (!this.#isKept(keep)) inode.sizeBytes = inode.syncedSizeBytes
     inode.bytes.fill(0, inode.sizeBytes)
     inode.lost.clear()
     settle(inode)
+    return isLost
   }
 }
 

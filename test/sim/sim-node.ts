@@ -339,7 +339,7 @@ export class SimNode {
     this.#stopped = undefined
     this.crashPoint = undefined
     daemon.life.end()
-    this.disk.crash(keep)
+    if (this.disk.crash(keep)) this.#world.reached('D2')
     this.runtime.onExit = undefined
     this.runtime.abandon()
     this.#endManager(daemon)

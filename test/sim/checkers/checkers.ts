@@ -120,6 +120,7 @@ export class Checkers {
     if (opened.torn !== undefined) {
       this.counts.tornTails++
       this.#world.reached('torn tails')
+      this.#world.reached('D1')
     }
     if (before !== undefined && opened.hardState.term < before.durable.term)
       this.#violation(
