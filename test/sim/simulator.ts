@@ -40,6 +40,17 @@ export type RunOutcome = {
 
 /** The run of a seed; equal seeds give equal hashes. */
 export function runSeed(seed: number, onTrace?: (line: string) => void): RunOutcome {
+  const { stackTraceLimit } = Error
+  // Each refusal is an Error, and its stack costs more than all else of it.
+  if (onTrace === undefined) Error.stackTraceLimit = 0
+  try {
+    return run(seed, onTrace)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+function run(seed: number, onTrace: ((line: string) => void) | undefined): RunOutcome {
   const world = new World(seed, onTrace)
   const workload = new Workload(world)
   form(world)
