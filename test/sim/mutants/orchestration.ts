@@ -90,10 +90,10 @@ export const orchestrationMutants: readonly Mutant[] = [
     why: 'an update takes more of a service away at once than its user allowed',
   },
   {
-    name: 'replicas-exceeded-by-one',
+    name: 'surplus-of-one-kept',
     file: 'manager/orchestrator/replicated.ts',
-    search: 'for (let number = 1; used.size < replicas &&',
-    replacement: 'for (let number = 1; used.size <= replicas &&',
+    search: 'filled.length > replicas ? keepSlots',
+    replacement: 'filled.length > replicas + 1 ? keepSlots',
     caughtBy: 'L1',
     why: 'a service runs once more than it should',
   },
