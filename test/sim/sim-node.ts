@@ -1020,7 +1020,9 @@ export class SimNode {
       case 'operation': {
         const daemon = this.#daemon
         const { kind, task } = output.operation
-        this.#world.checkers.operation(this, kind, task)
+        // Who leaves stops what is wanted there, and so may a clone, which nobody counts on.
+        const isOwn = !this.isClone && daemon?.left === undefined
+        if (isOwn) this.#world.checkers.operation(this, kind, task)
         const { cancel } = this.runtime.operate(kind, task, (result) => {
           daemon?.cancels.delete(output.id)
           if (this.#daemon !== daemon) return

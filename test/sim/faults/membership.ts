@@ -131,10 +131,15 @@ function lose({ world }: FaultContext, node: SimNode): boolean {
   return true
 }
 
+function pickServing({ world, random }: FaultContext): SimNode | undefined {
+  const serving = world.listManagers().filter((node) => isServing(node, world.wallMs()))
+  return serving[random.integer(Math.max(1, serving.length))]
+}
+
 /** A member that is replaced is a joint change; the leader dies in the middle of it. */
-function killInJointChange(context: FaultContext, node: SimNode): boolean {
+function killInJointChange(context: FaultContext, drawn: SimNode): boolean {
   const { world } = context
-  if (!loseLog(context, node)) return false
+  if (!loseLog(context, pickServing(context) ?? drawn)) return false
   world.onJoint = (leader) => {
     if (!crash(context, leader)) return
     world.reached('M5')
@@ -142,8 +147,9 @@ function killInJointChange(context: FaultContext, node: SimNode): boolean {
   return true
 }
 
-function dieInstalling(context: FaultContext, node: SimNode): boolean {
+function dieInstalling(context: FaultContext, drawn: SimNode): boolean {
   const { world, random } = context
+  const node = pickServing(context) ?? drawn
   if (!loseLog(context, node)) return false
   world.snapshots.dieInstalling(node, 1 + random.integer(8))
   return true
