@@ -20,11 +20,11 @@ export const diskFaults: readonly Fault[] = [
   { name: 'failed read', classes: ['D4'], weight: 0.5, act: failRead },
   { name: 'slow disk', classes: ['D8'], weight: 1, act: slowDown },
   { name: 'bit rot', classes: ['D5'], weight: 1, act: rot },
-  { name: 'truncation', classes: ['D6'], weight: 0.5, act: cutOff },
-  { name: 'misdirected block', classes: ['D7'], weight: 0.5, act: misdirect },
-  { name: 'backup', classes: [], weight: 0.5, act: copyLog },
-  { name: 'older self', classes: ['D9'], weight: 0.5, act: restoreLog },
-  { name: 'file of another cluster', classes: ['D9'], weight: 0.5, act: bringForeignFile },
+  { name: 'truncation', classes: ['D6'], weight: 1, act: cutOff },
+  { name: 'misdirected block', classes: ['D7'], weight: 1, act: misdirect },
+  { name: 'backup', classes: [], weight: 1, act: copyLog },
+  { name: 'older self', classes: ['D9'], weight: 1, act: restoreLog },
+  { name: 'file of another cluster', classes: ['D9'], weight: 1, act: bringForeignFile },
 ]
 
 function fillDisk({ world, random }: FaultContext, node: SimNode): boolean {
