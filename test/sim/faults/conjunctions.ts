@@ -3,6 +3,7 @@
  * Each is one that a rule of the design exists for: a proposal counts for one term, a full set is
  * no older than what the cluster has committed, a node that waits to register is alive.
  */
+import { SwarmError } from '../../../lib/errors.ts'
 import type { Message } from '../../../manager/raft/message.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
@@ -12,6 +13,9 @@ import type { Fault, FaultContext } from './fault.ts'
 const LONG_ROUND_MS = 2_800
 /** Longer than five heartbeat periods. */
 const DISKS_HANG_MS = 13_000
+/** Long enough for another leader, and for the one who is cut off to notice. */
+const DEPOSED_MS = 3_000
+const READ_EVERY_MS = 50
 /** So much lies between what an agent did and what the manager that it returns to knows. */
 const LAG_MS = 8_000
 
@@ -24,6 +28,7 @@ export const conjunctionFaults: readonly Fault[] = [
     weight: 1,
     act: forgetAtLaggard,
   },
+  { name: 'reads at a deposed leader', classes: ['N1'], weight: 1, act: readAtDeposed },
   { name: 'registrations that wait', classes: ['A12', 'D8'], weight: 1, act: delayRegistrations },
 ]
 
@@ -97,6 +102,25 @@ function delayRegistrations({ world, random, later }: FaultContext): boolean {
     for (const node of world.nodes.values()) node.breakSession()
   })
   return true
+}
+
+/** It is asked for what is committed while the others elect another leader, who commits more. */
+function readAtDeposed({ world, later }: FaultContext): boolean {
+  const leader = world.findLeader()
+  const others = world.listManagers().filter((node) => node !== leader)
+  if (leader === undefined || others.length < 2) return false
+  later(DEPOSED_MS, cut(world, leader, others))
+  for (let ms = 0; ms < DEPOSED_MS; ms += READ_EVERY_MS) later(ms, () => readAt(world, leader))
+  return true
+}
+
+function readAt(world: World, node: SimNode): void {
+  const began = world.checkers.readBegins()
+  node.read((outcome) => {
+    const view = node.manager?.view()
+    if (outcome instanceof SwarmError || view === undefined) return
+    world.checkers.readAnswered(node, Math.min(outcome, view.index), began)
+  })
 }
 
 /** They do not reach each other, until the result is called. */

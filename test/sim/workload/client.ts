@@ -83,7 +83,7 @@ export class Client {
         return
       }
       this.counts.acknowledged++
-      this.#world.checkers.readAnswered(at, outcome, began)
+      this.#world.checkers.readAnswered(at, Math.min(outcome, view.index), began)
       for (const [name, call] of calls)
         this.#world.history.end(call, { kind: 'value', label: findLabel(view, kind, name) })
     })
