@@ -75,15 +75,9 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'read-before-applied',
     file: 'manager/read-calls.ts',
-    search: 'const reached = this.#confirmed.filter(({ index }) => index <= appliedIndex)\n',
-    replacement: 'const reached = this.#confirmed\n',
-    also: [
-      {
-        search:
-          '      this.#confirmed = this.#confirmed.filter(({ index }) => index > appliedIndex)\n',
-        replacement: '      this.#confirmed = appliedIndex < 0 ? this.#confirmed : []\n',
-      },
-    ],
+    search:
+      '        this.#confirmed.push({ origin: reader.origin, index })\n        return undefined\n',
+    replacement: "        return { kind: 'read', origin: reader.origin, outcome: index }\n",
     caughtBy: 'S10',
     why: 'a read is confirmed, and then answered from a state before it',
   },

@@ -57,8 +57,13 @@ export async function findFailure(
   return failed
 }
 
+/** Seed → whether it passes without any bug: the first ones find many mutants. */
+const passed = new Map<number, boolean>()
+
 async function passesWithout(seed: number): Promise<boolean> {
-  let isPassed = false
+  let isPassed = passed.get(seed)
+  if (isPassed !== undefined) return isPassed
+  isPassed = false
   await runRange([seed], {
     isTwice: () => false,
     onResult: ({ problems }) => {
@@ -66,6 +71,7 @@ async function passesWithout(seed: number): Promise<boolean> {
       return false
     },
   })
+  passed.set(seed, isPassed)
   return isPassed
 }
 
