@@ -322,6 +322,7 @@ export function refuseEnumValue(name: string, value: number): never {
 export function sortedEntries<K extends string | number, V>(
   map: ReadonlyMap<K, V>,
 ): readonly (readonly [K, V])[] {
+  if (map.size === 0) return EMPTY_LIST
   return [...map].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
