@@ -42,7 +42,9 @@ export class Atlas {
     const { term, lastIndex } = this.#world.checkers.durable(node)
     return (
       members.length >= 3 &&
-      leader?.consensus?.confState.votersOutgoing.length === 0 &&
+      leader?.consensus?.isMembershipSettled === true &&
+      leader.consensus.confState.votersOutgoing.length === 0 &&
+      members.every((member) => this.#isWanted(member.nodeId)) &&
       members.every(({ raftId, isVoter }) => {
         const other = this.#world.findByRaftId(raftId)
         if (other === node) return true
@@ -52,6 +54,11 @@ export class Atlas {
         return held.term >= term && held.lastIndex >= lastIndex && !other.isPaused
       })
     )
+  }
+
+  #isWanted(nodeId: string): boolean {
+    const stored = this.#world.checkers.reference.view().nodes.get(nodeId)
+    return stored?.spec?.role === 'manager'
   }
 
   /** Whether its log was damaged, and it may not have what it had again. */

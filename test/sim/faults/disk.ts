@@ -11,6 +11,8 @@ import type { Fault, FaultContext } from './fault.ts'
 const LOG = 'raft'
 const BLOCK_BYTES = 512
 const SEGMENT_BYTES = 32 * 1024
+/** A leader knows by then that a member is gone. */
+const NOTICED_MS = 2_000
 
 export const diskFaults: readonly Fault[] = [
   { name: 'full disk', classes: ['D3'], weight: 1, act: fillDisk },
@@ -68,24 +70,34 @@ function slowDown(context: FaultContext, node: SimNode): boolean {
   return true
 }
 
-/** The process of a manager whose log can be spared is dead, and its log is as `damage` leaves it. */
+/**
+ * A manager whose log can be spared is down, and when the leader knows that, its log is as `damage` leaves
+ * it. Sooner, another one could be demoted on the strength of it.
+ */
 function damageLog(
   context: FaultContext,
   node: SimNode,
   damage: (path: string, bytes: Uint8Array) => string | undefined,
 ): boolean {
-  const { world, random } = context
+  return whenSpared(context, node, () => {
+    const files = [...node.disk.snapshotDirectory(LOG)].filter(([path]) => !path.endsWith('.tmp'))
+    const [path, bytes] = files[context.random.integer(Math.max(1, files.length))] ?? []
+    const what = path === undefined || bytes === undefined ? undefined : damage(path, bytes)
+    if (what === undefined) return
+    context.world.trace(`${node.id} has ${what}`)
+    context.world.atlas.damaged(node, false)
+  })
+}
+
+function whenSpared({ world, later }: FaultContext, node: SimNode, act: () => void): boolean {
   if (node.manager === undefined || !world.atlas.isSpare(node)) return false
-  const files = [...node.disk.snapshotDirectory(LOG)].filter(([path]) => !path.endsWith('.tmp'))
-  const [path, bytes] = files[random.integer(Math.max(1, files.length))] ?? []
-  if (path === undefined || bytes === undefined) return false
   node.crash('all')
-  node.disk.heal()
-  const what = damage(path, bytes)
-  world.restartLater(node)
-  if (what === undefined) return false
-  world.trace(`${node.id} has ${what}`)
-  world.atlas.damaged(node, false)
+  later(NOTICED_MS, () => {
+    if (node.isUp || world.nodes.get(node.id) !== node) return
+    node.disk.heal()
+    if (node.hasLog && world.atlas.isSpare(node)) act()
+    world.restartLater(node)
+  })
   return true
 }
 
@@ -139,15 +151,14 @@ function copyLog(_: FaultContext, node: SimNode): boolean {
 const copies = new WeakMap<SimNode, { readonly raftId: number; readonly copy: DirectoryCopy }>()
 
 /** The log is as it was some time ago, of this member or of the one that the node was then. */
-function restoreLog({ world }: FaultContext, node: SimNode): boolean {
+function restoreLog(context: FaultContext, node: SimNode): boolean {
   const backup = copies.get(node)
-  if (backup === undefined || node.manager === undefined || !world.atlas.isSpare(node)) return false
-  node.crash('all')
-  node.disk.heal()
-  world.atlas.damaged(node, true)
-  node.disk.restore(LOG, backup.copy)
-  world.restartLater(node)
-  return true
+  if (backup === undefined) return false
+  return whenSpared(context, node, () => {
+    context.world.trace(`${node.id} has an older log`)
+    context.world.atlas.damaged(node, true)
+    node.disk.restore(LOG, backup.copy)
+  })
 }
 
 /** A segment of another cluster lies where this log's last one was, or after it. */
