@@ -242,8 +242,8 @@ function schedule({ view, now, wallMs }: Round): Outcome {
   for (const task of view.tasks.list())
     if (!isTerminal(getState(task))) counts.set(task.nodeId, (counts.get(task.nodeId) ?? 0) + 1)
   const changes: Change[] = []
-  for (const task of view.tasks.by('state', 'pending')) {
-    if (!isWanted(task.desiredState)) continue
+  for (const task of view.tasks.list()) {
+    if (getState(task) !== 'pending' || !isWanted(task.desiredState)) continue
     const [best] = [...view.nodes.list()]
       .filter((node) => mayPlace(task, node))
       .sort((left, right) => (counts.get(left.id) ?? 0) - (counts.get(right.id) ?? 0))

@@ -131,11 +131,6 @@ function readsOf(
       }),
     },
     {
-      name: `half of the tasks by state${suffix}`,
-      unit: 'ms',
-      samples: sample(() => elapsedMs(() => consume(view.tasks.by('state', 'running')))),
-    },
-    {
       name: `list the nodes${suffix}`,
       unit: 'ms',
       reference: SWARMKIT.listMs,

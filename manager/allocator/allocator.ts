@@ -17,7 +17,7 @@ export function reconcileAllocator(round: Round): Outcome {
 
 function listNew({ view, changed }: Round): readonly Task[] {
   const tasks = changed.all
-    ? [...view.tasks.by('state', 'new')]
+    ? [...view.tasks.by('unallocated', 'new')]
     : [...changed.ids.tasks].map((id) => view.tasks.get(id)).filter((task) => task !== undefined)
   return tasks.filter((task) => getState(task) === 'new' && isWanted(task.desiredState))
 }

@@ -79,7 +79,8 @@ export const SCHEMA: Schema = {
       index('node', (task) => textOf(task.nodeId)),
       { name: 'slot', unique: false, key: slotKey, isSame: isSameSlot },
       index('desired', (task) => task.desiredState),
-      index('state', (task) => task.status?.state ?? 'new'),
+      // Of new tasks only: a task changes its state often, and keys that many have are dear to change.
+      index('unallocated', (task) => ((task.status?.state ?? 'new') === 'new' ? 'new' : undefined)),
       index('replaces', (task) => textOf(task.replaces)),
     ],
     empty: emptyTask,

@@ -103,8 +103,8 @@ function findLostTask(world: World, view: View): string | undefined {
   const running = new Set<string>()
   for (const host of world.nodes.values())
     for (const task of host.runtime.listRunning()) running.add(task.id)
-  const lost = first<Task>(view.tasks.by('state', 'running'), ({ id, nodeId }) =>
-    isHealed(world, nodeId) && !running.has(id)
+  const lost = first<Task>(view.tasks.list(), ({ id, nodeId, status }) =>
+    status?.state === 'running' && isHealed(world, nodeId) && !running.has(id)
       ? `L2: task ${id} is running and has no container on ${nodeId}`
       : undefined,
   )

@@ -40,7 +40,7 @@ export function findUnrest(view: View): string | undefined {
 
 /** Tasks that wait for a place. */
 export function listWaiting(view: View): readonly Task[] {
-  return [...view.tasks.by('state', 'pending')].filter(isWanted)
+  return [...view.tasks.list()].filter((task) => stateOf(task) === 'pending' && isWanted(task))
 }
 
 function listSlots(view: View, service: Service): ReadonlyMap<string, readonly Task[]> {
