@@ -3,13 +3,13 @@
  * machine's inputs one way, of its events the other. Bytes are transferred, not copied (DESIGN
  * section 4). `ConsensusPort` is the main thread's end: it starts the thread and passes on.
  */
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { CODES, SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { ConsensusInput, MainEvent } from '../manager/consensus-interface.ts'
-import { type DataKeys, newDamageError } from '../manager/wal/seal.ts'
+import type { DataKeys } from '../manager/wal/seal.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
+import { findDamage } from './log-damage.ts'
 import type { RoundTime } from './loop.ts'
 
 /** What is applied is told this late at most when there is nothing else to tell. */
@@ -185,9 +185,5 @@ function refusalOf(error: Error, directory: string): Error {
   const fields = new Map<string, unknown>(Object.entries(error))
   const code = CODES.find((known) => known === fields.get('code'))
   if (error.name !== 'SwarmError' || code === undefined) return error
-  const facts = new Map<string, unknown>(Object.entries(fields.get('facts') ?? {}))
-  const [file, offset, reason] = ['file', 'offset', 'reason'].map((name) => facts.get(name))
-  if (typeof file === 'string' && typeof offset === 'number' && typeof reason === 'string')
-    return newDamageError(join(directory, file), offset, reason)
-  return new SwarmError(code, error.message)
+  return findDamage(error, directory) ?? new SwarmError(code, error.message)
 }

@@ -1,5 +1,5 @@
 /** Force-new-cluster on a real disk, and what a start makes of it that comes after a crash. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -87,4 +87,14 @@ test('a log that never held a cluster is refused and stays as it is', () => {
   expect(() =>
     findForcedGroup({ ...old, stateDirectory: `${old.stateDirectory}/none` }),
   ).not.toThrow()
+})
+
+test('damage that is met before the log is opened is named with its whole path', () => {
+  writeLog()
+  const folder = join(old.stateDirectory, 'raft')
+  const segment = readdirSync(folder).find((name) => name.endsWith('.segment')) ?? ''
+  const path = join(folder, segment)
+  truncateSync(path, 514)
+
+  expect(() => findForcedGroup(old)).toThrow(`"${path}" is damaged at byte 512`)
 })

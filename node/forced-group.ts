@@ -19,6 +19,7 @@ import type { Member } from '../proto/gen/types.ts'
 import { LOG_MARK } from './identity.ts'
 import { NodeDisk } from './io/disk.ts'
 import { systemRandom } from './io/random.ts'
+import { findDamage } from './log-damage.ts'
 
 const DIRECTORY = 'raft'
 
@@ -68,5 +69,9 @@ export function findForcedGroup(old: OldMember): number | undefined {
   const { stateDirectory, keys, raftId } = old
   if (!existsSync(join(stateDirectory, DIRECTORY))) return undefined
   using disk = new NodeDisk(stateDirectory)
-  return findReplacement(disk, DIRECTORY, { keys, raftId })
+  try {
+    return findReplacement(disk, DIRECTORY, { keys, raftId })
+  } catch (error) {
+    throw (error instanceof Error ? findDamage(error, stateDirectory) : undefined) ?? error
+  }
 }
