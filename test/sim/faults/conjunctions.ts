@@ -4,8 +4,11 @@
  * no older than what the cluster has committed, a node that waits to register is alive.
  */
 import { SwarmError } from '../../../lib/errors.ts'
+import { localCaller } from '../../../manager/manager.ts'
 import type { Message } from '../../../manager/raft/message.ts'
 import type { SimNode } from '../sim-node.ts'
+import { Client } from '../workload/client.ts'
+import { drawServiceSpec } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
 
@@ -29,6 +32,7 @@ export const conjunctionFaults: readonly Fault[] = [
     act: forgetAtLaggard,
   },
   { name: 'reads at a deposed leader', classes: ['N1'], weight: 1, act: readAtDeposed },
+  { name: 'two writes of one name', classes: [], weight: 0.5, act: writeTwice },
   { name: 'registrations that wait', classes: ['A12', 'D8'], weight: 1, act: delayRegistrations },
 ]
 
@@ -72,7 +76,8 @@ function forgetAtLaggard({ world, random, later }: FaultContext): boolean {
   const leader = world.findLeader()
   const laggards = world.listManagers().filter((node) => node !== leader)
   const laggard = laggards[random.integer(Math.max(1, laggards.length))]
-  const workers = [...world.nodes.values()].filter((node) => node !== laggard && node !== leader)
+  // A manager would be missed among those who agree.
+  const workers = [...world.nodes.values()].filter((node) => node.role === 'worker')
   const worker = workers[random.integer(Math.max(1, workers.length))]
   if (leader === undefined || laggard === undefined || worker?.isUp !== true) return false
   const drops = ({ to, type }: Message): boolean =>
@@ -121,6 +126,30 @@ function readAt(world: World, node: SimNode): void {
     if (outcome instanceof SwarmError || view === undefined) return
     world.checkers.readAnswered(node, Math.min(outcome, view.index), began)
   })
+}
+
+/**
+ * Two ask for one service at one time: the second is refused because of the first, and is told so once
+ * that is committed. What they ask for is the same, so that the history needs only one of them.
+ */
+function writeTwice({ world, random }: FaultContext): boolean {
+  const leader = world.findLeader()
+  if (leader === undefined) return false
+  const name = `twice-${random.integer(2 ** 32)}`
+  const label = world.history.newLabel()
+  const spec = drawServiceSpec(name, label, random)
+  const body = { kind: 'serviceCreate', serviceCreate: { spec } } as const
+  const request = { kind: 'create', label } as const
+  const isThere = (): boolean =>
+    [...world.checkers.reference.view().services.list()].some(
+      (service) => service.spec?.annotations?.name === name,
+    )
+  new Client(world).write(leader, { kind: 'service', name, request, body, seen: undefined })
+  leader.write({ caller: localCaller, body }, false, (outcome) => {
+    if (outcome instanceof SwarmError && outcome.code === 'already-exists' && !isThere())
+      world.violation(`S10: ${name} was refused for a service that nobody has committed`)
+  })
+  return true
 }
 
 /** They do not reach each other, until the result is called. */

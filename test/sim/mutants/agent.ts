@@ -25,9 +25,9 @@ export const agentMutants: readonly Mutant[] = [
   {
     name: 'set-from-stale-store',
     file: 'manager/dispatcher/dispatcher.ts',
-    search: '      session.catchUpIndex = index\n      this.#catchingUp.add(session)',
+    search: "    session.phase = 'confirming'\n    this.#reads.add(session)\n",
     replacement:
-      '      session.catchUpIndex = Math.min(index, 0)\n      this.#catchingUp.add(session)',
+      "    session.phase = 'catching-up'\n    session.phaseMs = this.#nowMs\n    this.#catchingUp.add(session)\n    this.#catchUp(session)\n",
     caughtBy: 'T9',
     why: 'a manager that lags behind tells an agent without a memory to kill what is newer',
   },
