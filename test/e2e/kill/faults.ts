@@ -17,6 +17,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { callApi } from '../../../deploy/quickstart/api.ts'
 import { type Host, startDaemon, waitFor } from '../../../deploy/quickstart/cluster.ts'
 import { kill } from '../../../deploy/quickstart/processes.ts'
 import type { SeededRandom } from '../../../lib/random.ts'
@@ -149,7 +150,7 @@ async function fillDisk(world: World): Promise<string> {
   rmSync(filler)
   if (isDead) host.pid = 0
   if (isDead) await world.cluster.start(host)
-  await Promise.all(taken.map((name) => world.cluster.insist(host, 'DELETE', `/configs/${name}`)))
+  await Promise.all(taken.map((name) => removeConfig(host, name)))
   return `${describe(world, host)} had no space for ${taken.length} large writes${isDead ? ', and ended' : ''}`
 }
 
@@ -184,6 +185,15 @@ async function writeBulk({ cluster }: World, names: readonly string[]): Promise<
   }
   await Promise.all(cluster.hosts.map(write))
   return taken
+}
+
+/** It is gone; an attempt whose answer was lost may have removed it. */
+async function removeConfig({ socket }: Host, name: string): Promise<void> {
+  await waitFor(`config ${name} to be removed`, WAIT_MS, async () => {
+    const path = `/configs/${name}`
+    const answer = await callApi({ socket, method: 'DELETE', path }).catch(() => undefined)
+    return answer !== undefined && (answer.status < 300 || answer.status === 404) ? true : undefined
+  })
 }
 
 /** By seconds to a day, forward or back, and back again. */
