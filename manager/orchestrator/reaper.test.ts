@@ -105,6 +105,46 @@ test('what an update made stays until the update is over', () => {
   expect(idsOf(world)).toEqual([made?.id])
 })
 
+test('what updates made is forgotten once a spec that changes no task ends the last of them', () => {
+  const world = withDead(0, 0)
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate: 1 } })
+  const [first] = world.wantedOf('web')
+  const second: ServiceSpec = { ...spec, task: { ...spec.task, forceUpdate: 2 } }
+  world.setSpec('web', second)
+  world.report(first?.id ?? '', 'shutdown')
+  world.report('live', 'shutdown')
+  const [last] = world.wantedOf('web')
+  world.report(last?.id ?? '', 'running')
+  expect(idsOf(world)).toEqual([first?.id, last?.id])
+
+  world.setSpec('web', { ...second, annotations: { name: 'web', labels: new Map([['a', 'b']]) } })
+
+  expect(world.getService('web').updateStatus).toBeUndefined()
+  expect(idsOf(world)).toEqual([last?.id])
+})
+
+test('a limit that falls with the tasks that raised it takes effect at once', () => {
+  const world = withDead(0, 0)
+  const dead = (id: string, at: number, maxAttempts: number): Task =>
+    task({
+      id,
+      serviceId: 'web',
+      nodeId: 'n1',
+      desiredState: 'shutdown',
+      status: { state: 'failed' },
+      createdClusterMs: at - 10,
+      endedClusterMs: at - 9,
+      spec: { restart: { maxAttempts } },
+    })
+  const objects = [dead('d1', 1, 2), dead('d2', 2, 0), dead('d3', 3, 0), dead('d4', 4, 0)]
+
+  world.write(objects.map((object) => ({ kind: 'create', table: 'tasks', object })))
+
+  expect(idsOf(world)).toEqual(['live'])
+})
+
 test('the delay of an update is kept for a task that failed and would be forgotten', () => {
   const world = new Orchestration({
     clusters: [cluster({ spec: { taskHistoryLimit: 0 } })],

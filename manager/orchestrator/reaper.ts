@@ -33,25 +33,22 @@ export function newReaper(): Reconcile {
   })
 }
 
-/** Tasks that changed, or whose service, node or history limit did. */
+/**
+ * Tasks that changed, or whose service, node or history limit did. An update holds on to the tasks it
+ * made and lets go of them when it is over, which a new spec may say by taking its status away.
+ */
 function listTouched({ view, changed }: Round): Iterable<string> {
   if (changed.all || changed.ids.clusters.size > 0) return listIds(view.tasks.list())
   const ids = new Set(changed.ids.tasks)
   for (const nodeId of changed.ids.nodes)
     for (const id of listIds(view.tasks.by('node', nodeId))) ids.add(id)
   for (const serviceId of changed.ids.services)
-    if (isRemovedOrUpdated(view.services.get(serviceId)))
-      for (const id of listIds(view.tasks.by('service', serviceId))) ids.add(id)
+    for (const id of listIds(view.tasks.by('service', serviceId))) ids.add(id)
   return ids
 }
 
 function listIds(tasks: Iterable<Task>): readonly string[] {
   return [...tasks].map((task) => task.id)
-}
-
-/** An update holds on to the tasks it made, and lets go of them when it is over. */
-function isRemovedOrUpdated(service: Service | undefined): boolean {
-  return service === undefined || service.updateStatus !== undefined
 }
 
 function lookAtTask(round: Round, taskId: string): Look {
@@ -111,7 +108,8 @@ function trimSlot({ view }: Round, key: string): Look {
     .slice(0, dead.length - limit)
     .filter((task) => !isMadeByUpdateUnderWay(task, service))
     .filter((task) => !(isFree && task === tasks.at(-1)))
-  return { changes: removed.map(removeTask) }
+  // The limit may have been raised by one of these, so it is asked for again without them.
+  return { changes: removed.map(removeTask), more: removed.length === 0 ? [] : [key] }
 }
 
 /** By these the update knows which slots it has been to, and when. */
