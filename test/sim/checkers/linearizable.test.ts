@@ -21,6 +21,19 @@ const swap = (invokedAt: number, answeredAt: number | undefined, from: string, t
     answeredAt,
     next: (state: string) => (state === from ? [to] : []),
   }) satisfies Operation<string>
+const append = (invokedAt: number, answeredAt: number | undefined, value: string) =>
+  ({
+    invokedAt,
+    answeredAt,
+    next: (state: string) => [`${state}${value}`],
+  }) satisfies Operation<string>
+/** It may also have come to nothing. */
+const attempt = (invokedAt: number, answeredAt: number | undefined, from: string, to: string) =>
+  ({
+    invokedAt,
+    answeredAt,
+    next: (state: string) => (state === from ? [to, state] : [state]),
+  }) satisfies Operation<string>
 
 describe('judge()', () => {
   test.each<[string, readonly Operation<string>[]]>([
@@ -61,20 +74,31 @@ describe('judge()', () => {
   })
 
   test('gives up where there are too many orders', () => {
-    const writes = Array.from({ length: 12 }, (_, at) => write(at, undefined, `v${at}`))
+    const appends = Array.from({ length: 12 }, (_, at) => append(at, 40 + at, `${at}`))
 
-    expect(judge([...writes, read(20, 21, 'none')], '', 1_000)).toEqual({ kind: 'undecided' })
+    expect(judge([...appends, read(20, 21, 'none')], '', 1_000)).toEqual({ kind: 'undecided' })
+  })
+
+  test('tries no order of operations without an answer that need not have happened', () => {
+    const writes = Array.from({ length: 40 }, (_, at) => write(at, undefined, `v${at}`))
+    const seen = read(60, 61, 'v39')
+
+    expect(judge([...writes, seen], '', 100)).toEqual({ kind: 'linearizable' })
+    expect(judge([...writes, seen, read(62, 63, 'none')], '', 100)).toEqual({
+      kind: 'violated',
+      at: 41,
+    })
   })
 
   test('says what trying every order says', () => {
     const value = fc.constantFrom('', 'a', 'b')
     const operation = fc.record({
-      kind: fc.constantFrom('write', 'read', 'swap'),
+      kind: fc.constantFrom('write', 'read', 'swap', 'append', 'attempt'),
       from: value,
       to: value,
-      isAnswered: fc.integer({ min: 0, max: 3 }).map((dice) => dice > 0),
+      isAnswered: fc.boolean(),
     })
-    const histories = fc.array(operation, { maxLength: 6 }).chain((list) =>
+    const histories = fc.array(operation, { maxLength: 7 }).chain((list) =>
       fc.record({
         list: fc.constant(list),
         // Where the events are: a shuffle of two for each operation, the earlier one its beginning.
@@ -92,14 +116,21 @@ describe('judge()', () => {
           const [invokedAt, end] = [Math.min(one, two), Math.max(one, two)]
           if (kind === 'read') return read(invokedAt, end, from)
           const answeredAt = isAnswered ? end : undefined
-          return kind === 'write'
-            ? write(invokedAt, answeredAt, to)
-            : swap(invokedAt, answeredAt, from, to)
+          switch (kind) {
+            case 'write':
+              return write(invokedAt, answeredAt, to)
+            case 'append':
+              return append(invokedAt, answeredAt, to)
+            case 'swap':
+              return swap(invokedAt, answeredAt, from, to)
+            default:
+              return attempt(invokedAt, answeredAt, from, to)
+          }
         })
 
         expect(judge(operations, '').kind === 'linearizable').toBe(hasOrder(operations, ''))
       }),
-      { numRuns: 2_000 },
+      { numRuns: 3_000 },
     )
   })
 })

@@ -118,3 +118,20 @@ test.each<[string, Kind, readonly Line[], readonly string[]]>([
 ])('%s is found out', (_what, kind, lines, rollsBack) => {
   expect(play(kind, lines, rollsBack).join()).toContain(`S10: ${kind} x is not linearizable`)
 })
+
+test('a history of many requests without an answer is judged (seeds 3006, 20041)', () => {
+  const lines: Line[] = [[create('c1'), done]]
+  const labels = ['c1.2']
+  lines.push([update('c1', 'c1.2'), undefined])
+  for (let number = 3; number < 23; number++) {
+    const label = `c1.${number}`
+    lines.push([update(number % 3 === 0 ? 'c1' : 'c1.2', label), undefined])
+    lines.push([{ kind: 'rollback', from: label }, undefined], [remove('c1'), undefined])
+    labels.push(label)
+  }
+
+  expect(play('service', [...lines, read('c1.20'), read('')], labels)).toEqual([])
+  expect(
+    play('service', [...lines, read('c1.20'), read(''), read('c1.2')], labels).join(),
+  ).toContain('S10: service x is not linearizable')
+})
