@@ -4,8 +4,11 @@
  */
 import { expect, test } from 'vitest'
 import { calmCluster, leaderOf, until } from './calm.ts'
+import { checkHistory } from './checkers/registers.ts'
 import { setRole, takeOut } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
+import { Client } from './workload/client.ts'
+import { withLabel } from './workload/specs.ts'
 import type { World } from './world.ts'
 
 function nodeOf(world: World, id: string): SimNode {
@@ -94,5 +97,34 @@ test('a manager whose host is gone for good is replaced by another one', () => {
   until(world, () => stored(world, id) === undefined && isVoter(world, 'm4'))
 
   expect(leaderOf(world).manager?.status().members).toHaveLength(3)
+  expect(world.violations).toEqual([])
+})
+
+test('a labelled node whose host is gone for good is removed in the history of clients too (seeds 20028, 20088)', () => {
+  const world = calmCluster(1)
+  const client = new Client(world)
+  const node = stored(world, 'w1')
+  const version = node?.meta?.version ?? 0
+  const to = world.history.nextLabel('w1')
+  const annotations = withLabel(node?.spec?.annotations, to)
+  const spec = node?.spec && { ...node.spec, annotations }
+  client.write(leaderOf(world), {
+    kind: 'node',
+    name: 'w1',
+    request: { kind: 'update', from: '', to },
+    body: { kind: 'nodeUpdate', nodeUpdate: { id: 'w1', version, spec } },
+    seen: { id: 'w1', version },
+  })
+  until(world, () => client.counts.acknowledged === 1)
+
+  takeOut(world, nodeOf(world, 'w1'))
+  until(world, () => stored(world, 'w1') === undefined)
+  client.list(leaderOf(world), 'node', ['w1'])
+  until(world, () => client.counts.acknowledged === 2)
+
+  const calls = world.history.registers.get('node w1')?.calls ?? []
+  expect(calls.map(({ request }) => request.kind)).toEqual(['update', 'remove', 'read'])
+  expect(calls.at(-1)?.answer).toEqual({ kind: 'value', label: '' })
+  expect([...checkHistory(world.history)]).toEqual([])
   expect(world.violations).toEqual([])
 })

@@ -7,7 +7,9 @@ import { SwarmError } from '../../lib/errors.ts'
 import { localCaller } from '../../manager/manager.ts'
 import type { WriteRequest } from '../../proto/gen/control.ts'
 import type { NodeRole } from '../../proto/gen/types.ts'
+import { type Call, creationOf } from './checkers/history.ts'
 import type { SimNode } from './sim-node.ts'
+import { labelOf } from './workload/specs.ts'
 import type { World } from './world.ts'
 
 /** More hosts than this make a run slow, and find nothing that fewer do not. */
@@ -65,7 +67,10 @@ export function setRole(
   })
 }
 
-/** The host is gone for good, and the cluster is told: demoted where it must be, then removed. */
+/**
+ * The host is gone for good, and the cluster is told: demoted where it must be, then removed, which
+ * the history of clients knows of.
+ */
 export function takeOut(world: World, node: SimNode): void {
   const { id } = node
   world.trace(`${id} is gone for good`)
@@ -73,17 +78,30 @@ export function takeOut(world: World, node: SimNode): void {
   node.runtime.powerCut()
   world.nodes.delete(id)
   world.retired.add(id)
+  const { history } = world
+  // However often it is asked for: it is gone after the first time.
+  let removal: Call | undefined
+  const removed = (): void => {
+    if (removal === undefined || removal.answeredAt !== undefined) return
+    history.end(removal, { kind: 'done' })
+  }
   const look = (): void => {
     const stored = world.checkers.reference.view().nodes.get(id)
-    if (stored?.spec === undefined) return
+    if (stored?.spec === undefined) {
+      removed()
+      return
+    }
     const version = stored.meta?.version ?? 0
     if (stored.spec.role === 'manager')
       ask(world, {
         kind: 'nodeUpdate',
         nodeUpdate: { id, version, spec: { ...stored.spec, role: 'worker' } },
       })
-    else if (stored.member === undefined)
-      ask(world, { kind: 'nodeRemove', nodeRemove: { id, force: true } })
+    else if (stored.member === undefined) {
+      const creation = creationOf(labelOf(stored))
+      removal ??= history.begin('node', id, { kind: 'remove', creation })
+      ask(world, { kind: 'nodeRemove', nodeRemove: { id, force: true } }, removed)
+    }
     world.schedule.after(LOOK_MS, look)
   }
   look()
