@@ -62,6 +62,8 @@ export class Checkers {
   /** Every node that there ever was. */
   #nodeIds = new Set<string>()
   #marks = new Map<string, { epoch: number; index: number }>()
+  /** Host → tasks that its agent reported as running; a clone is a host of its own. */
+  #seenRunning = new Map<SimNode, Set<string>>()
   #tasks = new TaskChecker()
   #happenings: Happenings
   #steps: readonly StepChecker[]
@@ -256,7 +258,8 @@ export class Checkers {
     this.#world.trace(`${node.id} ${kind} ${task.id} ${task.serviceId}/${task.slot}`)
     if (task.nodeId !== '' && task.nodeId !== node.id)
       this.#violation(`T9: ${node.id} is about to ${kind} task ${task.id} of node ${task.nodeId}`)
-    const operation = { kind, taskId: task.id }
+    const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
+    const operation = { kind, taskId: task.id, hasRun }
     const problem = checkEnding(this.#reference.view(), node.id, operation)
     if (problem !== undefined && node.agent?.status().session !== 'closed') this.#violation(problem)
   }
@@ -371,7 +374,16 @@ export class Checkers {
   said(node: SimNode, { body }: AgentMessage): void {
     if (body?.kind !== 'statuses') return
     for (const { taskId, status } of body.statuses.updates)
-      if (status !== undefined) this.#tasks.reported(node.id, taskId, status.state)
+      if (status !== undefined) {
+        this.#tasks.reported(node.id, taskId, status.state)
+        if (status.state === 'running') this.#noteRunning(node, taskId)
+      }
+  }
+
+  #noteRunning(node: SimNode, taskId: string): void {
+    const tasks = this.#seenRunning.get(node)
+    if (tasks === undefined) this.#seenRunning.set(node, new Set([taskId]))
+    else tasks.add(taskId)
   }
 
   #checkMark(node: SimNode, mark: { readonly epoch: number; readonly index: number }): void {

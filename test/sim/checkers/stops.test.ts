@@ -34,10 +34,22 @@ test.for([
   ['remove', 'running', 'remove', false],
 ] as const)('a task wanted %s and %s: %s is wrong: %s', ([desired, state, kind, isWrong]) => {
   const view = viewOf(task(desired, state))
+  const hasRun = state === 'running'
 
-  expect(checkEnding(view, 'n1', { kind, taskId: 't1' }) !== undefined).toBe(isWrong)
-  expect(checkEnding(view, 'n2', { kind, taskId: 't1' })).toBeUndefined()
-  expect(checkEnding(view, 'n1', { kind, taskId: 't2' })).toBeUndefined()
+  expect(checkEnding(view, 'n1', { kind, taskId: 't1', hasRun }) !== undefined).toBe(isWrong)
+  expect(checkEnding(view, 'n2', { kind, taskId: 't1', hasRun })).toBeUndefined()
+  expect(checkEnding(view, 'n1', { kind, taskId: 't2', hasRun })).toBeUndefined()
+})
+
+test.for([
+  ['stop', false],
+  ['remove', true],
+] as const)('a task that only a clone saw running: %s is wrong: %s', ([kind, isWrong]) => {
+  const view = viewOf(task('running', 'running'))
+
+  const problem = checkEnding(view, 'n1', { kind, taskId: 't1', hasRun: false })
+
+  expect(problem !== undefined).toBe(isWrong)
 })
 
 test.for([
