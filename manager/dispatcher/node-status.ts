@@ -98,7 +98,8 @@ export class NodeStatus {
     const reason = hear(heard, { ...heartbeat, nowMs: this.#nowMs })
     if (heard.refused !== undefined && heard.refused.instance !== before) {
       this.#toLook.add(nodeId)
-      this.#log.warn({ node: nodeId, instance, holder: heartbeat.holder }, 'cloned identity found')
+      const refused = heard.refused.instance
+      this.#log.warn({ node: nodeId, inUse: instance, refused }, 'cloned identity found')
     }
     return reason
   }

@@ -182,6 +182,15 @@ export class SimNode {
     return this.#daemon?.consensus
   }
 
+  /** What the agent of this process calls itself; of the next one while none runs. */
+  get instance(): string {
+    return this.#instanceName(this.#daemon?.instance ?? this.#starts + 1)
+  }
+
+  #instanceName(start: number): string {
+    return `${this.id}-${start}${this.isClone ? '-clone' : ''}`
+  }
+
   get agent(): Agent | undefined {
     return this.#daemon?.agent
   }
@@ -196,7 +205,7 @@ export class SimNode {
     const agent = new Agent({
       nodeId: this.id,
       bootId: 'boot',
-      instance: `${this.id}-${instance}${this.isClone ? '-clone' : ''}`,
+      instance: this.#instanceName(instance),
       random: this.#random.split(`agent-${instance}`),
       log: this.#log,
       state: this.#loadAgentState(),

@@ -420,7 +420,13 @@ export class World {
         if (message.includes('assertion') || message.includes('set aside'))
           this.violation(`${id}: ${message} ${JSON.stringify(fields)}`)
       },
-      warn: at('warn'),
+      warn: (fields, message) => {
+        at('warn')(fields, message)
+        const manager = this.nodes.get(id)
+        if (message !== 'cloned identity found' || manager === undefined) return
+        const agent = { nodeId: String(fields['node']), instance: String(fields['refused']) }
+        this.checkers.refusedClone(agent, manager)
+      },
       info: (fields, message) => {
         at('info')(fields, message)
         const manager = this.nodes.get(id)

@@ -266,7 +266,12 @@ export class Checkers {
 
   /** A heartbeat of an agent has reached a manager. */
   heartbeat(agent: SimNode, manager: SimNode): void {
-    this.#hearing.heartbeat(agent.id, manager)
+    this.#hearing.heartbeat({ nodeId: agent.id, instance: agent.instance }, manager)
+  }
+
+  /** A manager takes an instance of a node for a clone. */
+  refusedClone(agent: { nodeId: string; instance: string }, manager: SimNode): void {
+    this.#hearing.refused(agent, manager)
   }
 
   /** A manager decides that a node is not heard any more. */

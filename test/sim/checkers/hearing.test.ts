@@ -1,5 +1,6 @@
-/** Whether a node that is turned down was heard, on a calm cluster of one manager and one worker. */
+/** Whether a node that is turned down was heard, on a calm cluster. */
 import { expect, test } from 'vitest'
+import { calmCluster, leaderOf, until } from '../calm.ts'
 import { World } from '../world.ts'
 
 function calmWorld(): World {
@@ -31,4 +32,28 @@ test('to turn a node down that is silent is none', () => {
 
   expect(world.checkers.reference.view().nodes.get('w1')?.status?.state).toBe('down')
   expect(world.violations).toEqual([])
+})
+
+test('a refused clone that is heard does not keep its node up, until it has taken its place', () => {
+  const world = calmCluster(1)
+  const stored = () => world.checkers.reference.view().nodes.get('w1')?.status
+  const node = world.nodes.get('w1')
+  if (node === undefined) throw new Error('no node')
+  const clone = world.addClone(node)
+  clone.boot()
+  until(world, () => stored()?.message.startsWith('cloned identity') === true)
+
+  node.crash('all')
+  until(world, () => {
+    // As one does that dials one manager after another.
+    world.checkers.heartbeat(clone, leaderOf(world))
+    return stored()?.state === 'down'
+  })
+  until(world, () => stored()?.state === 'ready')
+  world.run(world.schedule.nowMs + 20_000)
+  const whileRefused = world.violations.join()
+  world.checkers.turnedDown('w1', leaderOf(world))
+
+  expect(whileRefused).toBe('')
+  expect(world.violations.join()).toContain('L6: node w1 was turned down, but was heard')
 })

@@ -1,8 +1,10 @@
 /**
  * Who is heard is not down (peers.md 3.4, L6, at every step): a leader turns a node down only when it
  * missed five of its heartbeats. Counted are those that reached a manager which was well and had a
- * way to the leader; all others may be missed. One in flight may be lost to a cut, three may not. The
- * leader is asked by what it logs, for what it decides may take long to be committed.
+ * way to the leader; all others may be missed. One in flight may be lost to a cut, three may not. Those
+ * of an instance that the leader refuses as a clone are not the node's, for as long as the leader takes
+ * the one in use for alive (docs/sessions.md). The leader is asked by what it logs, for what it decides
+ * may take long to be committed.
  */
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
@@ -19,6 +21,8 @@ export class HearingChecker {
   readonly #world: World
   /** Node → when it was heard under the present leader, ms. */
   #heard = new Map<string, number[]>()
+  /** Node → the instance that the present leader refuses. */
+  #refused = new Map<string, string>()
   #leader: SimNode | undefined
 
   constructor(world: World) {
@@ -29,21 +33,31 @@ export class HearingChecker {
   elected(leader: SimNode): void {
     this.#leader = leader
     this.#heard = new Map()
+    this.#refused = new Map()
   }
 
   /** A heartbeat of the node's agent has reached this manager. */
-  heartbeat(nodeId: string, manager: SimNode): void {
+  heartbeat(agent: { nodeId: string; instance: string }, manager: SimNode): void {
+    const { nodeId, instance } = agent
     const leader = this.#leader
     if (leader === undefined || !this.#hasWay(manager, leader)) return
+    if (this.#refused.get(nodeId) === instance) return
     const { nowMs } = this.#world.schedule
     const times = this.#heard.get(nodeId) ?? []
     if (nowMs - (times.at(-1) ?? Number.NEGATIVE_INFINITY) >= APART_MS) times.push(nowMs)
     this.#heard.set(nodeId, times.slice(-10))
   }
 
+  /** This manager takes the instance for a clone of the node. */
+  refused(agent: { nodeId: string; instance: string }, manager: SimNode): void {
+    if (manager === this.#leader) this.#refused.set(agent.nodeId, agent.instance)
+  }
+
   /** This manager decides that a node is not heard any more; what is wrong with that. */
   turnedDown(nodeId: string, manager: SimNode): string | undefined {
     if (manager !== this.#leader) return undefined
+    // The one in use is dead, so the other one may take its place.
+    this.#refused.delete(nodeId)
     const { nowMs } = this.#world.schedule
     const count = (this.#heard.get(nodeId) ?? []).filter(
       (atMs) => atMs > nowMs - DOWN_AFTER_MS && atMs < nowMs - ON_ITS_WAY_MS,
