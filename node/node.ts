@@ -630,6 +630,8 @@ export class Node {
   }
 
   #learnMembers(members: readonly MemberState[]): void {
+    // No session of the agent may have told of them, and those it knows may be managers no more.
+    this.#agent?.setManagers(members)
     const addrs = members.map((member) => member.addr)
     const known = this.#identity?.place.managers ?? []
     if (addrs.length === 0 || addrs.join() === known.join()) return

@@ -128,3 +128,29 @@ test('a labelled node whose host is gone for good is removed in the history of c
   expect([...checkHistory(world.history)]).toEqual([])
   expect(world.violations).toEqual([])
 })
+
+test("a manager's agent finds the managers that its own log names, though no session told of them", () => {
+  const world = calmCluster(1)
+  const node = nodeOf(world, followerIdOf(world))
+  const others = world.listManagers().filter((other) => other !== node)
+  let isOver = false
+  const breakAgain = (): void => {
+    node.breakSession()
+    if (!isOver) world.schedule.after(0.5, breakAgain)
+  }
+  breakAgain()
+  world.join('m4', 'manager')
+  until(world, () => node.manager?.status().members.length === 4)
+  // The managers that its sessions told of are none any more, for this node.
+  for (const other of others) {
+    world.network.cut(node.id, other.id)
+    world.network.cut(other.id, node.id)
+  }
+  world.run(world.schedule.nowMs + 3_000)
+  isOver = true
+
+  until(world, () => node.agent?.status().session === 'running')
+
+  expect(node.sessionAt?.id).toBe('m4')
+  expect(world.violations).toEqual([])
+})

@@ -584,6 +584,7 @@ export class SimNode {
       this.#toMain(daemon, () => {
         if (event.kind === 'committed') this.#dieAt('before applying')
         daemon.manager?.step({ kind: 'event', event })
+        if (event.kind === 'members' || event.kind === 'role') this.#tellMembers(daemon)
       })
     }
     if (ready.persist.some(({ compaction }) => compaction !== undefined))
@@ -594,6 +595,11 @@ export class SimNode {
     if (isJoint && !this.#isJoint) this.#joint()
     this.#isJoint = isJoint
     return true
+  }
+
+  /** The agent may dial whom the manager beside it knows as members. */
+  #tellMembers({ agent, manager }: Daemon): void {
+    agent.step({ kind: 'managers', managers: manager?.status().members ?? [] })
   }
 
   #joint(): void {
