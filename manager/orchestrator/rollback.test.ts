@@ -197,6 +197,22 @@ describe.each([
     },
   )
 
+  test('slots that came up a moment ago are rolled back within the parallelism too (seed 15)', () => {
+    const story = begin({
+      replicas: 3,
+      update: { parallelism: 3 },
+      rollback: { parallelism: 1, delayMs: 10_000, order: 'start-first' },
+    })
+    story.update()
+    // The second one comes before any task of the first ran, and ends those.
+    story.update()
+    story.comeUp()
+
+    story.rollBack()
+
+    expect(story.tasks('new')).toHaveLength(1)
+  })
+
   test('a new spec takes the place of a rollback', () => {
     const story = begin({ update: { failureAction: 'rollback' } })
     story.update()

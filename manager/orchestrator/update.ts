@@ -166,10 +166,14 @@ function chooseSlots(
 ): readonly SlotWork[] {
   const due = works.filter((work) => work.kind === 'due')
   if (config.parallelism === 0) return due
-  const workers = config.parallelism - works.filter((work) => work.busyUntilMs > now).length
-  // A slot that has a worker already, from the spec before, goes on with it.
-  const going = due.filter((work) => work.busyUntilMs > now)
-  const waiting = due.filter((work) => work.busyUntilMs <= now)
+  const isBusy = (work: SlotWork): boolean => work.busyUntilMs > now
+  // A slot that has a worker already, from the spec before, goes on with it; where the task runs by
+  // now the worker is done with that spec, and the slot waits its turn.
+  const isGoing = (work: SlotWork): boolean => isBusy(work) && !work.isServing
+  const going = due.filter(isGoing)
+  const waiting = due.filter((work) => !isGoing(work))
+  const occupied = works.filter((work) => isBusy(work) && !waiting.includes(work)).length
+  const workers = config.parallelism - occupied
   const inOrder = [
     ...waiting.filter((work) => !work.isServing),
     ...waiting.filter((work) => work.isServing),
