@@ -213,6 +213,26 @@ describe.each([
     expect(story.tasks('new')).toHaveLength(1)
   })
 
+  test('slots that an update has just begun are rolled back within the parallelism too', () => {
+    const story = begin({
+      replicas: 2,
+      update: { parallelism: 2 },
+      rollback: { parallelism: 1, delayMs: 10_000 },
+    })
+    story.update()
+    for (let step = 0; step < 2; step++) story.comeUp()
+    expect(story.running()).toBe(2)
+    story.update()
+
+    story.rollBack()
+
+    expect(story.tasks('new')).toHaveLength(1)
+    for (let step = 0; step < 2; step++) story.comeUp()
+    story.advance(10_000)
+    story.comeUp()
+    expect(story.running()).toBe(2)
+  })
+
   test('a new spec takes the place of a rollback', () => {
     const story = begin({ update: { failureAction: 'rollback' } })
     story.update()

@@ -167,9 +167,9 @@ function chooseSlots(
   const due = works.filter((work) => work.kind === 'due')
   if (config.parallelism === 0) return due
   const isBusy = (work: SlotWork): boolean => work.busyUntilMs > now
-  // A slot that has a worker already, from the spec before, goes on with it; where the task runs by
-  // now the worker is done with that spec, and the slot waits its turn.
-  const isGoing = (work: SlotWork): boolean => isBusy(work) && !work.isServing
+  // A slot that has a worker already, from the spec before, goes on with it; where a task runs, or
+  // came up by now, the worker is done with that spec, and the slot waits its turn.
+  const isGoing = (work: SlotWork): boolean => work.busyUntilMs === Infinity && !work.isServing
   const going = due.filter(isGoing)
   const waiting = due.filter((work) => !isGoing(work))
   const occupied = works.filter((work) => isBusy(work) && !waiting.includes(work)).length
