@@ -367,7 +367,7 @@ export class Consensus {
 
   /**
    * A leader without a committed entry of its term does not know yet what is committed: a log may
-   * hold more than its hard state says. Raft asks that of itself but in a group of one.
+   * hold more than its hard state says. Raft would hold each round that is asked again until then.
    */
   #isNewLeader(): boolean {
     if (this.#role !== 'leader') return false

@@ -3,8 +3,9 @@
  * forgotten or answered twice.
  */
 import { describe, expect, test } from 'vitest'
+import { defined } from '../../lib/assert.ts'
 import { ReadQueue } from './read-queue.ts'
-import { decode, emptyRead, encode, TestCluster, TestNode } from './test-cluster.ts'
+import { decode, emptyRead, encode, entry, message, TestCluster, TestNode } from './test-cluster.ts'
 
 function reads(node: TestNode): readonly string[] {
   return node.reads.map(({ index, context }) => `${decode(context)}@${index}`)
@@ -80,6 +81,23 @@ describe('safe reads', () => {
     cluster.node(1).raw.readIndex(encode('r'))
     cluster.settle()
     expect(reads(cluster.node(1))).toEqual(['r@1'])
+  })
+
+  test.each([1, 2])('of node %i wait for the first commit of a single voter’s term', (asked) => {
+    // The entry is committed, for it is on the disk of the only voter; its hard state is older.
+    const node = new TestNode({ voters: [1], learners: [2], terms: [1], hardState: { term: 1 } })
+    node.raw.campaign()
+    const vote = defined(node.raw.ready(), 'the vote is to be written')
+    node.persist(vote)
+    node.raw.advance(vote)
+    expect(node.raw.basicStatus().role).toBe('leader')
+    const entries = [{ ...entry(0, 0), data: encode('r') }]
+    node.raw.step(message({ type: 'read-index', from: asked, entries }))
+
+    const answers = node.work().filter(({ type }) => type === 'read-index-response')
+
+    const indexes = [...answers, ...node.reads].map(({ index }) => index)
+    expect(indexes).toEqual([2])
   })
 
   test('are dropped without a leader', () => {

@@ -12,13 +12,8 @@ import { type Raft, send } from './state.ts'
 
 /** Leader: a read arrives, from this node or through a follower. */
 export function handleReadRequest(raft: Raft, request: Message): void {
-  if (isSingleton(raft)) {
-    answer(raft, request, raft.log.committed)
-  } else if (hasCommittedInTerm(raft)) {
-    admit(raft, request)
-  } else {
-    raft.postponedReads.push(request)
-  }
+  if (hasCommittedInTerm(raft)) admit(raft, request)
+  else raft.postponedReads.push(request)
 }
 
 /** Leader: reads that waited for the first commit of the term go on. */
@@ -56,7 +51,7 @@ export function forwardRead(raft: Raft, request: Message): void {
 }
 
 function admit(raft: Raft, request: Message): void {
-  if (raft.settings.readOnly === 'lease-based') {
+  if (isSingleton(raft) || raft.settings.readOnly === 'lease-based') {
     answer(raft, request, raft.log.committed)
     return
   }
