@@ -74,6 +74,10 @@ export class SimNetwork {
     if (!this.#clogged.has(way)) this.#clogged.set(way, [])
   }
 
+  isClogged(from: string, to: string): boolean {
+    return this.#clogged.has(`${from}>${to}`)
+  }
+
   /** What waited arrives at once and in order, or never. */
   unclog(from: string, to: string, isDelivered: boolean): void {
     const way = `${from}>${to}`

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { calmCluster, leaderOf, until } from '../calm.ts'
 import { World } from '../world.ts'
+import { HearingChecker } from './hearing.ts'
 
 function calmWorld(): World {
   const world = new World(1)
@@ -56,4 +57,27 @@ test('a refused clone that is heard does not keep its node up, until it has take
 
   expect(whileRefused).toBe('')
   expect(world.violations.join()).toContain('L6: node w1 was turned down, but was heard')
+})
+
+test('what waits in a clogged way to the leader keeps nobody up', () => {
+  const world = calmCluster(1)
+  const leader = leaderOf(world)
+  const manager = [...world.nodes.values()].find(({ id }) => id !== leader.id && id !== 'w1')
+  if (manager === undefined) throw new Error('no other manager')
+  const judge = (): string | undefined => {
+    const checker = new HearingChecker(world)
+    checker.elected(leader)
+    for (let count = 0; count < 4; count++) {
+      checker.heartbeat({ nodeId: 'w1', instance: 'w1-1' }, manager)
+      world.run(world.schedule.nowMs + 2_000)
+    }
+    return checker.turnedDown('w1', leader)
+  }
+
+  const whileOpen = judge()
+  world.network.clog(manager.id, leader.id)
+  const whileClogged = judge()
+
+  expect(whileOpen).toContain('L6: node w1 was turned down, but was heard')
+  expect(whileClogged).toBeUndefined()
 })

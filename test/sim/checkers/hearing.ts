@@ -1,10 +1,10 @@
 /**
  * Who is heard is not down (peers.md 3.4, L6, at every step): a leader turns a node down only when it
  * missed five of its heartbeats. Counted are those that reached a manager which was well and had a
- * way to the leader; all others may be missed. One in flight may be lost to a cut, three may not. Those
- * of an instance that the leader refuses as a clone are not the node's, for as long as the leader takes
- * the one in use for alive (docs/sessions.md). The leader is asked by what it logs, for what it decides
- * may take long to be committed.
+ * way to the leader, neither cut nor clogged; all others may be missed. One in flight may be lost to a
+ * cut, three may not. Those of an instance that the leader refuses as a clone are not the node's, for
+ * as long as the leader takes the one in use for alive (docs/sessions.md). The leader is asked by what
+ * it logs, for what it decides may take long to be committed.
  */
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
@@ -77,6 +77,7 @@ export class HearingChecker {
       leader.manager?.isLeading === true &&
       manager.manager?.status().leaderId === leader.raftId &&
       !network.isCut(manager.id, leader.id) &&
+      !network.isClogged(manager.id, leader.id) &&
       !network.isCut(leader.id, manager.id)
     )
   }
