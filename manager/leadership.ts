@@ -145,8 +145,7 @@ export class Leadership {
   /** A node that is held by two processes is refused before anything of it is written. */
   #handle(view: View, request: WriteRequest, context: HandlerContext): Handled {
     const from = findInstance(request)
-    const refusal =
-      from === undefined ? undefined : this.#nodeStatus.findRefusal(from.nodeId, from.instance)
+    const refusal = from === undefined ? undefined : this.#nodeStatus.findRefusal(view, from)
     if (refusal !== undefined) throw new SwarmError('failed-precondition', refusal)
     return this.#config.handle(view, request, context)
   }

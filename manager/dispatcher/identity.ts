@@ -30,12 +30,10 @@ export type Heard = {
   refused: { readonly instance: string; untilMs: number } | undefined
 }
 
-export type Heartbeat = {
-  readonly instance: string
-  readonly holder: number
-  readonly periodMs: number
-  readonly nowMs: number
-}
+/** A process that speaks for the node now. */
+type Speaker = { readonly instance: string; readonly periodMs: number; readonly nowMs: number }
+
+export type Heartbeat = Speaker & { readonly holder: number }
 
 /** A node of which only the time is known. */
 export function newHeard(heardMs: number): Heard {
@@ -52,10 +50,10 @@ export function newHeard(heardMs: number): Heard {
 /** Counts a heartbeat; the reason when it is refused. */
 export function hear(heard: Heard, heartbeat: Heartbeat): string | undefined {
   const { instance, holder, nowMs } = heartbeat
-  dropRefusal(heard, heartbeat)
-  if (instance === heard.refused?.instance) {
-    heard.refused.untilMs = nowMs + REFUSAL_MS
-    return refusalOf(heard, instance, nowMs)
+  const refusal = refusalOf(heard, heartbeat)
+  if (refusal !== undefined) {
+    if (heard.refused !== undefined) heard.refused.untilMs = nowMs + REFUSAL_MS
+    return refusal
   }
   if (heard.instance === '' || instance === heard.instance) hearInUse(heard, heartbeat)
   else hearNewer(heard, heartbeat)
@@ -64,15 +62,19 @@ export function hear(heard: Heard, heartbeat: Heartbeat): string | undefined {
   return undefined
 }
 
-/** Why `instance` may not speak for the node now; undefined when it may. */
-export function refusalOf(heard: Heard, instance: string, nowMs: number): string | undefined {
-  const { refused } = heard
-  if (refused === undefined || refused.instance !== instance || refused.untilMs <= nowMs)
-    return undefined
+/**
+ * Why this process may not speak for the node now; undefined when it may. One that was refused takes
+ * the place of a dead one with whatever it says first: without a registration it never comes to a
+ * heartbeat.
+ */
+export function refusalOf(heard: Heard, speaker: Speaker): string | undefined {
+  dropRefusal(heard, speaker)
+  const { instance } = speaker
+  if (heard.refused?.instance !== instance) return undefined
   return `cloned identity: another host has the same node id (instance ${heard.instance}, this is ${instance}): remove one of them and join it anew`
 }
 
-function dropRefusal(heard: Heard, { instance, nowMs, periodMs }: Heartbeat): void {
+function dropRefusal(heard: Heard, { instance, nowMs, periodMs }: Speaker): void {
   const { refused } = heard
   if (refused === undefined) return
   const isSilent = nowMs - heard.heardMs > ALIVE_PERIODS * periodMs

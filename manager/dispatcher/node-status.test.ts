@@ -51,6 +51,10 @@ class Leader {
     return reply.refusals[0]?.reason
   }
 
+  findRefusal(nodeId: string, instance: string): string | undefined {
+    return this.status.findRefusal(this.store.view(), { nodeId, instance })
+  }
+
   put(part: Node, nowMs: number): void {
     applyTo(this.store, [{ kind: 'update', table: 'nodes', object: part }], nowMs)
   }
@@ -146,7 +150,7 @@ test('a restart is not a clone, also when late heartbeats of the old process fol
   ]
 
   expect(refusals.every((refusal) => refusal === undefined)).toBe(true)
-  expect(leader.status.findRefusal('n1', 'new')).toBeUndefined()
+  expect(leader.findRefusal('n1', 'new')).toBeUndefined()
 })
 
 test('of two instances that alternate the newer is refused, and both are named', () => {
@@ -164,8 +168,8 @@ test('of two instances that alternate the newer is refused, and both are named',
 
   expect(early.flat().every((refusal) => refusal === undefined)).toBe(true)
   expect(late).toContain('instance first, this is clone')
-  expect(leader.status.findRefusal('n1', 'clone')).toBe(late)
-  expect(leader.status.findRefusal('n1', 'first')).toBeUndefined()
+  expect(leader.findRefusal('n1', 'clone')).toBe(late)
+  expect(leader.findRefusal('n1', 'first')).toBeUndefined()
   expect(leader.state()).toBe('ready: cloned identity: instance clone is refused, first is in use')
 })
 
@@ -183,5 +187,31 @@ test('a refused instance is let in when the one in use has died, and the name go
 
   expect(refused).toContain('cloned identity')
   expect(accepted).toBeUndefined()
+  expect(leader.state()).toBe('ready')
+})
+
+test('a refused instance may register when the one in use has died, and is heard from then on', () => {
+  const leader = new Leader([node({ id: 'n1' })])
+  leader.round(ELECTED_MS)
+  for (const nowMs of [20_000, 23_000, 26_000]) {
+    leader.beat(nowMs, 'clone')
+    leader.beat(nowMs + 100, 'first')
+  }
+
+  // Its session ends with its registration, so it never comes to a heartbeat.
+  leader.status.tick(35_900)
+  const early = leader.findRefusal('n1', 'first')
+  leader.round(36_300)
+  const state = leader.state()
+  leader.status.tick(36_400)
+  const late = leader.findRefusal('n1', 'first')
+  leader.put(node({ id: 'n1' }), 36_500)
+  leader.round(36_500, ['n1'])
+  const heard = leader.beat(38_000, 'first')
+
+  expect(early).toContain('instance clone, this is first')
+  expect(state).toContain('down: heartbeat failure')
+  expect(late).toBeUndefined()
+  expect(heard).toBeUndefined()
   expect(leader.state()).toBe('ready')
 })

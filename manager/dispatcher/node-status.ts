@@ -17,6 +17,9 @@ import { heartbeatPeriodOf } from './session.ts'
 /** A ready node that was not heard for so many periods is down. */
 export const MISSED_PERIODS_MAX = 5
 
+/** One process of a node's agent. */
+type Process = { readonly nodeId: string; readonly instance: string }
+
 export type NodeStatusOptions = {
   readonly term: number
   /** Monotonic, ms: when this manager became leader. */
@@ -67,9 +70,11 @@ export class NodeStatus {
   }
 
   /** Why this instance of a node must not register or report; undefined when it may. */
-  findRefusal(nodeId: string, instance: string): string | undefined {
-    const heard = this.#heard.get(nodeId)
-    return heard === undefined ? undefined : refusalOf(heard, instance, this.#nowMs)
+  findRefusal(view: View, process: Process): string | undefined {
+    const heard = this.#heard.get(process.nodeId)
+    if (heard === undefined) return undefined
+    const periodMs = heartbeatPeriodOf(view)
+    return refusalOf(heard, { instance: process.instance, periodMs, nowMs: this.#nowMs })
   }
 
   /** A reconciler: nodes to turn down, and the names of cloned ones in their status. */
