@@ -8,6 +8,7 @@ import {
   emptyTaskSpec,
 } from '../../proto/gen/specs.ts'
 import { calmCluster, leaderOf, until } from './calm.ts'
+import { settleLater } from './faults/identity.ts'
 import { takeOut } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import type { World } from './world.ts'
@@ -63,6 +64,26 @@ test.for([1, 2, 3])(
     expect(world.violations).toEqual([])
   },
 )
+
+test('a cloned node counts as such until its own host has been there to be told', () => {
+  const world = calmCluster(1)
+  runEverywhere(world)
+  const worker = workerOf(world)
+  const clone = world.addClone(worker)
+  worker.crash('all')
+
+  clone.crash('none')
+  settleLater(world, worker)
+  world.run(world.schedule.nowMs + 60_000)
+  const whileAway = world.cloned.has('w1')
+  world.restart(worker)
+  world.run(world.schedule.nowMs + 20_000)
+  const early = world.cloned.has('w1')
+  world.run(world.schedule.nowMs + 15_000)
+
+  expect([whileAway, early, world.cloned.has('w1')]).toEqual([true, true, false])
+  expect(world.violations).toEqual([])
+})
 
 test('a node whose certificate ended while it was away is let in by nobody, and another takes over', () => {
   const world = calmCluster(1)

@@ -20,6 +20,7 @@ import { DelayChecker } from './delays.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
+import { LogEnds } from './log-ends.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
 import { SlotChecker } from './slots.ts'
@@ -37,6 +38,7 @@ type Seen = {
   durable: HardState
   lastTerm: number
   lastIndex: number
+  readonly ends: LogEnds
   applied: number
   term: number
 }
@@ -144,7 +146,8 @@ export class Checkers {
         `S7: ${node.id} had index ${before.lastIndex} of term ${before.lastTerm} on its disk, and now ends with ${lastIndex} of ${lastTerm}`,
       )
     const durable = opened.hardState
-    this.#seen.set(node.id, { durable, lastTerm, lastIndex, applied: 0, term: 0 })
+    const ends = new LogEnds(durable.term, lastIndex)
+    this.#seen.set(node.id, { durable, lastTerm, lastIndex, ends, applied: 0, term: 0 })
     this.#group.durable(node.raftId, { term: lastTerm, index: lastIndex })
   }
 
@@ -162,7 +165,9 @@ export class Checkers {
   /** The effects are on the disk and synced. */
   persisted(node: SimNode, effects: readonly Persist[]): void {
     const seen = this.#seenOf(node)
-    for (const { hardState, entries, snapshot } of effects) {
+    for (const effect of effects) {
+      const { hardState, entries, snapshot } = effect
+      seen.ends.persisted(effect)
       if (hardState !== undefined) seen.durable = hardState
       if (snapshot !== undefined) {
         seen.lastIndex = snapshot.index
@@ -195,7 +200,7 @@ export class Checkers {
 
   /** S7: a vote or an acknowledgement leaves a node only after it is durable. */
   sent(node: SimNode, message: Message): void {
-    const { durable, lastIndex } = this.#seenOf(node)
+    const { durable, lastIndex, ends } = this.#seenOf(node)
     if (message.type === 'vote-response' && !message.reject) {
       // A vote that waited for the disk may come late: in a later term no other of its term follows.
       const isDurable =
@@ -205,7 +210,7 @@ export class Checkers {
         this.#violation(`S7: ${node.id} grants a vote that is not durable (term ${message.term})`)
     }
     if (message.type === 'append-response' && !message.reject) {
-      if (durable.term < message.term || lastIndex < message.index)
+      if (!ends.reached(message.term, message.index))
         this.#violation(
           `S7: ${node.id} acknowledges index ${message.index} of term ${message.term}, durable are ${lastIndex} and ${durable.term}`,
         )
@@ -413,6 +418,7 @@ export class Checkers {
       durable: emptyHardState,
       lastTerm: 0,
       lastIndex: 0,
+      ends: new LogEnds(emptyHardState.term, 0),
       applied: 0,
       term: 0,
     }

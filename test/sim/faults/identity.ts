@@ -107,10 +107,39 @@ function clone({ world, random }: FaultContext, node: SimNode): boolean {
   world.schedule.after(10_000 + random.integer(40_000), () => {
     copy.crash('none')
     copy.runtime.powerCut()
-    world.schedule.after(CLONE_SETTLES_MS, () => world.cloned.delete(node.id))
+    settleLater(world, node)
   })
   return true
 }
 
-/** What a clone said of its node's tasks is set right within this time after its end. */
+/** What a clone said of its node's tasks is set right when the host could be told for so long. */
 const CLONE_SETTLES_MS = 30_000
+const LOOK_MS = 1_000
+
+/** A clone of the node has ended: the node counts as cloned until what it said is set right. */
+export function settleLater(world: World, node: SimNode, toldMs = 0): void {
+  if (toldMs >= CLONE_SETTLES_MS) {
+    world.cloned.delete(node.id)
+    return
+  }
+  world.schedule.after(LOOK_MS, () =>
+    settleLater(world, node, canBeTold(world, node) ? toldMs + LOOK_MS : 0),
+  )
+}
+
+/**
+ * Whether the host itself, not only its containers, is there to hear of its tasks and to end them.
+ * Whether it has a session is no question: that it is let in is for the managers to see to.
+ */
+function canBeTold(world: World, node: SimNode): boolean {
+  const leader = world.findLeader()
+  const stalledUntilMs = Math.max(node.mainStalledUntilMs, node.runtime.hungUntilMs)
+  return (
+    leader !== undefined &&
+    node.isUp &&
+    !node.isPaused &&
+    world.schedule.nowMs >= stalledUntilMs &&
+    !world.network.isCut(node.id, leader.id) &&
+    !world.network.isCut(leader.id, node.id)
+  )
+}
