@@ -25,7 +25,7 @@ export function chooseCore(world: World, random: SeededRandom): ReadonlySet<stri
 }
 
 /** The voters, if all nodes are what they are to be, and a leader knows of no change to come. */
-function findVoters(world: World): readonly SimNode[] | undefined {
+export function findVoters(world: World): readonly SimNode[] | undefined {
   const leader = world.findLeader()
   const consensus = leader?.consensus
   if (consensus === undefined || !consensus.isMembershipSettled) return undefined

@@ -8,6 +8,7 @@ import { localCaller } from '../../manager/manager.ts'
 import type { WriteRequest } from '../../proto/gen/control.ts'
 import type { NodeRole } from '../../proto/gen/types.ts'
 import { type Call, creationOf } from './checkers/history.ts'
+import { findVoters } from './core.ts'
 import type { SimNode } from './sim-node.ts'
 import { labelOf } from './workload/specs.ts'
 import type { World } from './world.ts'
@@ -16,16 +17,21 @@ import type { World } from './world.ts'
 const NODES_MAX = 9
 const LOOK_MS = 500
 
-/** Every member of the group is up, has caught up, and no host is being taken out. */
-export function isWhole(world: World): boolean {
-  const view = world.checkers.reference.view()
-  for (const node of view.nodes.list()) {
-    const isMember = node.spec?.role === 'manager' || node.member !== undefined
-    const host = world.nodes.get(node.id)
-    if (isMember && (host === undefined || !isServing(host, world.wallMs()))) return false
-    if (host === undefined) return false
-  }
-  return true
+/**
+ * One copy of the log can be spared: no change of the group is under way or wanted, no host is being
+ * taken out, no log is damaged, and each member votes, is up and follows one leader. A learner is no
+ * copy that a quorum can count on, and a voter that is on its way out is none either. `missed` may be down.
+ */
+export function isWhole(world: World, missed?: SimNode): boolean {
+  const leader = world.findLeader()
+  const voters = findVoters(world) ?? []
+  if (voters.length < 3) return false
+  return voters.every(
+    (node) =>
+      !world.atlas.isDamaged(node) &&
+      (node === missed ||
+        (isServing(node, world.wallMs()) && node.manager?.status().leaderId === leader?.raftId)),
+  )
 }
 
 /** A manager that takes part in a group of three or more, and is let in by the others. */

@@ -11,6 +11,8 @@ import type { Fault, FaultContext } from './fault.ts'
 import { crash } from './process.ts'
 
 const LOST_LOG_EVERY_MS = 30_000
+/** A leader knows by then that a member is gone. */
+const NOTICED_MS = 2_000
 
 export const membershipFaults: readonly Fault[] = [
   { name: 'lost log', classes: ['M4'], weight: 1, act: loseLog },
@@ -29,16 +31,31 @@ export const membershipFaults: readonly Fault[] = [
 const lostLogMs = new WeakMap<World, number>()
 
 /** One copy is lost, and only when no other is at risk. */
-function loseLog({ world }: FaultContext, node: SimNode): boolean {
+function loseLog(context: FaultContext, node: SimNode): boolean {
+  const { world } = context
   const { nowMs } = world.schedule
   if (!isServing(node, world.wallMs()) || !isWhole(world)) return false
   if (nowMs - (lostLogMs.get(world) ?? 0) < LOST_LOG_EVERY_MS) return false
   lostLogMs.set(world, nowMs)
-  node.crash('none')
-  node.disk.heal()
-  node.removeLog()
-  world.restartLater(node)
+  whenMissed(context, node, () => {
+    node.disk.heal()
+    node.removeLog()
+    world.restartLater(node)
+  })
   return true
+}
+
+/**
+ * Done to a node that is down, when the leader knows that and the others are still whole. Sooner, another one
+ * could be demoted on the strength of it.
+ */
+function whenMissed({ world, later }: FaultContext, node: SimNode, act: () => void): void {
+  node.crash('none')
+  later(NOTICED_MS, () => {
+    if (node.isUp || world.nodes.get(node.id) !== node) return
+    if (isWhole(world, node)) act()
+    else world.restartLater(node)
+  })
 }
 
 /** Asked once, by a client that has seen the node as it is now. */
@@ -122,12 +139,13 @@ function leave({ world }: FaultContext, node: SimNode): boolean {
 }
 
 /** The host never comes back, and is removed from the cluster. */
-function lose({ world }: FaultContext, node: SimNode): boolean {
+function lose(context: FaultContext, node: SimNode): boolean {
+  const { world } = context
   const isKnown = world.checkers.reference.view().nodes.get(node.id) !== undefined
   const isWorker = node.role === 'worker' && node.raftId === 0 && world.nodes.size > 3
   const isSpare = isServing(node, world.wallMs()) && world.listManagers().length > 3
   if (!isKnown || !isWhole(world) || !(isWorker || isSpare)) return false
-  takeOut(world, node)
+  whenMissed(context, node, () => takeOut(world, node))
   return true
 }
 
