@@ -6,23 +6,19 @@
 import { at, type Json, numberAt, textAt } from '../json.ts'
 import { shortId } from '../text/table.ts'
 import type { Progress, Sight, Watch } from './progress.ts'
-import { BARS_MAX, describeTask, desiredOf, formatBar, stateOf } from './task-progress.ts'
+import {
+  BARS_MAX,
+  describeTask,
+  desiredOf,
+  formatBar,
+  LIVE_STATES,
+  stateOf,
+} from './task-progress.ts'
 
 /** With nothing at work for so long, nothing will be. */
 const STUCK_MS = 5_000
 
-const STATES = [
-  'new',
-  'allocated',
-  'pending',
-  'assigned',
-  'accepted',
-  'preparing',
-  'ready',
-  'starting',
-  'running',
-  'complete',
-]
+const STATES = [...LIVE_STATES, 'complete']
 
 /** The next step of the wait; `watch.convergedAtMs` is since when nothing is at work. */
 export function jobProgressOf(watch: Watch, { service, tasks, nowMs }: Sight): Progress {

@@ -13,6 +13,7 @@ import {
   BARS_MAX,
   describeTask as describe,
   desiredOf as desired,
+  LIVE_STATES,
   stateOf as state,
 } from './task-progress.ts'
 
@@ -20,18 +21,6 @@ const DEFAULT_MONITOR_MS = 5_000
 
 const ROLLED_BACK = 'service update failed: the service was rolled back to its former settings'
 
-/** Observed states in their order up to running; what comes after is an end. */
-const LIVE_STATES = [
-  'new',
-  'allocated',
-  'pending',
-  'assigned',
-  'accepted',
-  'preparing',
-  'ready',
-  'starting',
-  'running',
-]
 const END_STATES = ['complete', 'shutdown', 'failed', 'rejected']
 /** Every state whose task may be the one that holds a slot, in their order. */
 const STATES = [...LIVE_STATES, ...END_STATES]

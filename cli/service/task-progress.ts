@@ -11,6 +11,19 @@ const ERROR_LENGTH_MAX = 75
 const BAR_WIDTH = 50
 const STATE_WIDTH = 9
 
+/** Observed states in their order up to running; what comes after is an end. */
+export const LIVE_STATES: readonly string[] = [
+  'new',
+  'allocated',
+  'pending',
+  'assigned',
+  'accepted',
+  'preparing',
+  'ready',
+  'starting',
+  'running',
+]
+
 /** Its error, or its state with a bar that is full at the last of `states`. */
 export function describeTask(task: Json, states: readonly string[]): string {
   const error = textAt(task, 'Status', 'Err')
