@@ -70,11 +70,11 @@ export class NodeStatus {
   }
 
   /** Why this instance of a node must not register or report; undefined when it may. */
-  findRefusal(view: View, process: Process): string | undefined {
-    const heard = this.#heard.get(process.nodeId)
+  findRefusal(view: View, asker: Process): string | undefined {
+    const heard = this.#heard.get(asker.nodeId)
     if (heard === undefined) return undefined
     const periodMs = heartbeatPeriodOf(view)
-    return refusalOf(heard, { instance: process.instance, periodMs, nowMs: this.#nowMs })
+    return refusalOf(heard, { instance: asker.instance, periodMs, nowMs: this.#nowMs })
   }
 
   /** A reconciler: nodes to turn down, and the names of cloned ones in their status. */

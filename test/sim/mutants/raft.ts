@@ -85,7 +85,7 @@ export const raftMutants: readonly Mutant[] = [
   {
     name: 'read-index-unconfirmed',
     file: 'manager/raft/read-index.ts',
-    search: "if (raft.settings.readOnly === 'lease-based') {",
+    search: "if (isSingleton(raft) || raft.settings.readOnly === 'lease-based') {",
     replacement: 'if (raft.role !== undefined) {',
     caughtBy: 'S10',
     why: 'a leader that was replaced and does not know it yet serves stale reads',
