@@ -115,46 +115,52 @@ function advanceReference(world: World, entries: readonly Entry[]): void {
   }
 }
 
-test.for([1, 2, 3, 4, 5])('one survivor goes on alone, and no task is touched (seed %s)', (seed) => {
-  const world = newWorld(seed)
-  const leader = world.findLeader()
-  const survivor = world.listManagers().find((node) => node !== leader)
-  if (survivor === undefined) throw new Error('no survivor')
-  // What a majority without it was told is lost with them; this one has all.
-  until(world, () => survivor.manager?.view().index === world.checkers.reference.view().index)
-  const gone = world.listManagers().filter((node) => node !== survivor)
-  const before = running(world)
-  for (const node of gone) node.crash('all')
-  world.run(world.schedule.nowMs + 10_000)
+test.for([1, 2, 3, 4, 5])(
+  'one survivor goes on alone, and no task is touched (seed %s)',
+  (seed) => {
+    const world = newWorld(seed)
+    const leader = world.findLeader()
+    const survivor = world.listManagers().find((node) => node !== leader)
+    if (survivor === undefined) throw new Error('no survivor')
+    // What a majority without it was told is lost with them; this one has all.
+    until(world, () => survivor.manager?.view().index === world.checkers.reference.view().index)
+    const gone = world.listManagers().filter((node) => node !== survivor)
+    const before = running(world)
+    for (const node of gone) node.crash('all')
+    world.run(world.schedule.nowMs + 10_000)
 
-  survivor.crash('all')
-  const { entries } = openWal(survivor.disk, 'raft', optionsOf(world, survivor.raftId))
-  survivor.disk.dieAfter(seed * 7)
-  for (let isDone = false; !isDone; ) {
-    try {
-      force(world, survivor)
-      isDone = true
-    } catch (error) {
-      if (!(error instanceof SimulatedCrash)) throw error
-      survivor.disk.crash('some')
-      const found = findReplacement(survivor.disk, 'raft', { keys: KEYS, raftId: survivor.raftId })
-      isDone = found !== undefined
+    survivor.crash('all')
+    const { entries } = openWal(survivor.disk, 'raft', optionsOf(world, survivor.raftId))
+    survivor.disk.dieAfter(seed * 7)
+    for (let isDone = false; !isDone; ) {
+      try {
+        force(world, survivor)
+        isDone = true
+      } catch (error) {
+        if (!(error instanceof SimulatedCrash)) throw error
+        survivor.disk.crash('some')
+        const found = findReplacement(survivor.disk, 'raft', {
+          keys: KEYS,
+          raftId: survivor.raftId,
+        })
+        isDone = found !== undefined
+      }
     }
-  }
-  survivor.raftId =
-    findReplacement(survivor.disk, 'raft', { keys: KEYS, raftId: survivor.raftId }) ?? 0
-  world.checkers.replaced(survivor)
-  advanceReference(world, entries)
-  survivor.boot()
-  until(world, () => world.findLeader() === survivor)
-  const worker = world.nodes.get('w1')
-  until(world, () => worker?.agent?.status().mark.epoch === 2)
-  const kept = worker?.runtime.listRunning().map((task) => task.id) ?? []
-  // The nodes of the others are down in time, and their tasks run on the two that are left.
-  until(world, () => running(world).length === REPLICAS)
+    survivor.raftId =
+      findReplacement(survivor.disk, 'raft', { keys: KEYS, raftId: survivor.raftId }) ?? 0
+    world.checkers.replaced(survivor)
+    advanceReference(world, entries)
+    survivor.boot()
+    until(world, () => world.findLeader() === survivor)
+    const worker = world.nodes.get('w1')
+    until(world, () => worker?.agent?.status().mark.epoch === 2)
+    const kept = worker?.runtime.listRunning().map((task) => task.id) ?? []
+    // The nodes of the others are down in time, and their tasks run on the two that are left.
+    until(world, () => running(world).length === REPLICAS)
 
-  expect(kept.length).toBeGreaterThan(0)
-  expect(before).toEqual(expect.arrayContaining(kept))
-  expect(running(world)).toEqual(expect.arrayContaining(kept))
-  expect(world.violations).toEqual([])
-})
+    expect(kept.length).toBeGreaterThan(0)
+    expect(before).toEqual(expect.arrayContaining(kept))
+    expect(running(world)).toEqual(expect.arrayContaining(kept))
+    expect(world.violations).toEqual([])
+  },
+)

@@ -33,6 +33,12 @@ export class SnapshotWatch {
     this.#dying.set(node.id, operations)
   }
 
+  /** No faults any more: nothing waits for a snapshot. */
+  disarm(): void {
+    this.#waiting = []
+    this.#dying.clear()
+  }
+
   sent(from: SimNode, to: SimNode, index: number): void {
     const { nowMs } = this.#world.schedule
     const key = `${from.id}>${to.id}`

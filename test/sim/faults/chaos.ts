@@ -78,6 +78,9 @@ export class Chaos {
     const { core, network, rates, nodes } = this.#world
     this.#isHealed = true
     this.#world.trace(`healed ${core === undefined ? 'all' : [...core].join(', ')}`)
+    // What waits for its moment would be a fault that comes after the last one.
+    this.#world.onJoint = undefined
+    this.#world.snapshots.disarm()
     network.heal()
     network.rates = { ...rates, loss: 0, duplication: 0, spike: 0 }
     for (const node of nodes.values())
