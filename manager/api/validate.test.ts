@@ -43,7 +43,6 @@ describe('checkServiceSpec()', () => {
       placement({ affinities: [near('db'), { ...near('web'), isAnti: true }] }),
     ],
     ['generic resources', generic({ kind: 'GPU', count: 2 }, { kind: 'SSD', count: 1 })],
-    ['a budget', { disruptionBudget: { maxUnavailable: 1 } }],
   ]
   test.each(accepted)('accepts %s', (_name, part) => {
     expect(() => checkServiceSpec(spec(part))).not.toThrow()
@@ -134,11 +133,6 @@ describe('checkServiceSpec()', () => {
       'a kind twice',
       generic({ kind: 'GPU', count: 1 }, { kind: 'GPU', count: 2 }),
       'GPU is given twice',
-    ],
-    [
-      'a budget of nothing',
-      { disruptionBudget: { maxUnavailable: 0 } },
-      'DisruptionBudget.MaxUnavailable: must be at least 1',
     ],
     ['an overlay', { task: { networks: [{ target: 'net' }] } }, 'network "net" is not supported'],
     ['a ratio above one', update({ maxFailureRatio: 1.1 }), 'UpdateConfig.MaxFailureRatio'],

@@ -18,41 +18,17 @@ import {
   emptyTaskSpec,
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
+import { calmCluster, until } from './calm.ts'
 import { SimulatedCrash } from './disk.ts'
 import type { SimNode } from './sim-node.ts'
-import { World } from './world.ts'
+import type { World } from './world.ts'
 
-const CALM = { loss: 0, duplication: 0, delayMeanMs: 0.5, spike: 0 }
 const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
 const REPLICAS = 8
 
-function until(world: World, isDone: () => boolean, limitMs = 60_000): void {
-  const beganMs = world.schedule.nowMs
-  while (!isDone()) {
-    if (world.violations.length > 0) throw new Error(world.violations.join('\n'))
-    if (world.schedule.nowMs - beganMs > limitMs) throw new Error('it did not come about')
-    world.run(world.schedule.nowMs + 10)
-  }
-}
-
-/** Three managers and a worker that runs all of a service. */
+/** A calm cluster, all of a service running in it. */
 function newWorld(seed: number): World {
-  const world = new World(seed)
-  world.network.rates = CALM
-  world.init('m1')
-  world.run(2_000)
-  for (const id of ['m2', 'm3']) world.join(id, 'manager')
-  world.join('w1', 'worker')
-  const peers = (): void => {
-    world.refreshPeers()
-    world.schedule.after(50, peers)
-  }
-  peers()
-  for (const node of world.nodes.values()) node.runtime.heal()
-  until(world, () => {
-    const members = world.findLeader()?.manager?.status().members ?? []
-    return members.length === 3 && members.every((member) => member.isVoter)
-  })
+  const world = calmCluster(seed)
   const spec: ServiceSpec = {
     ...emptyServiceSpec,
     annotations: { ...emptyAnnotations, name: 'web' },

@@ -145,7 +145,11 @@ describe('serviceSpec', () => {
       task({ Resources: { Reservations: { GenericResources: [{}] } } }),
       'GenericResources[0]: either DiscreteResourceSpec or NamedResourceSpec must be given',
     ],
-    ['invalid-argument', { DisruptionBudget: { MaxUnavailable: -1 } }, 'must not be negative'],
+    [
+      'invalid-argument',
+      { DisruptionBudget: { MaxUnavailable: 1 } },
+      'DisruptionBudget: unknown field',
+    ],
     ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
     [
       'invalid-argument',
@@ -401,7 +405,6 @@ function jsonSpec(): fc.Arbitrary<unknown> {
         },
         ['Parallelism', 'FailureAction', 'Monitor', 'MaxFailureRatio', 'Order'],
       ),
-      DisruptionBudget: fc.record({ MaxUnavailable: number }),
       EndpointSpec: some(
         {
           Mode: fc.constantFrom('vip', 'dnsrr'),
