@@ -65,8 +65,9 @@ export class UpdateStory {
     return this.world.wantedOf('web').filter((task) => getState(task) === 'running').length
   }
 
-  update(): void {
-    this.#setForce((this.world.getService('web').spec?.task?.forceUpdate ?? 0) + 1)
+  /** A new spec, and another config for its update where one is given. */
+  update(config?: Partial<UpdateConfig>): void {
+    this.#setForce((this.world.getService('web').spec?.task?.forceUpdate ?? 0) + 1, config)
   }
 
   revert(): void {
@@ -128,10 +129,15 @@ export class UpdateStory {
     this.#event()
   }
 
-  #setForce(forceUpdate: number): void {
+  #setForce(forceUpdate: number, config?: Partial<UpdateConfig>): void {
     const { spec } = this.world.getService('web')
     if (spec?.task === undefined) throw new Error('web has a spec')
-    this.world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate } })
+    const update = spec.update && { ...spec.update, ...config }
+    this.world.setSpec('web', {
+      ...spec,
+      task: { ...spec.task, forceUpdate },
+      ...(update && { update }),
+    })
     this.#event()
   }
 

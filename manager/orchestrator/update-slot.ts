@@ -69,9 +69,10 @@ export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
   }
   if (keep !== undefined && getState(keep) === 'running')
     return surplusOr('current', { ...base, surplus: [...old, ...extra] })
-  // Start-first needs one old task until the new one runs, and none that is held back beside it.
-  const [best, ...worse] = isStartFirst ? listByMerit(old) : []
-  const isIdle = best?.desiredState === 'ready' && keep !== undefined
+  // One old task is enough until the slot has its turn, or, start-first, until the new one runs: a
+  // second one, left by a start-first update, may hold the very room that another slot waits for.
+  const [best, ...worse] = isAnyAway(old, context.round) ? [] : listByMerit(old)
+  const isIdle = isStartFirst && best?.desiredState === 'ready' && keep !== undefined
   const surplus = [...extra, ...worse, ...(isIdle ? [best] : [])]
   const work = { ...base, surplus, old: old.filter((task) => !surplus.includes(task)) }
   if (keep !== undefined && work.old.length === 0) return surplusOr('current', work)
@@ -92,10 +93,12 @@ function kindOfOld(
     (task) => task.madeByUpdate && task.specVersion === service.specVersion && isDead(task),
   )
   if (isTried && keep === undefined) return 'given-up'
-  const isAway = old.some(
-    (task) => round.view.nodes.get(task.nodeId)?.status?.state === 'disconnected',
-  )
-  return isAway ? 'postponed' : 'due'
+  return isAnyAway(old, round) ? 'postponed' : 'due'
+}
+
+/** Whether one of the tasks is on a node that announced its return: nothing there can be stopped. */
+function isAnyAway(tasks: readonly Task[], { view }: Round): boolean {
+  return tasks.some((task) => view.nodes.get(task.nodeId)?.status?.state === 'disconnected')
 }
 
 function surplusOr(kind: 'current', work: Omit<SlotWork, 'kind'>): SlotWork {

@@ -246,6 +246,36 @@ describe.each([
     expect(story.tasks('old').map((task) => task.slot)).toEqual([2, 3])
   })
 
+  test('slots that wait for their turn keep one of two tasks that a paused update left', () => {
+    const story = begin({ replicas: 3, update: { order: 'start-first', parallelism: 0 } })
+    const [, ...first] = story.tasks('old')
+    story.update()
+    const [failing, ...second] = story.tasks('new')
+    story.report(failing, 'failed')
+    for (const task of second) story.report(task, 'running')
+    expect(story.status()?.state).toBe('paused')
+
+    story.update({ order: 'stop-first', parallelism: 1 })
+
+    // What they hold twice may be the room that the slot under way waits for (simulator, seed 40302).
+    expect(first.map((task) => story.get(task).desiredState)).toEqual(['shutdown', 'shutdown'])
+    expect(second.map((task) => story.get(task).desiredState)).toEqual(['running', 'running'])
+  })
+
+  test('a slot that waits for its turn keeps the task that runs beside one that does not', () => {
+    const story = begin({ replicas: 2, update: { order: 'start-first', parallelism: 0 } })
+    const [, first] = story.tasks('old')
+    story.update()
+    const [, second] = story.tasks('new')
+
+    story.update({ order: 'stop-first', parallelism: 1 })
+
+    expect([story.get(first).desiredState, story.get(second).desiredState]).toEqual([
+      'running',
+      'shutdown',
+    ])
+  })
+
   test('going back to the spec before leaves the slots alone that were not begun', () => {
     const story = begin({ replicas: 3 })
     const before = story.tasks('old')
