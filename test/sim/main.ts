@@ -1,10 +1,12 @@
 /**
  * `npm run -s sim -- --seed S [--trace] | --seeds N [--from S]`: replays one seed, or looks for a
  * bad one on all cores. Every tenth seed of a range runs twice, and both runs must leave the same trace.
- * Ends with `N passed, N failed`; exit code 1 when any failed, or when a range of 100 seeds or more never
- * reached something that it must. `--mutant NAME --seeds N [--from S]` and `--mutants [--quick]` look for
- * seeds that find a planted bug (mutants/hunt.ts).
+ * A hash of all traces tells whether another machine ran the same. Ends with `N passed, N failed`;
+ * exit code 1 when any failed, or when a range of 100 seeds or more never reached something that it
+ * must. `--mutant NAME --seeds N [--from S]` and `--mutants [--quick]` look for seeds that find a
+ * planted bug (mutants/hunt.ts).
  */
+import { createHash } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Coverage } from './coverage.ts'
 import { huntAll, huntOne, SEEDS_MAX } from './mutants/hunt.ts'
@@ -61,13 +63,17 @@ async function searchRange(from: number, count: number): Promise<boolean> {
   const seeds = Array.from({ length: count }, (_, at) => from + at)
   const coverage = new Coverage()
   const beganMs = performance.now()
+  const hash = createHash('sha256')
   let failed = 0
   let cpuMs = 0
   await runRange(seeds, {
     isTwice: (seed) => (seed - from) % TWICE_EVERY === 0,
     onResult: (result) => {
       report(result)
-      if (result.outcome !== undefined) coverage.add(result.outcome)
+      if (result.outcome !== undefined) {
+        coverage.add(result.outcome)
+        hash.update(`${result.outcome.hash}\n`)
+      }
       if (result.problems.length > 0) failed++
       cpuMs += result.cpuMs
       return true
@@ -79,6 +85,7 @@ async function searchRange(from: number, count: number): Promise<boolean> {
       `${Math.round(coverage.simulatedMs / tookMs)} times real time; ` +
       `${(cpuMs / 1_000 / Math.max(1, count)).toFixed(2)} s of CPU a seed\n`,
   )
+  process.stdout.write(`hash of all traces ${hash.digest('hex').slice(0, 16)}\n`)
   const isCovered = count < COVERAGE_SEEDS_MIN || reportCoverage(coverage)
   return sumUp(count, failed) && isCovered
 }
