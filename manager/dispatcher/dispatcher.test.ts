@@ -20,6 +20,9 @@ const HELLO: Hello = {
   seen: { epoch: 0, index: 0 },
 }
 
+/** Of another process of the same node: its next one, or that of a clone. */
+const OTHER: Hello = { ...HELLO, instance: 'i2' }
+
 const DOWN = { state: 'down' } as const
 
 function world(): Store {
@@ -238,7 +241,7 @@ test('a refused read is asked again after a while', () => {
   expect(desk.wait(300).map(({ kind }) => kind)).toEqual(['read-index'])
 })
 
-test('a second session of a node replaces the first once it said hello', () => {
+test('a second session of an instance replaces the first once it said hello', () => {
   const desk = new Desk()
   desk.run(1)
 
@@ -249,6 +252,61 @@ test('a second session of a node replaces the first once it said hello', () => {
   expect(told(greeted)).toEqual(['close 1: aborted'])
   expect(desk.dispatcher.status().sessions).toBe(1)
 })
+
+test('another instance of a node takes its place once the leader has accepted it', () => {
+  const desk = new Desk()
+  desk.run(1)
+
+  const reads = desk.open(2, OTHER)
+  const writing = desk.step({ kind: 'read-index-done', id: idOf(reads, 'read-index'), index: 10 })
+  const statuses = { sequence: 1, updates: [{ taskId: 't1', status: undefined }] }
+  const reported = desk.say(1, { kind: 'statuses', statuses })
+  const accepted = desk.commit(writing)
+
+  expect([told(reads), told(writing)]).toEqual([[], []])
+  expect(writes(reported)).toMatchObject([{ kind: 'statusReport' }])
+  expect(told(accepted)).toEqual(['close 1: aborted', 'start', 'node', 'managers', 'assignments'])
+  expect(desk.dispatcher.status()).toMatchObject({ sessions: 1, runningSessions: 1 })
+})
+
+test('an instance that the leader refuses takes nothing from the one in use', () => {
+  const desk = new Desk()
+  desk.run(1)
+  desk.wait(200)
+  const cloned = new SwarmError('failed-precondition', 'cloned identity')
+  const command = { body: { kind: 'logCancel', logCancel: { id: 'x' } } } as const
+
+  const reads = desk.open(2, OTHER)
+  const writing = desk.step({ kind: 'read-index-done', id: idOf(reads, 'read-index'), index: 10 })
+  const refused = desk.refuse(writing, cloned)
+  const sent = desk.step({ kind: 'command', id: 1, nodeId: 'n1', command })
+  const news = desk.apply([turn('shutdown')])
+
+  expect(told(refused)).toEqual(['close 2: failed-precondition'])
+  expect(sent).toContainEqual({ kind: 'command-done', id: 1, isDelivered: true })
+  expect(told(news)).toEqual(['assignments'])
+})
+
+test.each([
+  ['the first', 0, ['start'], ['close 2: aborted', 'start']],
+  ['the second', 1, ['close 2: aborted', 'start'], []],
+])(
+  'of two instances that register, the one that said hello last stays: %s is accepted first',
+  (_, at, ...expected) => {
+    const desk = new Desk()
+    const reads = desk.open(2)
+    desk.open(3, OTHER)
+    const first = desk.step({ kind: 'read-index-done', id: idOf(reads, 'read-index'), index: 10 })
+    const second = desk.step({ kind: 'read-index-done', id: idOf(first, 'read-index'), index: 10 })
+    const order = at === 0 ? [first, second] : [second, first]
+
+    const outcomes = order.map((outputs) => told(desk.commit(outputs)))
+
+    const isBeginning = (word: string): boolean => word === 'start' || word.startsWith('close')
+    expect(outcomes.map((words) => words.filter(isBeginning))).toEqual(expected)
+    expect(desk.dispatcher.status()).toMatchObject({ sessions: 1, runningSessions: 1 })
+  },
+)
 
 test.each<[string, readonly AgentMessage['body'][]]>([
   [

@@ -24,6 +24,7 @@ import type { View } from '../store/view.ts'
 import { findEpoch } from './assignments.ts'
 import { Briefing } from './briefing.ts'
 import { STATUS_UPDATES_MAX } from './handlers.ts'
+import { NodeSessions } from './node-sessions.ts'
 import { Reads } from './reads.ts'
 import { Relay } from './relay.ts'
 import { heartbeatPeriodOf, newSession, type Session } from './session.ts'
@@ -115,8 +116,8 @@ export class Dispatcher {
   #nowMs: number
 
   #sessions = new Map<number, Session>()
-  /** Node → its session. Invariant: that session has said hello. */
-  #byNode = new Map<string, Session>()
+  /** Those of them that have said hello. */
+  #byNode = new NodeSessions()
   #catchingUp = new Set<Session>()
 
   /** Monotonic, ms, since when no leader is known; undefined while one is. */
@@ -273,12 +274,9 @@ export class Dispatcher {
       this.#close(session, 'invalid-argument', 'hello must name an instance and describe the node')
       return
     }
-    const replaced = this.#byNode.get(session.nodeId)
-    if (replaced !== undefined)
-      this.#close(replaced, 'aborted', `node ${session.nodeId} opened a newer session here`)
-    this.#byNode.set(session.nodeId, session)
     session.hello = hello
     session.description = hello.description
+    this.#replace(this.#byNode.greet(session))
     session.phase = 'confirming'
     this.#reads.add(session)
     this.#log.debug(
@@ -333,9 +331,15 @@ export class Dispatcher {
   }
 
   #begin(session: Session): void {
+    this.#replace(this.#byNode.accept(session))
     session.phase = 'running'
     this.#briefing.begin(session, this.#nowMs)
     this.#log.debug({ node: session.nodeId, session: session.id }, 'session running')
+  }
+
+  #replace(sessions: readonly Session[]): void {
+    for (const session of sessions)
+      this.#close(session, 'aborted', `node ${session.nodeId} opened a newer session here`)
   }
 
   #close(session: Session, code: Code, message: string): void {
@@ -358,7 +362,7 @@ export class Dispatcher {
     if (session === undefined) return
     this.#sessions.delete(id)
     session.phase = 'closed'
-    if (this.#byNode.get(session.nodeId) === session) this.#byNode.delete(session.nodeId)
+    this.#byNode.forget(session)
     this.#withdraw(session)
     this.#writes.forget(session)
   }
@@ -500,9 +504,9 @@ export class Dispatcher {
   // ── streams ────────────────────────────────────────────────────────────────────────────────
 
   #command(id: number, nodeId: string, command: AgentCommand): void {
-    const session = this.#byNode.get(nodeId)
-    const isDelivered = session?.phase === 'running' && session.blockedMs === undefined
-    if (session !== undefined && isDelivered) this.#send(session, { kind: 'command', command })
+    const session = this.#byNode.findRunning(nodeId)
+    const isDelivered = session !== undefined && session.blockedMs === undefined
+    if (isDelivered) this.#send(session, { kind: 'command', command })
     this.#outbox.push({ kind: 'command-done', id, isDelivered })
   }
 

@@ -33,6 +33,13 @@ function runEverywhere(world: World): void {
   until(world, () => [...world.nodes.values()].every((node) => running(node) === 1))
 }
 
+/** When it was not so any more, ms; undefined when it was so for as long. */
+function runWhile(world: World, ms: number, isSo: () => boolean): number | undefined {
+  const endMs = world.schedule.nowMs + ms
+  while (isSo() && world.schedule.nowMs < endMs) world.run(world.schedule.nowMs + 10)
+  return isSo() ? undefined : world.schedule.nowMs
+}
+
 function running(node: SimNode): number {
   return node.runtime.listRunning().length
 }
@@ -51,13 +58,16 @@ test.for([1, 2, 3])(
     clone.boot()
     until(world, () => said().startsWith('cloned identity'))
     const refused = said()
-    world.run(world.schedule.nowMs + 20_000)
+    until(world, () => worker.agent?.status().session === 'running')
+    // It comes back again and again, and takes nothing from the one in use.
+    const lostMs = runWhile(world, 20_000, () => worker.agent?.status().session === 'running')
     clone.crash('none')
     world.run(world.schedule.nowMs + 30_000)
     const before = worker.runtime.listRunning().map((task) => task.id)
     world.run(world.schedule.nowMs + 60_000)
 
     expect(refused).toContain('is refused')
+    expect(lostMs).toBeUndefined()
     expect(before).toHaveLength(1)
     expect(worker.runtime.listRunning().map((task) => task.id)).toEqual(before)
     expect(worker.agent?.status().session).toBe('running')
