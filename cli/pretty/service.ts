@@ -157,6 +157,7 @@ function restartLines(restart: Json): readonly Line[] {
     ['Delay', durationAt(restart, 'Delay')],
     ['Max attempts', attempts === 0 ? '' : String(attempts)],
     ['Window', durationAt(restart, 'Window')],
+    ['Max delay', durationAt(restart, 'MaxDelay')],
   ]
 }
 

@@ -28,6 +28,10 @@ export const SETTING_FLAGS: readonly FlagSpec[] = [
   { flags: '--reserve-memory <SIZE>', help: 'Memory to keep free for each task' },
   { flags: '--restart-condition <WHEN>', help: 'none, on-failure or any (default any)' },
   { flags: '--restart-delay <DURATION>', help: 'Time between attempts (default 5s)' },
+  {
+    flags: '--restart-max-delay <DURATION>',
+    help: 'Double the delay with each restart in a row, up to this (default 0s: never)',
+  },
   { flags: '--restart-max-attempts <N>', help: 'Attempts before giving up (default: no limit)' },
   { flags: '--restart-window <DURATION>', help: 'Time over which attempts are counted' },
   { flags: '--update-parallelism <N>', help: 'Tasks updated at once (0: all; default 1)' },

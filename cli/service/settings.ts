@@ -93,6 +93,7 @@ const SETTINGS: readonly Setting[] = [
   },
   { flag: 'restart-delay', path: [...RESTART, 'Delay'], parse: parseDuration },
   { flag: 'restart-max-attempts', path: [...RESTART, 'MaxAttempts'], parse: parseCount },
+  { flag: 'restart-max-delay', path: [...RESTART, 'MaxDelay'], parse: parseDuration },
   { flag: 'restart-window', path: [...RESTART, 'Window'], parse: parseDuration },
   ...replacementSettings('update', UPDATE, ['pause', 'continue', 'rollback']),
   ...replacementSettings('rollback', ROLLBACK, ['pause', 'continue']),

@@ -139,6 +139,10 @@ const CREATE: readonly Row[] = [
       ],
     ],
   ],
+  [
+    ['--restart-delay', '1s', '--restart-max-delay', '5m'],
+    [[['TaskTemplate', 'RestartPolicy'], { ...RESTART, Delay: 1e9, MaxDelay: 300e9 }]],
+  ],
   [['--update-delay', '10s'], [[['UpdateConfig'], { ...UPDATE, Delay: 10e9 }]]],
   [
     ['--update-failure-action', 'rollback', '--rollback-parallelism', '0'],

@@ -32,6 +32,7 @@ describe('checkServiceSpec()', () => {
     ['ports that differ in protocol', ports({}, { protocol: 'udp' })],
     ['ports that the nodes choose', ports({ publishedPort: 0 }, { publishedPort: 0 })],
     ['an anonymous volume', mounts({ type: 'volume', source: '' })],
+    ['a delay that grows', { task: { restart: { delayMs: 1, maxDelayMs: 1 } } }],
     ['a ratio of one', update({ maxFailureRatio: 1 })],
     ['global', { mode: { kind: 'global', global: {} } }],
     [
@@ -133,6 +134,16 @@ describe('checkServiceSpec()', () => {
       'a kind twice',
       generic({ kind: 'GPU', count: 1 }, { kind: 'GPU', count: 2 }),
       'GPU is given twice',
+    ],
+    [
+      'a delay that is longer than the longest',
+      { task: { restart: { maxDelayMs: 4_000 } } },
+      'RestartPolicy.MaxDelay: a delay of 5000 ms cannot grow to 4000 ms',
+    ],
+    [
+      'no delay that grows',
+      { task: { restart: { delayMs: 0, maxDelayMs: 4_000 } } },
+      'RestartPolicy.MaxDelay: a delay of 0 ms cannot grow',
     ],
     ['an overlay', { task: { networks: [{ target: 'net' }] } }, 'network "net" is not supported'],
     ['a ratio above one', update({ maxFailureRatio: 1.1 }), 'UpdateConfig.MaxFailureRatio'],

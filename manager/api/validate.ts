@@ -14,12 +14,14 @@ import {
   encodeServiceSpec,
   type Mount,
   type ResourceRequirements,
+  type RestartPolicy,
   type ServiceSpec,
   type TaskSpec,
   type UpdateConfig,
 } from '../../proto/gen/specs.ts'
 import type { PortConfig, Resources } from '../../proto/gen/types.ts'
 import { checkServiceName } from '../model/naming.ts'
+import { RESTART_DELAY_MS } from '../model/restart-delay.ts'
 import { checkPlacement } from './validate-placement.ts'
 
 /** A service holds its spec twice, and one entry of the log holds 1 MiB (DESIGN section 5). */
@@ -66,6 +68,7 @@ function checkTask(task: TaskSpec): void {
   if (task.container === undefined) throw refusal('ContainerSpec: missing in service spec')
   checkContainer(task.container)
   if (task.resources !== undefined) checkResources(task.resources)
+  if (task.restart !== undefined) checkRestart(task.restart)
   for (const [at, network] of task.networks.entries())
     if (network.target !== 'host' || at > 0)
       throw refusal(
@@ -156,6 +159,13 @@ function checkResources({ limits, reservations, pidsLimit }: ResourceRequirement
   if (limits !== undefined) checkAmount('Resources.Limits', limits)
   if (reservations !== undefined) checkAmount('Resources.Reservations', reservations)
   if (pidsLimit < 0) throw refusal(`Resources.Limits.Pids: ${pidsLimit} is negative`)
+}
+
+function checkRestart({ delayMs = RESTART_DELAY_MS, maxDelayMs }: RestartPolicy): void {
+  if (maxDelayMs === 0 || (delayMs > 0 && delayMs <= maxDelayMs)) return
+  throw refusal(
+    `RestartPolicy.MaxDelay: a delay of ${delayMs} ms cannot grow to ${maxDelayMs} ms: give a Delay above 0 and at most MaxDelay`,
+  )
 }
 
 function checkAmount(field: string, { nanoCpus, memoryBytes }: Resources): void {

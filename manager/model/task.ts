@@ -28,6 +28,8 @@ export type TaskOrigin = {
   readonly replaces?: Task
   /** Cluster time, ms, before which it stays held back. */
   readonly startAfterMs?: number
+  /** How many restarts in a row led to it. */
+  readonly restartsInRow?: number
   readonly madeByUpdate?: boolean
 }
 
@@ -61,6 +63,7 @@ export function newTask(
     createdClusterMs: Math.max(stamp.now, before + 1),
     desiredClusterMs: stamp.now,
     replaces: origin.replaces?.id ?? '',
+    restartsInRow: origin.restartsInRow ?? 0,
     madeByUpdate: origin.madeByUpdate ?? false,
     jobIteration: service.jobStatus?.iteration ?? 0,
   }

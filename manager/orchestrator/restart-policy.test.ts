@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
 import { type Part, task } from '../../test/build.ts'
-import { getRestartDelayMs, shouldRestart } from './restart-policy.ts'
+import { shouldRestart } from './restart-policy.ts'
 
 const policy = { maxAttempts: 2, windowMs: 10_000 }
 const made = (createdClusterMs: number, part: Part<Task> = {}) =>
@@ -17,11 +17,9 @@ const made = (createdClusterMs: number, part: Part<Task> = {}) =>
     ...part,
   })
 
-test('the delay is 5 s where the policy has none', () => {
-  expect(getRestartDelayMs(task())).toBe(5_000)
-  expect(getRestartDelayMs(task({ spec: { restart: {} } }))).toBe(5_000)
-  expect(getRestartDelayMs(task({ spec: { restart: { delayMs: 0 } } }))).toBe(0)
-})
+/** Held back for 19 s after the end of the one before. */
+const held = (createdClusterMs: number) =>
+  made(createdClusterMs, { startAfterMs: createdClusterMs + 19_000 })
 
 test.each<[string, readonly Task[], boolean]>([
   ['one restart', [made(90_000)], true],
@@ -29,6 +27,8 @@ test.each<[string, readonly Task[], boolean]>([
   ['two in the window', [made(91_000), made(99_000)], false],
   ['one by an update', [made(91_000, { madeByUpdate: true }), made(99_000)], true],
   ['one that replaced none', [made(91_000, { replaces: '' }), made(99_000)], true],
+  ['two that waited longer than the window', [held(60_000), held(80_000)], false],
+  ['two of which one ran longer than the window', [held(50_000), held(80_000)], true],
   ['one of another spec version', [made(91_000, { specVersion: 9 }), made(99_000)], true],
 ])('after %s the answer is as given', (_what, slot, expected) => {
   const [last] = slot.slice(-1)

@@ -1,21 +1,13 @@
 /**
  * The restart policy of a task (swarm-mode.md 2.10): whether a task that ended, or was lost with its
- * node, gets a successor, and after how long. How often a slot was restarted is counted from its
+ * node, gets a successor; after how long is `restart-delay.ts`. How often a slot was restarted is counted from its
  * tasks, which the reaper keeps for that; so the answer about one task stays the same however much
  * later, and by whichever leader, it is asked for.
  */
-import { SECOND_MS } from '../../lib/clock.ts'
 import type { Task } from '../../proto/gen/objects.ts'
 import { emptyRestartPolicy, type RestartPolicy } from '../../proto/gen/specs.ts'
 import { isWanted } from '../../proto/task-state.ts'
 import { getState, isJobTask } from '../model/task.ts'
-
-export const RESTART_DELAY_MS: number = 5 * SECOND_MS
-
-/** How long after its end a successor may start, ms. */
-export function getRestartDelayMs(task: Task): number {
-  return task.spec?.restart?.delayMs ?? RESTART_DELAY_MS
-}
 
 /** How many attempts the policy allows; 0 is no limit. */
 export function getMaxAttempts(task: Task): number {
@@ -44,17 +36,30 @@ function meetsCondition(task: Task, policy: RestartPolicy): boolean {
   }
 }
 
-/** The restarts of this slot and spec version in the window that ends with the task. */
+/**
+ * The restarts of this slot and spec version in the window that ends with the task. What they waited
+ * for the delay does not count: else a window that is shorter than the delay would never see any.
+ */
 function countAttempts(task: Task, slot: readonly Task[], now: number): number {
   const windowMs = task.spec?.restart?.windowMs ?? 0
-  const sinceMs = windowMs === 0 ? 0 : getEndMs(task, now) - windowMs
-  return slot.filter(
-    (other) =>
-      isRestart(other) &&
-      other.specVersion === task.specVersion &&
-      other.createdClusterMs <= task.createdClusterMs &&
-      other.createdClusterMs >= sinceMs,
-  ).length
+  const attempts = slot
+    .filter(
+      (other) =>
+        isRestart(other) &&
+        other.specVersion === task.specVersion &&
+        other.createdClusterMs <= task.createdClusterMs,
+    )
+    .sort((left, right) => right.createdClusterMs - left.createdClusterMs)
+  if (windowMs === 0) return attempts.length
+  let sinceMs = getEndMs(task, now) - windowMs
+  let count = 0
+  for (const attempt of attempts) {
+    const startMs = Math.max(attempt.createdClusterMs, attempt.startAfterMs)
+    if (startMs < sinceMs) break
+    sinceMs -= startMs - attempt.createdClusterMs
+    count++
+  }
+  return count
 }
 
 /** Whether the task was made by the restart reconciler. */

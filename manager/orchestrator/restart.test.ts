@@ -53,6 +53,33 @@ test('what ended is told so at once, and its successor is held back for the dela
   expect(newest(world)).toMatchObject({ id: successor.id, desiredState: 'running' })
 })
 
+test('the delay grows with each restart in a row, and an update begins anew', () => {
+  const world = running({ delayMs: 1_000, maxDelayMs: 3_000 })
+  const waits: number[] = []
+  for (let round = 0; round < 4; round++) {
+    world.report(newest(world).id, 'failed')
+    waits.push(newest(world).startAfterMs - world.now)
+    world.advance(3_000)
+  }
+  expect(waits).toEqual([1_000, 2_000, 3_000, 3_000])
+
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate: 1 } })
+  expect(newest(world).restartsInRow).toBe(0)
+})
+
+test('a restart in a row is not one for which its node was lost', () => {
+  const world = running({ delayMs: 1_000, maxDelayMs: 3_000 })
+  world.report(newest(world).id, 'failed')
+  world.advance(1_000)
+  const { nodeId, restartsInRow } = newest(world)
+  changeNode(world, nodeId, { status: { state: 'down' } })
+
+  expect([restartsInRow, newest(world).restartsInRow]).toEqual([1, 1])
+  expect(newest(world).nodeId).not.toBe(nodeId)
+})
+
 test('the delay is the policy’s, also when it is nothing', () => {
   const slow = running({ delayMs: 60_000 })
   slow.report(newest(slow).id, 'failed')

@@ -14,6 +14,7 @@ import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { isGlobal } from '../model/mode.ts'
+import { countRestarts, getRestartDelayMs } from '../model/restart-delay.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
 import { findUpdateConfig } from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
@@ -21,7 +22,7 @@ import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
-import { getRestartDelayMs, shouldRestart } from './restart-policy.ts'
+import { shouldRestart } from './restart-policy.ts'
 import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
 import { earlier } from './timers.ts'
 
@@ -140,12 +141,19 @@ function replace(
       replaces: task,
       // A delay that the task still waited for is not cut short by the loss of its node.
       startAfterMs: isHeld(task) ? Math.max(delayedMs, task.startAfterMs) : delayedMs,
+      restartsInRow: countInRowAfter(service, task, loss),
       // What an update made and did not see come up is still the update's elsewhere.
       madeByUpdate: task.madeByUpdate && loss !== 'ended' && task.runningClusterMs === 0,
     },
     round,
   )
   return [ended, createTask(successor)]
+}
+
+/** Only what ended by itself is a restart of the row; another spec begins one of its own. */
+function countInRowAfter(service: Service, task: Task, loss: Loss): number {
+  if (task.specVersion !== service.specVersion) return 0
+  return loss === 'ended' ? countRestarts(task) : task.restartsInRow
 }
 
 /**

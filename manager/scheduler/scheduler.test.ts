@@ -235,6 +235,23 @@ test('scheduler avoids a node on which the spec failed five times in five minute
   expect(later.view().tasks.get('t1')?.nodeId).toBe('n1')
 })
 
+test('scheduler avoids a node on which the delay of restarts grew to its most', () => {
+  const spec = { restart: { delayMs: 1_000, maxDelayMs: 2_000 } }
+  const after = (restartsInRow: number) =>
+    schedule(
+      [ready('n1'), ready('n2')],
+      [
+        pending('f', { nodeId: 'n1', status: { state: 'failed' }, restartsInRow, spec }),
+        pending('busy', { nodeId: 'n2', status: { state: 'running' }, slot: 2 }),
+        pending('t1'),
+      ],
+    )
+      .view()
+      .tasks.get('t1')?.nodeId
+
+  expect([after(0), after(1)]).toEqual(['n1', 'n2'])
+})
+
 test('scheduler gives generic resources, names that nobody has, and takes them back', () => {
   const generic = [
     ...['u1', 'u2'].map((name) => ({ kind: 'GPU', name, count: 1 })),

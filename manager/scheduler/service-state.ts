@@ -4,6 +4,7 @@
  * there are such.
  */
 import type { Task } from '../../proto/gen/objects.ts'
+import { hasGrownFully } from '../model/restart-delay.ts'
 import { NodeCounts } from './node-counts.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { Nodes } from './nodes.ts'
@@ -52,6 +53,8 @@ type Failure = {
   readonly nodeId: string
   /** Cluster time, ms. */
   readonly atMs: number
+  /** For how many it counts: where tasks wait longer and longer, so many do not come together. */
+  readonly weight: number
 }
 
 export function newServiceState(id: string): ServiceState {
@@ -109,6 +112,7 @@ export function noteFailure(service: ServiceState, task: Task): void {
     specVersion: task.specVersion,
     nodeId: task.nodeId,
     atMs: task.endedClusterMs,
+    weight: hasGrownFully(task) ? FAILURES_MAX : 1,
   })
 }
 
@@ -129,7 +133,7 @@ export function listFailing(
   for (const failure of service.failures.values()) {
     if (failure.specVersion !== specVersion || failure.atMs <= now - FAILURE_WINDOW_MS) continue
     const info = nodes.get(failure.nodeId)
-    if (info !== undefined) counts.set(info, (counts.get(info) ?? 0) + 1)
+    if (info !== undefined) counts.set(info, (counts.get(info) ?? 0) + failure.weight)
   }
   for (const [info, count] of counts) if (count < FAILURES_MAX) counts.delete(info)
   return counts

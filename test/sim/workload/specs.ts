@@ -114,6 +114,8 @@ function drawRestart(random: SeededRandom): RestartPolicy | undefined {
     { ...emptyRestartPolicy, delayMs: 2_000, condition: 'on-failure' },
     { ...emptyRestartPolicy, delayMs: 1_000, maxAttempts: 3, windowMs: 60_000 },
     { ...emptyRestartPolicy, condition: 'none' },
+    { ...emptyRestartPolicy, delayMs: 500, maxDelayMs: 4_000 },
+    { ...emptyRestartPolicy, delayMs: 3_000, maxAttempts: 2, windowMs: 2_000 },
   )
 }
 

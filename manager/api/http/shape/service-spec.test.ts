@@ -356,6 +356,7 @@ function jsonSpec(): fc.Arbitrary<unknown> {
           Delay: fc.oneof(fc.constant(0), duration),
           MaxAttempts: fc.nat(),
           Window: duration,
+          MaxDelay: duration,
         },
         ['Condition', 'MaxAttempts'],
       ),

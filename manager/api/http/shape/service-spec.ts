@@ -43,6 +43,7 @@ import {
   type PortConfig,
   type Resources,
 } from '../../../../proto/gen/types.ts'
+import { RESTART_DELAY_MS } from '../../../model/restart-delay.ts'
 import { genericResources, placement } from './placement.ts'
 import {
   choice,
@@ -68,7 +69,6 @@ import {
 } from './shape.ts'
 
 const DEFAULT_MONITOR_MS = 5_000
-const DEFAULT_RESTART_DELAY_MS = 5_000
 const DEFAULT_STOP_GRACE_MS = 10_000
 
 /** What Swarm does for an update or rollback that nothing was said about. */
@@ -228,6 +228,7 @@ const restart: Shape<RestartPolicy> = object(emptyRestartPolicy, {
   Delay: ofRestart.some('delayMs', maybe(durationMs)),
   MaxAttempts: ofRestart.always('maxAttempts', count),
   Window: ofRestart.some('windowMs', durationMs),
+  MaxDelay: ofRestart.some('maxDelayMs', durationMs),
 })
 
 const ofNetwork = fieldsOf<NetworkAttachment>()
@@ -390,7 +391,7 @@ export function writeWithDefaults(spec: ServiceSpec): unknown {
         limits: emptyResources,
         reservations: emptyResources,
       },
-      restart: { ...restartPolicy, delayMs: restartPolicy.delayMs ?? DEFAULT_RESTART_DELAY_MS },
+      restart: { ...restartPolicy, delayMs: restartPolicy.delayMs ?? RESTART_DELAY_MS },
       placement: task.placement ?? emptyPlacement,
     },
     update: spec.update ?? DEFAULT_UPDATE,
