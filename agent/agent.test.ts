@@ -389,6 +389,24 @@ test('nothing that a crash must not forget is done or told before it is on disk'
   expect(host.reported()).toEqual({ t1: 'failed' })
 })
 
+test('a set that the disk has not taken is not acted by, and what waits is an older one', () => {
+  const host = new Host({ state: stateOf(5, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+  host.assign(full(6, [assigned('t1')]))
+
+  host.isQuick = false
+  host.assign(change(6, 9, { removedIds: ['t1'] }))
+  host.assign(change(9, 12, { updates: [assigned('t2')] }))
+  host.wait(3_000)
+  const [waiting] = host.persists
+  const before = host.underway()
+  host.persisted()
+
+  expect(host.agent.status().mark.index).toBe(12)
+  expect(decodeAgentState(waiting?.state ?? new Uint8Array()).mark?.index).toBe(9)
+  expect([before, host.underway()]).toEqual([[], ['stop t1']])
+})
+
 test('since when a task runs is kept on disk, and nothing waits for it', () => {
   const host = new Host()
   host.isQuick = false
@@ -432,6 +450,17 @@ test('a crash between the intent to start and the start ends as failed, never as
 
   expect([first, host.underway()]).toEqual([['stop t1'], []])
   expect(host.reported()).toEqual({ t1: 'failed' })
+})
+
+test('an agent whose state was put back to an older one starts nothing a second time', () => {
+  const told = task({ ...assigned('t1'), status: { state: 'running' } })
+  const host = new Host({ state: stateOf(5, { t1: 'preparing', t2: 'ready' }) })
+  host.run()
+
+  host.assign(full(9, [told, assigned('t2')]))
+
+  expect(host.underway()).toEqual(['prepare t2'])
+  expect(host.reported()).toEqual({ t1: 'failed', t2: 'preparing' })
 })
 
 test('a retriable failure is tried again after a second, a final one never', () => {

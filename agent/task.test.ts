@@ -289,8 +289,45 @@ test.each<[TaskState, Container | undefined, TaskState, string | undefined]>([
   expect([walked.record.status.state, walked.operation]).toEqual([state, operation])
 })
 
+test.each<[TaskState, TaskState, TaskState, string, string | undefined]>([
+  // The agent's state is an older one: known as, told as: becomes, with error, and needs.
+  ['preparing', 'ready', 'preparing', '', 'prepare'],
+  ['ready', 'ready', 'starting', '', 'start'],
+  ['accepted', 'running', 'failed', 'task: its container is gone', undefined],
+  ['preparing', 'starting', 'preparing', '', 'stop'],
+  ['ready', 'starting', 'ready', '', 'stop'],
+  ['ready', 'running', 'ready', '', 'stop'],
+  ['starting', 'running', 'starting', '', 'start'],
+  ['ready', 'failed', 'failed', '', undefined],
+  ['complete', 'running', 'complete', '', undefined],
+])('a task known as %s and told as %s is %s (%s) and needs %s', (known, told, ...expected) => {
+  const assigned = task({ desiredState: 'running', status: { state: told } })
+  const walked = walk(reassign(at(known), assigned, 9))
+
+  expect([walked.record.status.state, walked.record.status.error, walked.operation]).toEqual(
+    expected,
+  )
+})
+
+test('a start that the agent does not remember fails once nothing of it is left', () => {
+  const told = task({ status: { state: 'running' } })
+  const known = at('ready')
+  const preparing = begin(at('preparing'), 1, 'prepare')
+
+  const stopped = succeed(begin(reassign(known, told, 8), 1, 'stop'), undefined, 9)
+  const prepared = walk(succeed(reassign(preparing, told, 8), undefined, 9))
+  const notPrepared = walk(fail(reassign(preparing, told, 8), BUSY, 9))
+
+  expect(stopped.status).toMatchObject({
+    state: 'failed',
+    error: 'task: its start was interrupted',
+  })
+  expect(walk(stopped).operation).toBeUndefined()
+  expect([prepared.operation, notPrepared.operation]).toEqual(['stop', 'stop'])
+})
+
 test('a task that managers gave up is theirs, and is stopped', () => {
-  const given = reassign(at('running'), task({ status: { state: 'rejected', error: 'moved' } }))
+  const given = reassign(at('running'), task({ status: { state: 'rejected', error: 'moved' } }), 8)
 
   const stopped = succeed(begin(given, 1, 'stop'), undefined, 9)
 
@@ -300,7 +337,7 @@ test('a task that managers gave up is theirs, and is stopped', () => {
 
 test('a task that was given up while it started does not run', () => {
   const starting = begin(at('starting'), 1, 'start')
-  const given = reassign(starting, task({ status: { state: 'orphaned' } }))
+  const given = reassign(starting, task({ status: { state: 'orphaned' } }), 8)
 
   const started = succeed(given, STARTED, 9)
 
@@ -310,9 +347,9 @@ test('a task that was given up while it started does not run', () => {
 test('a repeated assignment brings a forgotten task back, and a turned one starts anew', () => {
   const failing = { ...at('preparing'), failures: 3 }
 
-  expect(reassign(forget(failing), failing.task).isForgotten).toBe(false)
-  expect(reassign(failing, failing.task).failures).toBe(3)
-  expect(reassign(failing, task({ desiredState: 'shutdown' })).failures).toBe(0)
+  expect(reassign(forget(failing), failing.task, 8).isForgotten).toBe(false)
+  expect(reassign(failing, failing.task, 8).failures).toBe(3)
+  expect(reassign(failing, task({ desiredState: 'shutdown' }), 8).failures).toBe(0)
 })
 
 test.each<[TaskState, TaskState, boolean]>([
@@ -328,7 +365,7 @@ test.each<[TaskState, TaskState, boolean]>([
 
   expect(mustBeDurable(before, after)).toBe(expected)
   expect(mustBeDurable(before, forget(before))).toBe(true)
-  expect(mustBeDurable(before, reassign(before, task()))).toBe(true)
+  expect(mustBeDurable(before, reassign(before, task(), 9))).toBe(true)
 })
 
 function adoptRestored(

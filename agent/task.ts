@@ -3,7 +3,8 @@
  * are pure; the worker keeps the records and carries the steps out. The states and texts are
  * SwarmKit's (swarm-mode.md 3.2). The status is also the memory of what was done: `starting` is
  * made durable before the container is started, so a task with it was started, or may have been,
- * and is never started again.
+ * and is never started again. Where the managers know of a start and this status does not, the
+ * agent's memory is lost or an older one, and they are believed.
  *
  *   accepted ─► preparing ─► ready ─► starting ─► running ─► complete
  *       │           │          │         │           └─────► failed
@@ -245,29 +246,36 @@ export function adopt(
       wallMs,
     )
   }
-  if (wasStarted(record.status.state)) {
-    const error = 'task: its container is gone'
-    if (container === undefined) return become(found, { state: 'failed', error, wallMs })
-    // Told to start, but not seen to run: whatever the call still does is stopped first.
-    return { ...found, ending: { state: 'failed', error: 'task: its start was interrupted' } }
-  }
+  if (wasStarted(record.status.state)) return failUnseen(found, wallMs)
   if (record.status.state !== 'ready' || container !== undefined) return found
   // What was prepared is gone.
   return become(found, { state: 'preparing', wallMs })
 }
 
 /** A newer version of the assignment. */
-export function reassign(record: TaskRecord, task: Task): TaskRecord {
+export function reassign(record: TaskRecord, task: Task, wallMs: number): TaskRecord {
   const told = task.status ?? emptyTaskStatus
-  const isGivenUp = isTerminal(told.state) && !isTerminal(record.status.state)
   const isTurned = record.task.desiredState !== task.desiredState
-  return {
+  const assigned: TaskRecord = {
     ...record,
     task,
     isForgotten: false,
     failures: isTurned ? 0 : record.failures,
-    status: isGivenUp ? told : record.status,
   }
+  if (isTerminal(record.status.state)) return assigned
+  // The managers gave it up.
+  if (isTerminal(told.state)) return { ...assigned, status: told }
+  // It was started after this agent's state was written: that was put back to an older one.
+  const isStartForgotten = wasStarted(told.state) && !wasStarted(record.status.state)
+  return isStartForgotten ? failUnseen(assigned, wallMs) : assigned
+}
+
+/** It was started, and nothing was seen to run: it never will. */
+function failUnseen(record: TaskRecord, wallMs: number): TaskRecord {
+  if (record.container === 'none')
+    return become(record, { state: 'failed', error: 'task: its container is gone', wallMs })
+  // Whatever the call that started it still does is stopped first.
+  return { ...record, ending: { state: 'failed', error: 'task: its start was interrupted' } }
 }
 
 /** Whether a task in this state was started, or may have been. */

@@ -232,7 +232,7 @@ export class Worker {
       this.#entries.set(task.id, newEntry(record, this.#memory.touch()))
       return
     }
-    this.#update(entry, reassign(entry.record, task))
+    this.#update(entry, reassign(entry.record, task, wallMs))
     // The managers do not have what was reported: it is reported again.
     const told = task.status ?? emptyTaskStatus
     if (compareTaskState(entry.record.status.state, told.state) > 0) entry.reported = undefined

@@ -57,7 +57,6 @@ export class AgentShell implements LoopPart {
   #logs: LogPublisher
   #done: (() => void) | undefined
   #statePath: string
-  #savedVersion = 0
   #isEnded = false
 
   constructor(options: AgentShellOptions) {
@@ -186,9 +185,9 @@ export class AgentShell implements LoopPart {
     }
   }
 
-  /** On a full disk it is tried again, until a newer state is saved. */
+  /** On a full disk it is tried again; the machine gives no newer one, and does nothing by it, before. */
   #persist(output: Extract<AgentOutput, { readonly kind: 'persist' }>): void {
-    if (this.#isEnded || output.version < this.#savedVersion) return
+    if (this.#isEnded) return
     try {
       writeFileSafely(this.#statePath, this.#options.seal.seal(output.state))
     } catch (error) {
@@ -197,7 +196,6 @@ export class AgentShell implements LoopPart {
       setTimeout(() => this.#persist(output), PERSIST_RETRY_MS).unref()
       return
     }
-    this.#savedVersion = output.version
     this.#agent.step({ kind: 'persisted', version: output.version })
     this.#options.loop.wake()
   }
