@@ -49,6 +49,9 @@ type SimContainer = {
   exit: Exit | undefined
 }
 
+/** A host's containers as they were. */
+export type ContainersCopy = ReadonlyMap<string, Readonly<SimContainer>>
+
 export class SimRuntime {
   readonly nodeId: string
   rates: RuntimeRates
@@ -219,6 +222,24 @@ export class SimRuntime {
     }
     this.#epoch++
     this.#underway.clear()
+  }
+
+  /** The containers as they are now. */
+  copyContainers(): ContainersCopy {
+    return new Map([...this.#containers].map(([taskId, container]) => [taskId, { ...container }]))
+  }
+
+  /**
+   * The host is the one that was copied, and was just switched on. A start that is not in the copy
+   * is forgotten where `isStartKnown` says that nobody else has heard of it: no agent could know better.
+   */
+  restoreContainers(copy: ContainersCopy, isStartKnown: (taskId: string) => boolean): void {
+    this.#containers = new Map([...copy].map(([taskId, container]) => [taskId, { ...container }]))
+    this.powerCut()
+    for (const taskId of [...this.#started]) {
+      const wasStarted = (copy.get(taskId)?.state ?? 'created') !== 'created'
+      if (!wasStarted && !isStartKnown(taskId)) this.#started.delete(taskId)
+    }
   }
 
   #epoch = 0

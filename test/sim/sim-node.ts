@@ -23,16 +23,17 @@ import { openWal } from '../../manager/wal/wal.ts'
 import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
-import { emptyResources } from '../../proto/gen/types.ts'
+import { emptyResources, TaskStateNumber } from '../../proto/gen/types.ts'
 import { type Caller, callNode } from './call.ts'
 import { SealChecker } from './checkers/seals.ts'
 import { SimDisk, SimulatedCrash } from './disk.ts'
 import { admit, Life } from './life.ts'
-import type { SimRuntime } from './runtime.ts'
+import type { ContainersCopy, SimRuntime } from './runtime.ts'
 import type { World } from './world.ts'
 
 const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
 const CLUSTER_ID = 'simulated'
+const AGENT_STATE = 'agent/state'
 const MAIN_DELAY_MS = 2
 const PEER_DEADLINE_MS = 2_000
 /** A daemon that was told to stop has ended after this long, one way or another. */
@@ -69,8 +70,6 @@ type Daemon = {
   /** Waiting for the write before to end. */
   unwritten: readonly Persist[]
   isWriting: boolean
-  /** Of the agent's state. */
-  savedVersion: number
 }
 
 /** Where a manager may die as if by chance. */
@@ -127,6 +126,8 @@ export class SimNode {
   sessionLateMs = 0
   /** The stream of this agent breaks under the next set of assignments. */
   isSetLost = false
+  /** Is given each state of the agent as it was saved. */
+  onAgentSaved: ((state: Uint8Array) => void) | undefined
   /** How long a sync takes at least in the mean; 0: as the seed says. */
   diskSlowMs = 0
   /** Where the process dies next. */
@@ -227,7 +228,6 @@ export class SimNode {
       unsaved: [],
       unwritten: [],
       isWriting: false,
-      savedVersion: 0,
     }
     if (this.role === 'manager' && this.raftId !== 0 && this.hasLog) this.startManager()
     this.runtime.onExit = (exit) =>
@@ -317,7 +317,24 @@ export class SimNode {
   removeAgentState(): void {
     this.disk.heal()
     this.disk.restore('agent', new Map())
-    this.#world.checkers.forgotMark(this)
+    this.#world.checkers.agentReplaced(this, undefined)
+  }
+
+  /** What the agent knows of its tasks is what it knew when it saved this. */
+  restoreAgentState(state: Uint8Array): void {
+    this.disk.heal()
+    this.disk.restore('agent', new Map([[AGENT_STATE, state]]))
+    this.#world.checkers.agentReplaced(this, state)
+  }
+
+  /** The host's containers are those that it had then. */
+  restoreContainers(copy: ContainersCopy): void {
+    const { tasks } = this.#world.checkers.reference.view()
+    // Of a task that is no more everybody knows that it is not to be started.
+    const isStartKnown = (taskId: string): boolean =>
+      TaskStateNumber[tasks.get(taskId)?.status?.state ?? 'remove'] >= TaskStateNumber.starting
+    this.runtime.restoreContainers(copy, isStartKnown)
+    this.#world.checkers.containersReplaced(this)
   }
 
   /** Who waits for this manager learns that it is gone. */
@@ -1128,8 +1145,6 @@ export class SimNode {
     output: Extract<AgentOutput, { readonly kind: 'persist' }>,
   ): void {
     if (daemon === undefined || this.#daemon !== daemon) return
-    // As the shell: what waited for space gives way to what was saved since.
-    if (output.version < daemon.savedVersion) return
     try {
       this.#saveAgentState(output.state)
     } catch (error) {
@@ -1140,8 +1155,8 @@ export class SimNode {
       })
       return
     }
-    daemon.savedVersion = output.version
-    if (!this.isClone) this.#world.checkers.savedMark(this)
+    if (!this.isClone) this.#world.checkers.agentSaved(this, output.state)
+    this.onAgentSaved?.(output.state)
     daemon.agent.step({ kind: 'persisted', version: output.version })
   }
 
@@ -1151,13 +1166,16 @@ export class SimNode {
     this.disk.create(temporary, 0)
     this.disk.write(temporary, 0, state)
     this.disk.sync(temporary)
-    this.disk.rename(temporary, 'agent/state')
+    this.disk.rename(temporary, AGENT_STATE)
     this.disk.syncDirectory('agent')
   }
 
   #loadAgentState(): Uint8Array | undefined {
-    if (!this.disk.list('agent').includes('state')) return undefined
-    return this.disk.read('agent/state', 0, this.disk.size('agent/state'))
+    const isThere = this.disk.list('agent').includes('state')
+    const size = isThere ? this.disk.size(AGENT_STATE) : 0
+    const state = isThere ? this.disk.read(AGENT_STATE, 0, size) : undefined
+    if (!this.isClone) this.#world.checkers.agentSaved(this, state)
+    return state
   }
 }
 

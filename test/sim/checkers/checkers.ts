@@ -16,6 +16,7 @@ import type { Task } from '../../../proto/gen/objects.ts'
 import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
+import { AgentDiskChecker } from './agent-disk.ts'
 import { DelayChecker } from './delays.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
@@ -63,7 +64,7 @@ export class Checkers {
   #foundVersions = new Map<string, number>()
   /** Every node that there ever was. */
   #nodeIds = new Set<string>()
-  #marks = new Map<string, { epoch: number; index: number }>()
+  #agentDisks = new AgentDiskChecker()
   /** Host → tasks that its agent reported as running; a clone is a host of its own. */
   #seenRunning = new Map<SimNode, Set<string>>()
   #tasks = new TaskChecker()
@@ -157,9 +158,20 @@ export class Checkers {
     this.#group.replaced(node)
   }
 
-  /** The agent's state was lost, and with it what its mark promised. */
-  forgotMark(node: SimNode): void {
-    this.#marks.delete(node.id)
+  /** The agent's state is on its disk, or was just read from there. */
+  agentSaved(node: SimNode, file: Uint8Array | undefined): void {
+    const problem = this.#agentDisks.holds(node.id, file)
+    if (problem !== undefined) this.#violation(problem)
+  }
+
+  /** The agent's state was lost, or is an older one: `file`. */
+  agentReplaced(node: SimNode, file: Uint8Array | undefined): void {
+    this.#agentDisks.replaced(node.id, file)
+  }
+
+  /** Of the host's containers only those that ran then are left, and they have ended. */
+  containersReplaced(node: SimNode): void {
+    this.#seenRunning.delete(node)
   }
 
   /** The effects are on the disk and synced. */
@@ -253,8 +265,6 @@ export class Checkers {
     const digest = hex(manager.digest())
     if (digest !== known.digest)
       this.#violation(`S8: ${node.id} has digest ${digest} at index ${index}, not ${known.digest}`)
-    const mark = node.agent?.status().mark
-    if (mark !== undefined) this.#checkMark(node, mark)
   }
 
   /** An agent is about to do this to a container. */
@@ -263,6 +273,8 @@ export class Checkers {
     this.#world.trace(`${node.id} ${kind} ${task.id} ${task.serviceId}/${task.slot}`)
     if (task.nodeId !== '' && task.nodeId !== node.id)
       this.#violation(`T9: ${node.id} is about to ${kind} task ${task.id} of node ${task.nodeId}`)
+    const unsaved = this.#agentDisks.operation(node.id, kind, task)
+    if (unsaved !== undefined) this.#violation(unsaved)
     const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
     const operation = { kind, taskId: task.id, hasRun }
     const problem = checkEnding(this.#reference.view(), node.id, operation)
@@ -394,21 +406,6 @@ export class Checkers {
     const tasks = this.#seenRunning.get(node)
     if (tasks === undefined) this.#seenRunning.set(node, new Set([taskId]))
     else tasks.add(taskId)
-  }
-
-  #checkMark(node: SimNode, mark: { readonly epoch: number; readonly index: number }): void {
-    const before = this.#marks.get(node.id)
-    if (
-      before !== undefined &&
-      (mark.epoch < before.epoch || (mark.epoch === before.epoch && mark.index < before.index))
-    )
-      this.#violation(`T9: the agent of ${node.id} went back from ${before.index} to ${mark.index}`)
-  }
-
-  /** The agent's state is on its disk. */
-  savedMark(node: SimNode): void {
-    const mark = node.agent?.status().mark
-    if (mark !== undefined) this.#marks.set(node.id, { epoch: mark.epoch, index: mark.index })
   }
 
   #seenOf(node: SimNode): Seen {

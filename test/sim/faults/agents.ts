@@ -2,6 +2,8 @@
  * Faults of agents, their runtimes and their sessions (peers.md 3.3, A). Adoption (A3) comes with each
  * start of a daemon whose containers live, and containers that ignore SIGTERM (A8) are a rate of the seed.
  */
+import { wasStarted } from '../../../agent/task.ts'
+import { decodeAgentState, type KnownTask } from '../../../proto/gen/agent.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
@@ -17,6 +19,7 @@ export const agentFaults: readonly Fault[] = [
   { name: 'clean stop', classes: [], weight: 1, act: stop },
   { name: 'agent cut off', classes: [], weight: 1, act: cutOff },
   { name: 'lost agent state', classes: ['A4'], weight: 0.5, act: loseState },
+  { name: 'agent state set back', classes: [], weight: 1, act: setBack },
   { name: 'runtime hangs', classes: ['A5'], weight: 0.5, act: hangRuntime },
   { name: 'runtime restarts', classes: ['A5'], weight: 0.5, act: restartRuntime },
   { name: 'orphan container', classes: ['A5'], weight: 0.5, act: leaveOrphan },
@@ -76,6 +79,35 @@ function loseState({ world }: FaultContext, node: SimNode): boolean {
   node.removeAgentState()
   world.restartLater(node)
   return true
+}
+
+/**
+ * The agent's state is put back to a copy from just before a task was started: alone, or with the
+ * containers of its host as they were then (a virtual machine's snapshot). The managers know more.
+ */
+function setBack({ world, random, later }: FaultContext, node: SimNode): boolean {
+  if (!node.isUp) return false
+  const isWholeHost = random.integer(2) === 0
+  const ageMs = 300 + random.integer(random.integer(4) === 0 ? 60_000 : 3_000)
+  node.onAgentSaved = (state) => {
+    if (!decodeAgentState(state).tasks.some(isBeforeStart)) return
+    node.onAgentSaved = undefined
+    const containers = node.runtime.copyContainers()
+    later(ageMs, () => {
+      if (!node.isUp || world.nodes.get(node.id) !== node || world.cloned.has(node.id)) return
+      world.trace(`${node.id} is an older ${isWholeHost ? 'host' : 'agent'}`)
+      world.reached('A4')
+      node.crash('all')
+      node.restoreAgentState(state)
+      if (isWholeHost) node.restoreContainers(containers)
+      world.restartLater(node)
+    })
+  }
+  return true
+}
+
+function isBeforeStart({ task, status }: KnownTask): boolean {
+  return task?.desiredState === 'running' && !wasStarted(status?.state ?? 'new')
 }
 
 function hangRuntime({ world, random }: FaultContext, node: SimNode): boolean {

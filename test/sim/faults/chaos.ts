@@ -109,6 +109,7 @@ export class Chaos {
     node.stallAtProposalMs = 0
     node.diskHungUntilMs = 0
     node.repeatSetMs = 0
+    node.onAgentSaved = undefined
     node.disk.heal()
     node.runtime.heal()
     this.#upgrade(node)

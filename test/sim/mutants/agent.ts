@@ -56,6 +56,14 @@ export const agentMutants: readonly Mutant[] = [
     why: 'an agent that lost its memory starts what runs already a second time',
   },
   {
+    name: 'told-start-not-believed',
+    file: 'agent/task.ts',
+    search: '  return isStartForgotten ? failUnseen(assigned, wallMs) : assigned\n',
+    replacement: '  return isStartForgotten ? assigned : assigned\n',
+    caughtBy: 'A',
+    why: 'a host that was put back to an older copy starts again what it had started since',
+  },
+  {
     name: 'started-before-it-is-noted',
     file: 'agent/worker.ts',
     search: '    if (!this.#memory.isDurable(entry.version)) return false\n',
