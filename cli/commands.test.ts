@@ -119,13 +119,16 @@ describe('swarm', () => {
 
   test('swarm update changes what is named and nothing else', async () => {
     await swarm.run('swarm', 'update', '--task-history-limit', '9')
+    await swarm.run('swarm', 'update', '--max-snapshots', '3', '--snapshot-interval', '5000')
     const { out } = await swarm.run('swarm', 'update', '--dispatcher-heartbeat', '3s')
 
     expect(out).toBe('Swarm updated.\n')
     const cluster = at(await swarm.json('info'), 'Swarm', 'Cluster', 'Spec')
     expect(numberAt(cluster, 'Orchestration', 'TaskHistoryRetentionLimit')).toBe(9)
     expect(numberAt(cluster, 'Dispatcher', 'HeartbeatPeriod')).toBe(3e9)
-    expect(numberAt(cluster, 'Raft', 'SnapshotInterval')).toBe(10_000)
+    expect(numberAt(cluster, 'Raft', 'SnapshotInterval')).toBe(5_000)
+    expect(numberAt(cluster, 'Raft', 'KeepOldSnapshots')).toBe(3)
+    expect(numberAt(cluster, 'Raft', 'LogEntriesForSlowFollowers')).toBe(500)
   })
 
   test('info and version', async () => {

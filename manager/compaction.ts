@@ -14,6 +14,7 @@ export class Compaction {
   #isAsked = false
   /** Index from which on a snapshot is wanted whatever the interval says; 0: none. */
   #neededAt = 0
+  #oldSnapshots = 0
   /** Of entries' data that came to the log since the last snapshot. */
   #bytes = 0
 
@@ -27,8 +28,14 @@ export class Compaction {
     return this.#snapshotIndex
   }
 
-  adjust(entries: number, keepEntries: number): void {
+  adjust(entries: number, keepEntries: number, keepOldSnapshots: number): void {
     this.#interval = { ...this.#interval, entries, keepEntries }
+    this.#oldSnapshots = keepOldSnapshots
+  }
+
+  /** How many snapshots beside the newest stay on the disk. */
+  get oldSnapshots(): number {
+    return this.#oldSnapshots
   }
 
   /** These entries came to the log. */

@@ -48,7 +48,12 @@ export type ConsensusInput =
     }
   | { readonly kind: 'unreachable'; readonly raftId: number }
   /** The cluster's settings, as main has applied them. */
-  | { readonly kind: 'settings'; readonly snapshotEntries: number; readonly keepEntries: number }
+  | {
+      readonly kind: 'settings'
+      readonly snapshotEntries: number
+      readonly keepEntries: number
+      readonly keepOldSnapshots: number
+    }
 
 /** What must be made durable, in order of `sequence`, before `persisted` is stepped. */
 export type Persist = {
@@ -57,8 +62,17 @@ export type Persist = {
   readonly entries: readonly Entry[]
   /** Replaces the whole log. */
   readonly snapshot: Snapshot | undefined
-  /** This node's own snapshot, after which the log may be cut up to `compactIndex`. */
-  readonly compaction: { readonly snapshot: Snapshot; readonly compactIndex: number } | undefined
+  /**
+   * This node's own snapshot, after which the log may be cut up to `compactIndex`, and of the files of
+   * older ones all but so many removed.
+   */
+  readonly compaction:
+    | {
+        readonly snapshot: Snapshot
+        readonly compactIndex: number
+        readonly oldSnapshots: number
+      }
+    | undefined
   readonly mustSync: boolean
 }
 

@@ -182,7 +182,7 @@ export class Consensus {
         this.#raft.reportUnreachable(input.raftId)
         break
       case 'settings':
-        this.#compaction.adjust(input.snapshotEntries, input.keepEntries)
+        this.#compaction.adjust(input.snapshotEntries, input.keepEntries, input.keepOldSnapshots)
         this.#askForSnapshot()
         break
       default:
@@ -476,7 +476,8 @@ export class Consensus {
     this.#storage.compact(compactIndex)
     this.#group.forgetBefore(state)
     this.#compaction.saved(index)
-    this.#out.persist.push(this.#queue.addCompaction(snapshot, compactIndex))
+    const { oldSnapshots } = this.#compaction
+    this.#out.persist.push(this.#queue.addCompaction({ snapshot, compactIndex, oldSnapshots }))
   }
 }
 

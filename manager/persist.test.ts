@@ -113,7 +113,7 @@ test('a compaction leaves the entries after it', () => {
 
   persistAll(open().wal, [
     effect(1, { entries: entries(1, 8), hardState: { term: 1, vote: 7, commit: 8 } }),
-    effect(2, { compaction: { snapshot: snapshot(6, 10), compactIndex: 4 } }),
+    effect(2, { compaction: { snapshot: snapshot(6, 10), compactIndex: 4, oldSnapshots: 0 } }),
   ])
 
   disk.crash('none')
@@ -128,7 +128,9 @@ test('a full disk costs a compaction, not the node', () => {
 
   const last = persistAll(wal, [
     effect(1, { entries: entries(1, 8), hardState: { term: 1, vote: 7, commit: 8 } }),
-    effect(2, { compaction: { snapshot: snapshot(6, 1_000_000), compactIndex: 4 } }),
+    effect(2, {
+      compaction: { snapshot: snapshot(6, 1_000_000), compactIndex: 4, oldSnapshots: 0 },
+    }),
     effect(3, { entries: entries(9, 9) }),
   ])
 

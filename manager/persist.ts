@@ -110,14 +110,15 @@ export function loadSnapshot(opened: OpenedWal): Snapshot | undefined {
 }
 
 /** A full disk costs the snapshot, not the node: the log is only longer than it need be. */
-function compact(wal: Wal, { snapshot, compactIndex }: NonNullable<Persist['compaction']>): void {
+function compact(wal: Wal, compaction: NonNullable<Persist['compaction']>): void {
+  const { snapshot, compactIndex, oldSnapshots } = compaction
   try {
     wal.saveSnapshot(metaOf(snapshot), chunksOf(snapshot.data))
   } catch (error) {
     if (isDiskError(error, 'enospc')) return
     throw error
   }
-  wal.compact(compactIndex)
+  wal.compact(compactIndex, oldSnapshots)
 }
 
 function metaOf(snapshot: Snapshot): Pick<Snapshot, 'index' | 'term' | 'confState'> {

@@ -67,13 +67,14 @@ export class Replica {
   settings(): ToConsensus | undefined {
     const [cluster] = this.store.view().clusters.list()
     if (cluster?.spec === undefined) return undefined
-    const { snapshotIntervalEntries, logEntriesForSlowFollowers } = cluster.spec
+    const { snapshotIntervalEntries, logEntriesForSlowFollowers, keepOldSnapshots } = cluster.spec
     return {
       kind: 'consensus',
       input: {
         kind: 'settings',
         snapshotEntries: snapshotIntervalEntries,
         keepEntries: logEntriesForSlowFollowers,
+        keepOldSnapshots,
       },
     }
   }

@@ -30,7 +30,7 @@ test('an append that changes no term, vote or commit has no hard state', () => {
 
 test('a leader’s snapshot replaces the log until it is durable; this member’s own never does', () => {
   const queue = new StorageQueue()
-  queue.addCompaction(SNAPSHOT, 3)
+  queue.addCompaction({ snapshot: SNAPSHOT, compactIndex: 3, oldSnapshots: 0 })
   const own = queue.isReplacing
   queue.addPersist(appendOf({ snapshot: SNAPSHOT }), true)
   const given = queue.isReplacing

@@ -5,7 +5,7 @@
  * main's. Both queues are done in order; `consensus.ts` delivers the answers.
  */
 import type { Persist } from './consensus-interface.ts'
-import type { Message, Snapshot } from './raft/message.ts'
+import type { Message } from './raft/message.ts'
 
 type Persisting = { readonly persist: Persist; readonly responses: readonly Message[] }
 type Applying = { readonly index: number; readonly responses: readonly Message[] }
@@ -29,13 +29,13 @@ export class StorageQueue {
   }
 
   /** The effect of this member's own snapshot, behind which the log is cut; nobody waits for it. */
-  addCompaction(snapshot: Snapshot, compactIndex: number): Persist {
+  addCompaction(compaction: NonNullable<Persist['compaction']>): Persist {
     const persist: Persist = {
       sequence: ++this.#sequence,
       hardState: undefined,
       entries: [],
       snapshot: undefined,
-      compaction: { snapshot, compactIndex },
+      compaction,
       mustSync: false,
     }
     this.#persisting.push({ persist, responses: [] })

@@ -31,6 +31,7 @@ const ADDRESS_FLAGS: readonly FlagSpec[] = [
 const SETTING_FLAGS: readonly FlagSpec[] = [
   { flags: '--cert-expiry <DURATION>', help: 'Life of node certificates' },
   { flags: '--dispatcher-heartbeat <DURATION>', help: 'Period of the heartbeats of agents' },
+  { flags: '--max-snapshots <N>', help: 'Old snapshots that managers keep beside the newest' },
   { flags: '--snapshot-interval <N>', help: 'Log entries between snapshots' },
   { flags: '--task-history-limit <N>', help: 'Ended tasks kept for each slot' },
 ]
@@ -55,7 +56,6 @@ export const initCommand: CommandSpec = {
     'default-addr-pool',
     'default-addr-pool-mask-length',
     'external-ca',
-    'max-snapshots',
   ],
   run: async ({ flags, world, client }) => {
     const isForced = flags.has('force-new-cluster')
@@ -159,7 +159,7 @@ const updateCommand: CommandSpec = {
   args: '',
   flags: SETTING_FLAGS,
   examples: ['tsswarm swarm update --task-history-limit 10'],
-  refused: ['autolock', 'external-ca', 'max-snapshots'],
+  refused: ['autolock', 'external-ca'],
   run: async ({ flags, world, client }) => {
     if (SETTING_FLAGS.every(({ flags: flag }) => !flags.isGiven(nameOfFlag(flag))))
       throw usageError('no setting was given')
@@ -190,19 +190,22 @@ function addressBody(flags: Flags): JsonObject {
 
 /** The spec with what was asked for; everything else as it was. */
 function withSettings(spec: JsonObject, flags: Flags): JsonObject {
-  const set = (section: string, name: string, value: number | undefined): JsonObject =>
-    value === undefined ? {} : { [section]: { ...objectAt(spec, section), [name]: value } }
-  return compact({
-    ...spec,
-    ...set(
-      'Orchestration',
-      'TaskHistoryRetentionLimit',
-      parsed(flags, 'task-history-limit', parseInteger),
-    ),
-    ...set('Raft', 'SnapshotInterval', parsed(flags, 'snapshot-interval', parseCount)),
-    ...set('Dispatcher', 'HeartbeatPeriod', parsed(flags, 'dispatcher-heartbeat', parseDuration)),
-    ...set('CAConfig', 'NodeCertExpiry', parsed(flags, 'cert-expiry', parseDuration)),
-  })
+  const given = {
+    Orchestration: {
+      TaskHistoryRetentionLimit: parsed(flags, 'task-history-limit', parseInteger),
+    },
+    Raft: {
+      SnapshotInterval: parsed(flags, 'snapshot-interval', parseCount),
+      KeepOldSnapshots: parsed(flags, 'max-snapshots', parseCount),
+    },
+    Dispatcher: { HeartbeatPeriod: parsed(flags, 'dispatcher-heartbeat', parseDuration) },
+    CAConfig: { NodeCertExpiry: parsed(flags, 'cert-expiry', parseDuration) },
+  }
+  const sections = Object.entries(given)
+    .map(([section, values]) => [section, compact(values)] as const)
+    .filter(([, values]) => Object.keys(values).length > 0)
+    .map(([section, values]) => [section, { ...objectAt(spec, section), ...values }] as const)
+  return compact({ ...spec, ...Object.fromEntries(sections) })
 }
 
 function parsed(

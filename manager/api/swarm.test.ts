@@ -65,6 +65,7 @@ describe('handleClusterUpdate()', () => {
       'modification of cluster name',
     ],
     ['no heartbeat', { heartbeatPeriodMs: 0 }, 'Dispatcher.HeartbeatPeriod: 0 ms'],
+    ['too many snapshots', { keepOldSnapshots: 101 }, 'Raft.KeepOldSnapshots: 101 snapshots'],
     ['a slow heartbeat', { heartbeatPeriodMs: 60_001 }, 'Dispatcher.HeartbeatPeriod: 60001 ms'],
     ['short certificates', { nodeCertExpiryMs: 3_599_999 }, 'minimum certificate expiry time'],
     ['long certificates', { nodeCertExpiryMs: 1e12 }, 'maximum certificate expiry time'],

@@ -21,6 +21,8 @@ import { ANNOTATIONS_BYTES_MAX, checkAnnotations, checkSize } from './validate.t
 
 const HEARTBEAT_MIN_MS = SECOND_MS
 const HEARTBEAT_MAX_MS = MINUTE_MS
+/** They fill the managers' disks. */
+const OLD_SNAPSHOTS_MAX = 100
 const NODE_CERT_EXPIRY_MAX_MS = 10 * 365 * DAY_MS
 
 /** The cluster and its first node are there: the first write of all. */
@@ -61,7 +63,11 @@ export function checkClusterSpec(spec: ClusterSpec): void {
     throw refusal(`Name: modification of cluster name "${CLUSTER_NAME}" is not allowed`)
   checkAnnotations(spec.annotations)
   checkSize('spec of the swarm', encodeClusterSpec(spec), ANNOTATIONS_BYTES_MAX)
-  const { heartbeatPeriodMs, nodeCertExpiryMs } = spec
+  const { heartbeatPeriodMs, keepOldSnapshots, nodeCertExpiryMs } = spec
+  if (keepOldSnapshots > OLD_SNAPSHOTS_MAX)
+    throw refusal(
+      `Raft.KeepOldSnapshots: ${keepOldSnapshots} snapshots are more than ${OLD_SNAPSHOTS_MAX}`,
+    )
   if (heartbeatPeriodMs < HEARTBEAT_MIN_MS || heartbeatPeriodMs > HEARTBEAT_MAX_MS)
     throw refusal(
       `Dispatcher.HeartbeatPeriod: ${heartbeatPeriodMs} ms is not from ${HEARTBEAT_MIN_MS} to ${HEARTBEAT_MAX_MS} ms`,

@@ -262,6 +262,22 @@ test('compact() removes what the snapshot contains, and keeps what a restart nee
   expect(read(opened.wal)).toBe('state 60')
 })
 
+test('compact() keeps as many old snapshots as it is told, and the one before the newest', () => {
+  const { disk, open } = world()
+  const { wal } = open()
+  append(wal, 1, 60)
+  for (let index = 10; index <= 60; index += 10) wal.saveSnapshot(meta(index), [text('state')])
+  const count = (): number =>
+    disk.list(DIRECTORY).filter((name) => name.endsWith('.snapshot')).length
+
+  const counts = [4, 2, 0].map((old) => {
+    wal.compact(0, old)
+    return count()
+  })
+
+  expect(counts).toEqual([5, 3, 2])
+})
+
 test('compact() removes nothing above its index or the snapshot', () => {
   const { disk, open } = world()
   const { wal } = open()
@@ -332,7 +348,7 @@ test('setKeys() seals what follows with the new key; compaction frees the old on
   wal.compact(3)
   expect(wal.listKeyIds()).toEqual([2])
 
-  const opened = open({ keys: { currentId: 2, keys: new Map([[2, newKey]]) }, snapshotsKept: 1 })
+  const opened = open({ keys: { currentId: 2, keys: new Map([[2, newKey]]) } })
   expect(opened.snapshot).toEqual(meta(3))
   expect(read(opened.wal)).toBe('new')
 })

@@ -35,7 +35,7 @@ import {
 } from './snapshot-file.ts'
 
 export const SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024
-export const SNAPSHOTS_KEPT_DEFAULT = 2
+const OLD_SNAPSHOTS_MIN = 1
 /** How many zeros `prepare` writes at a time: some milliseconds on a slow disk. */
 const SLICE_BYTES = 1024 * 1024
 /** The next segment, being filled with zeros. */
@@ -54,8 +54,6 @@ export type WalOptions = {
    * that was set back is refused by it. Without it such a log cannot be told from the newest.
    */
   readonly mark?: string
-  /** How many snapshot files stay at compaction, the newest included; at least 1. */
-  readonly snapshotsKept?: number
 }
 
 export type OpenedWal = {
@@ -295,10 +293,10 @@ export class Wal {
 
   /**
    * Segments are gone whose entries all stand at or below `index` and in the recorded snapshot, and
-   * so are snapshot files but the newest few. A snapshot that is being read for a follower may go:
+   * so are snapshot files but the newest and `oldSnapshots` before it, at least one. A snapshot that is being read for a follower may go:
    * its reader then sees `not-found` and begins again with the newer one.
    */
-  compact(index: number): void {
+  compact(index: number, oldSnapshots = 0): void {
     this.sync()
     const limit = Math.min(index, this.#snapshot?.index ?? 0)
     for (const { path, lastIndex } of this.#segments.slice(0, -1)) {
@@ -310,7 +308,7 @@ export class Wal {
       })
       this.#segments.shift()
     }
-    this.#run(() => this.#removeSnapshots())
+    this.#run(() => this.#removeSnapshots(Math.max(OLD_SNAPSHOTS_MIN, oldSnapshots)))
   }
 
   /** From now on `keys` are used, and a new segment is begun with the current one. */
@@ -441,14 +439,13 @@ export class Wal {
     this.#segments.push({ ...segment, lastIndex: Math.max(segment.lastIndex, index) })
   }
 
-  /** All but the recorded snapshot's file and the newest before it are gone. */
-  #removeSnapshots(): void {
+  /** All but the recorded snapshot's file and the newest `oldCount` before it are gone. */
+  #removeSnapshots(oldCount: number): void {
     const meta = this.#snapshot
     if (meta === undefined) return
-    const kept = Math.max(1, this.#options.snapshotsKept ?? SNAPSHOTS_KEPT_DEFAULT)
     const names = listSnapshots(this.#disk, this.#directory)
     const recordedAt = names.indexOf(formatSnapshotName(meta))
-    const removed = names.slice(0, Math.max(0, recordedAt + 1 - kept))
+    const removed = names.slice(0, Math.max(0, recordedAt - oldCount))
     for (const name of removed) this.#disk.remove(`${this.#directory}/${name}`)
     if (removed.length > 0) this.#disk.syncDirectory(this.#directory)
   }

@@ -82,7 +82,7 @@ const clusterFields = {
   Raft: group<ClusterSpec>(
     {
       SnapshotInterval: unlessBlank(ofCluster.always('snapshotIntervalEntries', count)),
-      KeepOldSnapshots: fixed(0),
+      KeepOldSnapshots: ofCluster.always('keepOldSnapshots', count),
       LogEntriesForSlowFollowers: unlessBlank(
         ofCluster.always('logEntriesForSlowFollowers', count),
       ),
