@@ -4,8 +4,9 @@
  * says the token, over TLS that it can check. Nothing is written here.
  */
 import { SwarmError } from '../lib/errors.ts'
+import { isValidAt, newClockRefusal, Offers } from '../manager/ca/certificate-life.ts'
 import { parseJoinToken } from '../manager/ca/join-token.ts'
-import type { Signer } from '../manager/ca/signer.ts'
+import type { CertificateClaims, Signer } from '../manager/ca/signer.ts'
 import {
   bootstrapService,
   type CertificateReply,
@@ -15,7 +16,7 @@ import {
 import type { Availability } from '../proto/gen/types.ts'
 import { newChannel, newClient } from '../proto/grpc.ts'
 import type { Client } from '../proto/rpc.ts'
-import { digestOf } from './io/certificate.ts'
+import { digestOf, readClaims } from './io/certificate.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 
 const CALL_MS = 5_000
@@ -33,6 +34,8 @@ export async function requestCertificate(options: {
   readonly token: string
   readonly availability: Availability
   readonly signer: Signer
+  /** Of this node. */
+  readonly wallMs: () => number
 }): Promise<Certified> {
   const { digest } = parseJoinToken(options.token)
   return firstOf(options.remoteAddrs, async (addr) => {
@@ -50,6 +53,9 @@ export async function requestCertificate(options: {
         throw new SwarmError('aborted', 'the cluster’s root changed during the join, try again', {
           retriable: true,
         })
+      const claims = readClaims(reply.certificatePem)
+      const wallMs = options.wallMs()
+      if (!isValidAt(claims, wallMs)) throw newClockRefusal(claims, wallMs)
       return { keyPem, reply }
     } finally {
       channel.close()
@@ -57,16 +63,29 @@ export async function requestCertificate(options: {
   })
 }
 
-/** A new certificate with the role that the cluster wants for this node. */
+/**
+ * A new certificate with the role that the cluster wants for this node: the first that is good by
+ * this node's clock, or the best of all that the managers signed; refused when `held` is better.
+ */
 export async function renewCertificate(options: {
   readonly managers: readonly string[]
   readonly identity: TransportIdentity
+  readonly held: CertificateClaims
   readonly signer: Signer
+  readonly wallMs: () => number
 }): Promise<Certified> {
   const { keyPem, csrPem } = await options.signer.createRequest()
-  const reply = await withCa(options.managers, options.identity, (ca) =>
-    ca.renewCertificate({ csrPem }, { deadlineMs: ISSUE_MS }),
-  )
+  const offers = new Offers<CertificateReply>(options.held)
+  const reply = await withCa(options.managers, options.identity, async (ca) => {
+    const offer = await ca.renewCertificate({ csrPem }, { deadlineMs: ISSUE_MS })
+    const claims = readClaims(offer.certificatePem)
+    const wallMs = options.wallMs()
+    if (!offers.add(offer, claims, wallMs)) throw newClockRefusal(claims, wallMs)
+    return offer
+  }).catch((error: unknown) => {
+    if (offers.best === undefined) throw error
+    return offers.best
+  })
   return { keyPem, reply }
 }
 

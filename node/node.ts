@@ -11,7 +11,8 @@ import { SwarmError } from '../lib/errors.ts'
 import { newId } from '../lib/id.ts'
 import type { Log } from '../lib/log.ts'
 import type { InitRequest, JoinRequest, KnownManager } from '../manager/api/backend.ts'
-import { certificateLife, newCluster, newNode } from '../manager/ca/ca.ts'
+import { newCluster, newNode } from '../manager/ca/ca.ts'
+import { certificateLife } from '../manager/ca/certificate-life.ts'
 import type { Signer } from '../manager/ca/signer.ts'
 import type { MemberState } from '../manager/consensus-interface.ts'
 import { localCaller } from '../manager/manager.ts'
@@ -187,6 +188,7 @@ export class Node {
         token: request.joinToken,
         availability: request.availability,
         signer: this.#options.signer,
+        wallMs: () => this.#options.loop.now().wallMs,
       })
       const identity: Identity = {
         keyPem,
@@ -802,7 +804,9 @@ export class Node {
     const { keyPem, reply } = await renewCertificate({
       managers: this.#othersFirst(identity),
       identity: transportOf(identity),
+      held: identity.claims,
       signer: this.#options.signer,
+      wallMs: () => this.#options.loop.now().wallMs,
     })
     this.#saveIdentity({
       ...(this.#identity ?? identity),
@@ -811,7 +815,7 @@ export class Node {
       rootPem: reply.rootCertificatePem,
       claims: readClaims(reply.certificatePem),
     })
-    this.#roles.renewed()
+    this.#roles.renewed(this.#options.loop.now().wallMs)
     this.#options.log.info({ role: reply.role }, 'certificate renewed')
     this.#manager?.renewed()
   }

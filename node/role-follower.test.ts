@@ -79,7 +79,7 @@ test('next() renews when the cluster says another role, until a certificate was 
   const before = made.next(worker, 0)
   made.failed(0)
   const again = made.next(worker, 0)
-  made.renewed()
+  made.renewed(0)
 
   expect([before, again]).toEqual(['renew', 'renew'])
   expect(made.next({ ...worker, claims: { role: 'manager' } }, 0)).toBe('join-and-start')
@@ -125,7 +125,34 @@ test('renewed() keeps what was said during the renewal', () => {
   made.told({ role: 'manager', renewCertificate: true })
   made.next(worker, 0)
   made.told({ role: 'worker', renewCertificate: true })
-  made.renewed()
+  made.renewed(0)
 
   expect(made.next({ ...worker, claims: { role: 'manager' } }, 0)).toBe('renew')
+})
+
+test('next() asks for no certificate again where the new one is old by this clock, but after a while', () => {
+  const made = follower()
+
+  made.renewed(600)
+  const steps = [600, 600_599, 600_600].map((wallMs) => made.next(worker, wallMs))
+
+  expect(steps).toEqual([undefined, undefined, 'renew'])
+})
+
+test('next() waits no longer after a failure where the clock was set back meanwhile', () => {
+  const [failed, renewed] = [follower(), follower()]
+
+  failed.failed(9_000_000)
+  renewed.renewed(9_000_000)
+
+  expect(failed.next(worker, 500)).toBe('renew')
+  expect(renewed.next(worker, 500)).toBe('renew')
+})
+
+test('a manager that knows no leader asks soon where its clock was set back meanwhile', () => {
+  const made = follower()
+  const at = (wallMs: number): boolean =>
+    made.isQuestionDue({ isManager: true, isAlone: true }, wallMs)
+
+  expect([at(9_000_000), at(500), at(501), at(10_500)]).toEqual([false, true, false, true])
 })

@@ -8,12 +8,14 @@
  *   removed:  stop ─▶ forget-member ─▶ join-and-start   (demoted and promoted before it noticed)
  *   demoted:  renew ─▶ stop ─▶ forget-member
  */
-import { renewalMs } from '../manager/ca/ca.ts'
+import { type Life, renewalMs } from '../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../manager/ca/signer.ts'
 import type { NodeChange } from '../proto/gen/dispatcher.ts'
 
 /** A renewal that failed is tried again after this long. */
 const RENEW_RETRY_MS = 5_000
+/** What was just renewed may be old already by this node's clock, which then is far from its manager's. */
+const RENEW_AGAIN_MS = 600_000
 /** A manager that has known no leader for this long asks whether it is still a member. */
 const ALONE_MS = 10_000
 
@@ -53,9 +55,13 @@ export class RoleFollower {
   #aloneSinceMs: number | undefined
   /** Wall time at which the certificate is renewed for its age. */
   #renewAtMs = Number.POSITIVE_INFINITY
+  /** Wall time at which a step failed last. */
+  #failedMs = Number.NEGATIVE_INFINITY
+  /** Wall time of the last renewal. */
+  #renewedMs = Number.NEGATIVE_INFINITY
 
   /** The node has this certificate; `fraction` of [0, 1) spreads the renewals of many. */
-  certified(claims: Pick<CertificateClaims, 'notBeforeMs' | 'notAfterMs'>, fraction: number): void {
+  certified(claims: Life, fraction: number): void {
     this.#renewAtMs = renewalMs(claims, fraction)
   }
 
@@ -72,7 +78,7 @@ export class RoleFollower {
     if (isShutOut && isManager) return 'stop'
     if (raftId === 0) this.#isRemoved = false
     if (this.#isRemoved && !isShutOut) return isManager ? 'stop' : 'forget-member'
-    if (wallMs >= this.#renewAtMs || this.#isRoleOther(claims.role)) {
+    if (this.#isOld(wallMs) || this.#isRoleOther(claims.role)) {
       this.#renewing = this.#wanted
       return 'renew'
     }
@@ -94,7 +100,7 @@ export class RoleFollower {
       return false
     }
     this.#aloneSinceMs ??= wallMs
-    if (wallMs - this.#aloneSinceMs < ALONE_MS) return false
+    if (isWithin(ALONE_MS, this.#aloneSinceMs, wallMs)) return false
     this.#aloneSinceMs = wallMs
     return true
   }
@@ -105,14 +111,23 @@ export class RoleFollower {
   }
 
   /** The renewal was done; what was said meanwhile may be another role again, and still counts. */
-  renewed(): void {
+  renewed(wallMs: number): void {
+    this.#renewedMs = wallMs
     if (this.#wanted === this.#renewing) this.#wanted = undefined
     this.#renewing = undefined
   }
 
   /** A step failed: age alone asks for a certificate again only after a while. */
   failed(wallMs: number): void {
-    this.#renewAtMs = Math.max(this.#renewAtMs, wallMs + RENEW_RETRY_MS)
+    this.#failedMs = wallMs
+  }
+
+  #isOld(wallMs: number): boolean {
+    return (
+      wallMs >= this.#renewAtMs &&
+      !isWithin(RENEW_RETRY_MS, this.#failedMs, wallMs) &&
+      !isWithin(RENEW_AGAIN_MS, this.#renewedMs, wallMs)
+    )
   }
 
   /**
@@ -124,4 +139,9 @@ export class RoleFollower {
       this.#wanted !== undefined && (this.#wanted.renewCertificate || this.#wanted.role !== role)
     )
   }
+}
+
+/** Less than that has passed since then. By a clock that was set back meanwhile, nobody knows: it has. */
+function isWithin(durationMs: number, sinceMs: number, wallMs: number): boolean {
+  return wallMs >= sinceMs && wallMs - sinceMs < durationMs
 }

@@ -7,11 +7,9 @@ import {
   emptyCaller,
   emptyCertificateIssue,
 } from '../../proto/gen/control.ts'
-import type { Part } from '../../test/build.ts'
 import { cluster, node, storeWith } from '../../test/build.ts'
 import type { View } from '../store/view.ts'
 import {
-  certificateLife,
   defaultClusterSpec,
   getCluster,
   getRootCa,
@@ -20,7 +18,6 @@ import {
   planJoin,
   planRenewal,
   REVOKED_KEEP_MS,
-  renewalMs,
   revoke,
   rotateTokens,
 } from './ca.ts'
@@ -174,32 +171,28 @@ describe('a renewal', () => {
     expect(codeOf(() => issue({ nodeId, role }))).toBe(code)
   })
 
+  test('is refused where the certificate is over by the leader’s clock', () => {
+    const wanted = { nodeId: 'worker', role: 'worker' } as const
+
+    expect(codeOf(() => issue({ ...wanted, expiresMs: WALL_MS }))).toBe(
+      'failed-precondition, again',
+    )
+    expect(codeOf(() => issue({ ...wanted, expiresMs: WALL_MS + 1 }))).toBe('allowed')
+  })
+
+  test('that ends sooner does not end the time that the node stays refused once it is removed', () => {
+    const held = node({ id: 'worker', spec: { role: 'worker' }, certificateExpiresMs: 9 * WALL_MS })
+    const at = storeWith({ clusters: [fresh], nodes: [held] }).view()
+
+    const { changes } = issue({ nodeId: 'worker', role: 'worker' }, 'worker', at)
+
+    expect(changes).toMatchObject([{ object: { certificateExpiresMs: 9 * WALL_MS } }])
+  })
+
   test('is for the caller’s own certificate', () => {
     expect(codeOf(() => issue({ nodeId: 'worker', role: 'worker' }, 'promoted'))).toBe(
       'permission-denied',
     )
-  })
-})
-
-describe('lives of certificates', () => {
-  test.each([
-    [90 * DAY_MS, 90 * DAY_MS],
-    [HOUR_MS, HOUR_MS],
-  ])('with an expiry of %i ms end that long from now, and began an hour ago', (expiry, left) => {
-    const part: Part<Parameters<typeof certificateLife>[0]> = { spec: { nodeCertExpiryMs: expiry } }
-
-    expect(certificateLife(cluster(part), WALL_MS)).toEqual({
-      notBeforeMs: WALL_MS - HOUR_MS,
-      notAfterMs: WALL_MS + left,
-    })
-  })
-
-  test.each([
-    [0, 500],
-    [0.5, 650],
-    [0.999, 799],
-  ])('a renewal at fraction %d comes at %i of 1000', (fraction, at) => {
-    expect(renewalMs({ notBeforeMs: 0, notAfterMs: 1000 }, fraction)).toBe(at)
   })
 })
 

@@ -2,7 +2,8 @@
  * The certificate authority's rules: who gets a certificate with which role, what the cluster
  * object begins with, and how tokens are rotated (swarm-mode.md 2.15). Signing itself is the
  * Signer's; a manager signs first and the leader then checks everything again and records it, so
- * that a token that was rotated meanwhile leaves nothing behind.
+ * that a token that was rotated meanwhile leaves nothing behind. How long certificates live is
+ * `certificate-life.ts`.
  */
 import { SwarmError } from '../../lib/errors.ts'
 import { newId } from '../../lib/id.ts'
@@ -26,13 +27,11 @@ import {
 import type { Availability, NodeRole } from '../../proto/gen/types.ts'
 import type { Handle } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
+import { NODE_CERT_EXPIRY_MS } from './certificate-life.ts'
 import { newJoinToken, roleOfToken } from './join-token.ts'
 
 export const CLUSTER_NAME = 'default'
-const NODE_CERT_EXPIRY_MS = 90 * 24 * 3_600_000
 export const NODE_CERT_EXPIRY_MIN_MS: number = 3_600_000
-/** Certificates begin this long before they are made, for clocks that are behind. */
-const BACKDATE_MS = 3_600_000
 /** A removed node's name stays refused this long after its certificate ended. */
 export const REVOKED_KEEP_MS: number = 7 * 24 * 3_600_000
 
@@ -107,27 +106,6 @@ export function rotateTokens(
   }
 }
 
-/** From when to when a certificate made now is valid, wall ms. */
-export function certificateLife(
-  cluster: Cluster,
-  wallMs: number,
-): { readonly notBeforeMs: number; readonly notAfterMs: number } {
-  const expiry = cluster.spec?.nodeCertExpiryMs ?? NODE_CERT_EXPIRY_MS
-  return { notBeforeMs: wallMs - BACKDATE_MS, notAfterMs: wallMs + expiry }
-}
-
-/**
- * When a node renews: a random point between 50 and 80 % of its certificate's life, wall ms;
- * `fraction` is drawn from [0, 1).
- */
-export function renewalMs(
-  life: { readonly notBeforeMs: number; readonly notAfterMs: number },
-  fraction: number,
-): number {
-  const length = life.notAfterMs - life.notBeforeMs
-  return life.notBeforeMs + Math.floor(length * (0.5 + 0.3 * fraction))
-}
-
 /** The cluster object; `unavailable` on a manager that has not caught up with its creation. */
 export function getCluster(view: View): Cluster {
   const [cluster] = view.clusters.list()
@@ -184,6 +162,13 @@ export const handleCertificateIssue: Handle<CertificateIssue> = (view, request, 
     })
   if (!isJoin && context.caller.nodeId !== nodeId)
     throw new SwarmError('permission-denied', 'a node may renew only its own certificate')
+  if (expiresMs <= context.wallMs)
+    throw new SwarmError(
+      'failed-precondition',
+      `the certificate that was signed for node ${nodeId} has ended already by the leader’s clock: ` +
+        'compare the clocks of the managers',
+      { retriable: true, facts: { node: nodeId, expiresMs } },
+    )
   const node = view.nodes.get(nodeId)
   if (isJoin) {
     if (node !== undefined) throw new SwarmError('already-exists', `node ${nodeId} exists already`)
@@ -199,7 +184,9 @@ export const handleCertificateIssue: Handle<CertificateIssue> = (view, request, 
     ...node,
     certificateRole: role,
     certificatePem,
-    certificateExpiresMs: expiresMs,
+    // Which of those that were signed for it the node has taken is not known; until the last of them
+    // ends it stays refused once it is removed.
+    certificateExpiresMs: Math.max(node.certificateExpiresMs, expiresMs),
   }
   return { changes: [{ kind: 'update', table: 'nodes', object: renewed }], reply: { id: nodeId } }
 }

@@ -7,6 +7,7 @@ import { randomBytes, webcrypto } from 'node:crypto'
 import 'reflect-metadata'
 import * as x509 from '@peculiar/x509'
 import { SwarmError } from '../../lib/errors.ts'
+import { BACKDATE_MS } from '../../manager/ca/certificate-life.ts'
 import type { CertificateClaims, KeyAndCertificate, Signer } from '../../manager/ca/signer.ts'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
@@ -24,7 +25,7 @@ async function createRoot(nowMs: number): Promise<KeyAndCertificate> {
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerial(),
     name: 'CN=swarm-ca',
-    notBefore: new Date(nowMs - 3_600_000),
+    notBefore: new Date(nowMs - BACKDATE_MS),
     notAfter: new Date(nowMs + ROOT_LIFE_MS),
     signingAlgorithm: ALGORITHM,
     keys,

@@ -2,6 +2,7 @@
  * A calm cluster for stories: three managers and one worker without faults, and the few words that
  * stories are told in.
  */
+import { defaultClusterSpec } from '../../manager/ca/ca.ts'
 import type { SimNode } from './sim-node.ts'
 import { World } from './world.ts'
 
@@ -11,7 +12,7 @@ const CALM = { loss: 0, duplication: 0, delayMeanMs: 0.5, spike: 0 }
 export function calmCluster(seed: number): World {
   const world = new World(seed)
   world.network.rates = CALM
-  world.init('m1')
+  world.init('m1', defaultClusterSpec.nodeCertExpiryMs)
   world.run(2_000)
   for (const id of ['m2', 'm3']) world.join(id, 'manager')
   world.join('w1', 'worker')

@@ -9,7 +9,7 @@ import {
 } from '../../proto/gen/specs.ts'
 import { calmCluster, leaderOf, until } from './calm.ts'
 import { settleLater } from './faults/identity.ts'
-import { takeOut } from './operator.ts'
+import { setRole, takeOut } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import type { World } from './world.ts'
 
@@ -113,5 +113,71 @@ test('a node whose certificate ended while it was away is let in by nobody, and 
 
   expect(session).not.toBe('running')
   until(world, () => world.checkers.reference.view().nodes.get('w1') === undefined)
+  expect(world.violations).toEqual([])
+})
+
+const DAY_MS = 24 * 3_600_000
+
+function managersOf(world: World): readonly SimNode[] {
+  return [...world.nodes.values()].filter((node) => node.id.startsWith('m'))
+}
+
+/** The worker's certificate is old enough to be renewed. */
+function age(world: World, worker: SimNode): void {
+  const { claims } = worker
+  if (claims === undefined) return
+  const byMs = claims.notAfterMs - world.wallMs() - 10 * DAY_MS
+  worker.crash('all')
+  worker.claims = {
+    ...claims,
+    notBeforeMs: claims.notBeforeMs - byMs,
+    notAfterMs: claims.notAfterMs - byMs,
+  }
+  world.restart(worker)
+}
+
+test('what managers sign whose clocks are days ahead is valid when their clocks are right again', () => {
+  const world = calmCluster(1)
+  const worker = workerOf(world)
+  for (const manager of managersOf(world)) manager.wallOffsetMs = 30 * DAY_MS
+  setRole(world, 'w1', { role: 'manager' })
+  until(world, () => worker.claims?.role === 'manager')
+  for (const manager of managersOf(world)) manager.wallOffsetMs = 0
+  for (const node of world.nodes.values()) node.crash('all')
+  for (const node of world.nodes.values()) world.restart(node)
+
+  until(world, () => worker.manager !== undefined && worker.manager.status().leaderId !== 0)
+  until(world, () => worker.agent?.status().session === 'running')
+
+  expect(world.violations).toEqual([])
+})
+
+test.each([
+  [60, 'ends early'],
+  [100, 'is over'],
+])('a node takes no certificate of a manager whose clock is %i days behind, which %s', (days) => {
+  const world = calmCluster(1)
+  const worker = workerOf(world)
+  const [m1, m2] = managersOf(world)
+  for (const manager of [m1, m2]) if (manager) manager.wallOffsetMs = -days * DAY_MS
+  age(world, worker)
+
+  until(world, () => (worker.claims?.notAfterMs ?? 0) > world.wallMs() + 11 * DAY_MS)
+
+  expect(worker.claims?.notAfterMs).toBeGreaterThan(world.wallMs() + 89 * DAY_MS)
+  expect(world.violations).toEqual([])
+})
+
+test('a node whose own clock is far ahead takes what it gets, and does not ask without end', () => {
+  const world = calmCluster(1)
+  const worker = workerOf(world)
+  const renewals = (): number =>
+    world.recent(8_000).filter((line) => line.includes('w1 has the certificate')).length
+  worker.wallOffsetMs = 60 * DAY_MS
+  age(world, worker)
+
+  world.run(world.schedule.nowMs + 60_000)
+
+  expect(renewals()).toBe(1)
   expect(world.violations).toEqual([])
 })

@@ -8,7 +8,8 @@
 import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
 import { authorize } from '../../manager/ca/authorize.ts'
-import { certificateLife, getCluster, planRenewal } from '../../manager/ca/ca.ts'
+import { getCluster, planRenewal } from '../../manager/ca/ca.ts'
+import { certificateLife, newClockRefusal, Offers } from '../../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { RoleFollower, type RoleStep } from '../../node/role-follower.ts'
 import type { Caller as Asker, WriteReply } from '../../proto/gen/control.ts'
@@ -111,19 +112,27 @@ export class Life {
   }
 
   #renew(claims: CertificateClaims, done: (isDone: boolean) => void): void {
+    const offers = new Offers<CertificateClaims>(claims)
     this.#askManagers<CertificateClaims>(
       ISSUE_MS,
       (at, reply) => renewAt(this.#world, at, { claims, reply }),
       (outcome) => {
-        if (!(outcome instanceof SwarmError)) {
-          this.#node.claims = outcome
-          this.#roles.certified(outcome, this.#random.fraction())
-          this.#roles.renewed()
-          this.#world.trace(`${this.#node.id} has the certificate of a ${outcome.role}`)
-        }
-        done(!(outcome instanceof SwarmError))
+        const taken = outcome instanceof SwarmError ? offers.best : outcome
+        if (taken !== undefined) this.#certified(taken)
+        done(taken !== undefined)
+      },
+      (offer) => {
+        const wallMs = this.#node.wallMs()
+        return offers.add(offer, offer, wallMs) ? undefined : newClockRefusal(offer, wallMs)
       },
     )
+  }
+
+  #certified(claims: CertificateClaims): void {
+    this.#node.claims = claims
+    this.#roles.certified(claims, this.#random.fraction())
+    this.#roles.renewed(this.#node.wallMs())
+    this.#world.trace(`${this.#node.id} has the certificate of a ${claims.role}`)
   }
 
   #join(claims: CertificateClaims, done: (isDone: boolean) => void): void {
@@ -146,11 +155,12 @@ export class Life {
     )
   }
 
-  /** One manager after another, this node itself last; the first that says yes is it. */
+  /** One manager after another, this node itself last; the first that says yes, and is taken, is it. */
   #askManagers<T>(
     deadlineMs: number,
     ask: (at: SimNode, reply: Caller<T>) => void,
     done: Caller<T>,
+    refuse: (answer: T) => SwarmError | undefined = () => undefined,
   ): void {
     const known = [...this.#world.nodes.values()].filter((other) => other.raftId !== 0)
     const first = this.#random.integer(Math.max(1, known.length))
@@ -171,10 +181,12 @@ export class Life {
         (reply) => ask(to, reply),
         (outcome) => {
           if (this.#isOver) return
-          if (outcome instanceof SwarmError) {
-            last = outcome
+          const refusal = outcome instanceof SwarmError ? outcome : refuse(outcome)
+          if (refusal === undefined) this.#node.guard(() => done(outcome))
+          else {
+            last = refusal
             next()
-          } else this.#node.guard(() => done(outcome))
+          }
         },
       )
     }

@@ -9,6 +9,7 @@ import { isDiskError } from '../../lib/disk.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { SeededRandom } from '../../lib/random.ts'
+import { isValidAt } from '../../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { Consensus } from '../../manager/consensus.ts'
 import type { ConsensusInput, Persist } from '../../manager/consensus-interface.ts'
@@ -648,16 +649,16 @@ export class SimNode {
     this.#pump()
   }
 
-  #isCertified(): boolean {
-    return this.claims !== undefined && this.claims.notAfterMs > this.#world.wallMs()
+  /** As TLS does: whether the other end's certificate is valid by this node's own clock. */
+  #trusts({ claims }: SimNode): boolean {
+    return claims !== undefined && isValidAt(claims, this.wallMs())
   }
 
   #sendRaft(message: Message): void {
     this.#world.checkers.sent(this, message)
     const to = this.#world.findByRaftId(message.to)
     if (to === undefined || this.#world.drops(message)) return
-    // No TLS with who has no valid certificate.
-    if (!this.#isCertified() || !to.#isCertified()) return
+    if (!this.#trusts(to) || !to.#trusts(this)) return
     this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
       this.#world.snapshots.sent(this, to, message.snapshot?.index ?? 0)

@@ -7,7 +7,8 @@ import { type DiskErrorKind, isDiskError } from '../../lib/disk.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { newSeededRandom, type SeededRandom } from '../../lib/random.ts'
-import { certificateLife, defaultClusterSpec, newCluster, newNode } from '../../manager/ca/ca.ts'
+import { defaultClusterSpec, newCluster, newNode } from '../../manager/ca/ca.ts'
+import { certificateLife, isValidAt } from '../../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { localCaller } from '../../manager/manager.ts'
 import { newRaftId } from '../../manager/member-join.ts'
@@ -46,10 +47,16 @@ export type Rates = {
   readonly keepEntries: number
   /** Entries of one message between managers, bytes: with 1 each entry travels alone. */
   readonly messageBytes: number
+  /** How long certificates live, ms. */
+  readonly certLifeMs: number
   /** Mean time between two faults, ms. */
   readonly faultEveryMs: number
 }
 
+/** A certificate for the role, by the wall clock of who signs it, ms. */
+type Signing = { readonly role: 'worker' | 'manager'; readonly wallMs: number }
+
+const DAY_MS = 24 * 3_600_000
 const DISK_ERRORS: readonly DiskErrorKind[] = ['enospc', 'eio', 'not-found', 'exists', 'denied']
 
 export class World {
@@ -241,7 +248,7 @@ export class World {
   }
 
   /** The first manager: a log with one voter, then the cluster object, as `tsswarm init` does. */
-  init(id: string): SimNode {
+  init(id: string, certLifeMs: number = this.rates.certLifeMs): SimNode {
     const node = this.addNode(id)
     const random = this.random.split('init')
     node.raftId = newRaftId({ members: [], random })
@@ -273,9 +280,10 @@ export class World {
       ...defaultClusterSpec,
       snapshotIntervalEntries: this.rates.snapshotEntries,
       logEntriesForSlowFollowers: this.rates.keepEntries,
+      nodeCertExpiryMs: certLifeMs,
     }
     this.cluster = newCluster(root, spec, random)
-    const claims = this.#newClaims(this.cluster, id, 'manager')
+    const claims = this.#newClaims(this.cluster, id, { role: 'manager', wallMs: this.wallMs() })
     node.claims = claims
     node.boot()
     const created = newNode(id, 'manager', {
@@ -290,11 +298,23 @@ export class World {
     return node
   }
 
-  /** A node joins by token at some manager; what it does then as a manager is its own life. */
+  /**
+   * A node joins by token at some manager, which signs by its own clock; what it does then as a manager
+   * is its own life. A certificate that is over by the joiner's clock it would refuse, and come again
+   * under another name: it is as if it had not asked.
+   */
   join(id: string, role: 'worker' | 'manager'): SimNode {
     const node = this.addNode(id)
+    let claims = this.#claimsOf(id, { role, wallMs: this.wallMs() })
     this.retry(
-      () => this.anyManager(),
+      () => {
+        const signer = this.anyManager()
+        if (signer === undefined) return undefined
+        const signed = this.#claimsOf(id, { role, wallMs: signer.wallMs() })
+        if (!isValidAt(signed, this.wallMs())) return undefined
+        claims = signed
+        return signer
+      },
       () => ({
         caller: { nodeId: '', role: 'worker' },
         body: {
@@ -304,14 +324,14 @@ export class World {
             nodeId: id,
             role,
             certificatePem: 'certificate',
-            expiresMs: this.#claimsOf(id, role).notAfterMs,
+            expiresMs: claims.notAfterMs,
             availability: 'active',
           },
         },
       }),
       () => {
         if (node.claims !== undefined || this.nodes.get(id) !== node) return
-        node.claims = this.#claimsOf(id, role)
+        node.claims = claims
         node.boot()
       },
     )
@@ -325,13 +345,13 @@ export class World {
     return (role === 'manager' ? rootCa?.managerToken : rootCa?.workerToken) ?? ''
   }
 
-  #claimsOf(nodeId: string, role: 'worker' | 'manager'): CertificateClaims {
+  #claimsOf(nodeId: string, signing: Signing): CertificateClaims {
     const [cluster] = this.checkers.reference.view().clusters.list()
-    return this.#newClaims(cluster ?? this.cluster ?? emptyCluster, nodeId, role)
+    return this.#newClaims(cluster ?? this.cluster ?? emptyCluster, nodeId, signing)
   }
 
-  #newClaims(cluster: Cluster, nodeId: string, role: 'worker' | 'manager'): CertificateClaims {
-    return { nodeId, role, clusterId: cluster.id, ...certificateLife(cluster, this.wallMs()) }
+  #newClaims(cluster: Cluster, nodeId: string, { role, wallMs }: Signing): CertificateClaims {
+    return { nodeId, role, clusterId: cluster.id, ...certificateLife(cluster, wallMs) }
   }
 
   anyManager(): SimNode | undefined {
@@ -456,5 +476,6 @@ function drawRates(random: SeededRandom): Rates {
     keepEntries: pick(20, 20, 5, 0),
     messageBytes: pick(1 << 20, 1 << 20, 2_000, 1),
     faultEveryMs: pick(3_000, 8_000, 20_000),
+    certLifeMs: pick(90 * DAY_MS, 90 * DAY_MS, 2 * DAY_MS),
   }
 }

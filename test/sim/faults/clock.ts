@@ -6,7 +6,6 @@ import type { SimNode } from '../sim-node.ts'
 import type { Fault, FaultContext } from './fault.ts'
 
 const DAY_MS = 24 * 3_600_000
-const AHEAD_MAX_MS = 50 * 60_000
 /** From a second to five days, as many powers of ten as near. */
 const JUMP_DECADES = 5.6
 /** A clock that is off by more than a tenth is no clock. */
@@ -20,7 +19,7 @@ export const clockFaults: readonly Fault[] = [
 
 /** Until somebody sets it right. */
 function jump(context: FaultContext, node: SimNode): boolean {
-  node.wallOffsetMs = drawJumpMs(context, node)
+  node.wallOffsetMs = drawJumpMs(context)
   context.later(2_000 + context.random.integer(40_000), () => {
     node.wallOffsetMs = 0
   })
@@ -34,7 +33,7 @@ function drift({ random }: FaultContext, node: SimNode): boolean {
 
 /** Between right and wrong, several times a second. */
 function strobe(context: FaultContext, node: SimNode): boolean {
-  const offsetMs = drawJumpMs(context, node)
+  const offsetMs = drawJumpMs(context)
   let left = 10 + context.random.integer(40)
   const again = (): void => {
     left--
@@ -45,12 +44,8 @@ function strobe(context: FaultContext, node: SimNode): boolean {
   return true
 }
 
-/**
- * A manager's clock runs ahead by less than certificates are dated back: what it signs days ahead is not
- * valid until then, and shuts its node out, as with any CA.
- */
-function drawJumpMs({ random }: FaultContext, node: SimNode): number {
+/** Either way, whoever it is: managers sign certificates by that clock. */
+function drawJumpMs({ random }: FaultContext): number {
   const sizeMs = Math.min(5 * DAY_MS, Math.round(1_000 * 10 ** (random.fraction() * JUMP_DECADES)))
-  if (random.integer(2) === 0) return -sizeMs
-  return node.role === 'manager' ? Math.min(sizeMs, AHEAD_MAX_MS) : sizeMs
+  return random.integer(2) === 0 ? -sizeMs : sizeMs
 }

@@ -62,12 +62,12 @@ function setAnew(world: World, node: SimNode): void {
 function age({ world }: FaultContext, node: SimNode): boolean {
   const { claims } = node
   if (!node.isUp || claims === undefined) return false
-  const lifeMs = claims.notAfterMs - claims.notBeforeMs
+  const passedMs = Math.floor(0.9 * (claims.notAfterMs - world.wallMs()))
   node.crash('all')
   node.claims = {
     ...claims,
-    notBeforeMs: world.wallMs() - 0.9 * lifeMs,
-    notAfterMs: world.wallMs() + 0.1 * lifeMs,
+    notBeforeMs: claims.notBeforeMs - passedMs,
+    notAfterMs: claims.notAfterMs - passedMs,
   }
   world.restartLater(node)
   return true
