@@ -4,7 +4,6 @@
  * no older than what the cluster has committed, a node that waits to register is alive.
  */
 import { SwarmError } from '../../../lib/errors.ts'
-import { localCaller } from '../../../manager/manager.ts'
 import type { Message } from '../../../manager/raft/message.ts'
 import type { SimNode } from '../sim-node.ts'
 import { Client } from '../workload/client.ts'
@@ -129,26 +128,30 @@ function readAt(world: World, node: SimNode): void {
 }
 
 /**
- * Two ask for one service at one time: the second is refused because of the first, and is told so once
- * that is committed. What they ask for is the same, so that the history needs only one of them.
+ * Two ask for one service at one time: one is refused because of the other, and is told so once that
+ * is committed.
  */
 function writeTwice({ world, random }: FaultContext): boolean {
   const leader = world.findLeader()
   if (leader === undefined) return false
   const name = `twice-${random.integer(2 ** 32)}`
-  const label = world.history.newLabel()
-  const spec = drawServiceSpec(name, label, random)
-  const body = { kind: 'serviceCreate', serviceCreate: { spec } } as const
-  const request = { kind: 'create', label } as const
   const isThere = (): boolean =>
     [...world.checkers.reference.view().services.list()].some(
       (service) => service.spec?.annotations?.name === name,
     )
-  new Client(world).write(leader, { kind: 'service', name, request, body, seen: undefined })
-  leader.write({ caller: localCaller, body }, false, (outcome) => {
-    if (outcome instanceof SwarmError && outcome.code === 'already-exists' && !isThere())
+  const onRefused = ({ code }: SwarmError): void => {
+    if (code === 'already-exists' && !isThere())
       world.violation(`S10: ${name} was refused for a service that nobody has committed`)
-  })
+  }
+  // Where another one leads before they are evaluated, either may be the first.
+  for (let copy = 0; copy < 2; copy++) {
+    const label = world.history.newLabel()
+    const spec = drawServiceSpec(name, label, random)
+    const body = { kind: 'serviceCreate', serviceCreate: { spec } } as const
+    const request = { kind: 'create', label } as const
+    const write = { kind: 'service', name, request, body, seen: undefined, onRefused } as const
+    new Client(world).write(leader, write)
+  }
   return true
 }
 

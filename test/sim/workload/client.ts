@@ -28,6 +28,8 @@ export type Write = {
   readonly seen: { readonly id: string; readonly version: number } | undefined
   /** The cluster may go back from it by itself. */
   readonly rollsBack?: boolean
+  /** Is told of the refusal, or that nobody knows what came of it. */
+  readonly onRefused?: (error: SwarmError) => void
 }
 
 export class Client {
@@ -58,6 +60,7 @@ export class Client {
       if (outcome instanceof SwarmError) {
         if (answer?.kind === 'unknown') this.counts.unknown++
         else this.counts.refused++
+        write.onRefused?.(outcome)
         return
       }
       this.counts.acknowledged++
