@@ -173,7 +173,7 @@ test('a node whose own clock is far ahead takes what it gets, and does not ask w
   const worker = workerOf(world)
   const renewals = (): number =>
     world.recent(8_000).filter((line) => line.includes('w1 has the certificate')).length
-  worker.wallOffsetMs = 60 * DAY_MS
+  worker.wallOffsetMs = 75 * DAY_MS
   age(world, worker)
 
   world.run(world.schedule.nowMs + 60_000)
