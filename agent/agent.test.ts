@@ -529,6 +529,31 @@ test('managers, node changes and commands are passed on, and managers are kept',
   expect(decodeAgentState(host.persists[0]?.state ?? new Uint8Array(0)).managers).toEqual(managers)
 })
 
+test('managers named by who has no session to give are dialed too, and kept with those of before', () => {
+  const host = new Host({ state: stateOf(4, {}) })
+  while (host.session === 0) host.wait(50)
+  host.step({ kind: 'connected', session: host.session })
+  host.log = []
+  host.persists = []
+  host.isQuick = false
+
+  host.receive({ kind: 'managers', managers: { managers: [{ nodeId: 'm2', addr: 'm2' }] } })
+
+  // They are whom that manager knows: no news of who the managers are.
+  expect(host.log).toEqual([])
+  const heard = decodeAgentState(host.persists[0]?.state ?? new Uint8Array(0))
+  expect(heard.managers.map(({ addr }) => addr)).toEqual(['m2', 'm1'])
+  host.persisted()
+  host.receive({ kind: 'start', start: { heartbeatPeriodMs: 2_000 } })
+  host.receive({
+    kind: 'managers',
+    managers: { managers: [{ nodeId: 'm2', addr: 'm2' }] },
+  })
+  const told = decodeAgentState(host.persists[0]?.state ?? new Uint8Array(0))
+  expect(told.managers.map(({ addr }) => addr)).toEqual(['m2'])
+  expect(told.formerManagers.map(({ addr }) => addr)).toEqual(['m1'])
+})
+
 test('an agent that stops says when it is back, and leaves its tasks alone', () => {
   const host = new Host({ state: stateOf(4, { t1: 'running' }), containers: [live('t1')] })
   host.run()

@@ -34,7 +34,7 @@ export type AgentInput =
   | { readonly kind: 'described'; readonly description: NodeDescription }
   /** Every container of this node as the agent starts; once, and no session is opened before. */
   | { readonly kind: 'containers'; readonly list: readonly Container[] }
-  /** Managers to try besides those known: of the configuration or the join. */
+  /** Managers to try besides those known: of the configuration, the join, the log of a manager here. */
   | { readonly kind: 'managers'; readonly managers: readonly ManagerAddress[] }
   | { readonly kind: 'connected'; readonly session: number }
   | { readonly kind: 'received'; readonly session: number; readonly message: SessionMessage }
@@ -128,6 +128,7 @@ export class Agent {
     this.#options = options
     this.#now = now
     this.#managers.replace(state.managers)
+    this.#managers.addFormer(state.formerManagers)
     this.#worker = new Worker({ state, memory: this.#memory, random, log })
     this.#session = new Session({ managers: this.#managers, random, log, nowMs: now.nowMs })
   }
@@ -143,7 +144,7 @@ export class Agent {
         this.#worker.adoptAll(input.list, this.#now.wallMs)
         break
       case 'managers':
-        this.#managers.add(input.managers)
+        this.#hearOf(input.managers)
         break
       case 'connected':
         this.#connect(input.session)
@@ -202,6 +203,14 @@ export class Agent {
       sessionStarts: this.#session.starts,
       setsRefused: this.#setsRefused,
     }
+  }
+
+  /** Whom to ask what only managers know: first who is talked to, then those who should be managers. */
+  listManagers(): readonly ManagerAddress[] {
+    const { manager } = this.#session
+    const isTalkedTo = this.#session.kind === 'running' && manager !== undefined
+    const known = this.#managers.list()
+    return isTalkedTo ? [manager, ...known.filter(({ addr }) => addr !== manager.addr)] : known
   }
 
   /** Tasks whose container runs, as far as the runtime has told. */
@@ -284,7 +293,16 @@ export class Agent {
     }
   }
 
+  /** They may be managers: who says so may be one no more itself, or behind. */
+  #hearOf(managers: readonly ManagerAddress[]): void {
+    if (this.#managers.add(managers)) this.#memory.touch()
+  }
+
   #learnManagers(managers: readonly ManagerAddress[]): void {
+    if (this.#session.kind !== 'running') {
+      this.#hearOf(managers)
+      return
+    }
     this.#managers.replace(managers)
     this.#memory.touch()
     this.#outbox.push({ kind: 'managers-changed', managers })
@@ -333,7 +351,11 @@ export class Agent {
   #persist(): void {
     const version = this.#memory.take()
     if (version === undefined) return
-    const state = { ...this.#worker.state(), managers: this.#managers.list() }
+    const state = {
+      ...this.#worker.state(),
+      managers: this.#managers.list(),
+      formerManagers: this.#managers.listFormer(),
+    }
     this.#outbox.push({ kind: 'persist', version, state: encodeAgentState(state) })
   }
 }

@@ -82,3 +82,46 @@ test('each is dialed once before one is dialed again, and then the round is over
   managers.observe('a', 'good')
   expect(managers.isRoundOver).toBe(false)
 })
+
+/** Who is dialed, each in vain; a bar ends a round. */
+function dialInVain(managers: Managers, rounds: number): readonly string[] {
+  const random = newSeededRandom(3)
+  const dialed: string[] = []
+  for (let round = 0; round < rounds; ) {
+    const addr = managers.choose(random)?.addr ?? ''
+    managers.observe(addr, 'bad')
+    if (managers.isRoundOver) round += 1
+    dialed.push(managers.isRoundOver ? `${addr} |` : addr)
+  }
+  return dialed
+}
+
+test('where no present manager is found, each round ends with one of the former, the last heard of first', () => {
+  const managers = newManagers()
+  managers.replace([{ nodeId: 'd', addr: 'd' }])
+  managers.replace([{ nodeId: 'e', addr: 'e' }])
+
+  const early = dialInVain(managers, 8)
+  const late = dialInVain(managers, 5)
+
+  expect(managers.list().map(({ addr }) => addr)).toEqual(['e'])
+  expect(early).toEqual(Array.from({ length: 8 }, () => 'e |'))
+  expect(late).toEqual(['e', 'd |', 'e', 'a |', 'e', 'b |', 'e', 'c |', 'e', 'd |'])
+  // One of them is found: the next failure is the first again.
+  managers.observe('d', 'good')
+  expect(dialInVain(managers, 1)).toEqual(['e |'])
+})
+
+test('who is named again is no former manager, and of these only so many are kept', () => {
+  const managers = newManagers()
+
+  for (let at = 0; at < 30; at++) managers.replace([{ nodeId: '', addr: `h${at}` }])
+  const isNew = managers.add([{ nodeId: '', addr: 'h28' }])
+  const isNewAgain = managers.add([{ nodeId: '', addr: 'h28' }])
+
+  expect([isNew, isNewAgain]).toEqual([true, false])
+  expect(managers.list().map(({ addr }) => addr)).toEqual(['h28', 'h29'])
+  expect(managers.listFormer().map(({ addr }) => addr)).toEqual(
+    Array.from({ length: 15 }, (_, at) => `h${27 - at}`),
+  )
+})

@@ -1,7 +1,7 @@
 /** Stories of an agent's connection: whom it dials and when, what it says, when it leaves. */
 import { expect, test } from 'vitest'
 import { SwarmError } from '../lib/errors.ts'
-import { silentLog } from '../lib/log.ts'
+import { type Log, silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
 import { emptyHello, type SessionMessage } from '../proto/gen/dispatcher.ts'
 import { Managers } from './managers.ts'
@@ -14,11 +14,11 @@ class Line {
   readonly session: Session
   nowMs = 0
 
-  constructor(addrs: readonly string[] = ['a', 'b']) {
+  constructor(addrs: readonly string[] = ['a', 'b'], log: Log = silentLog) {
     const managers = new Managers()
     managers.replace(addrs.map((addr) => ({ nodeId: addr, addr })))
     const random = newSeededRandom(3)
-    this.session = new Session({ managers, random, log: silentLog, nowMs: 0 })
+    this.session = new Session({ managers, random, log, nowMs: 0 })
   }
 
   /** Time goes by in steps of 50 ms; what was done, with the time. */
@@ -254,4 +254,37 @@ test('close() ends at once where nobody was told hello', () => {
 
   expect([idle.session.kind, dialing.session.kind]).toEqual(['closed', 'closed'])
   expect(dialing.take()).toEqual(['hangup 1'])
+})
+
+test('managers that are named before the session starts are passed on; anything else is a gap', () => {
+  const line = new Line()
+  line.wait(50)
+  line.session.connected(1, emptyHello)
+  const named = { kind: 'managers', managers: { managers: [{ nodeId: 'c', addr: 'c' }] } } as const
+
+  const passed = line.receive(1, named)
+  const kind = line.session.kind
+  line.receive(1, { kind: 'statusAck', statusAck: { sequence: 1 } })
+
+  expect([passed, kind, line.session.kind]).toEqual([named, 'hello', 'idle'])
+})
+
+test('a node that finds no manager says so after five minutes, whom it tried, and the way out', () => {
+  const said: unknown[] = []
+  const log: Log = { ...silentLog, error: (facts, message) => said.push([message, facts]) }
+  const line = new Line(['a', 'b'], log)
+  for (let session = 1; line.nowMs < 299_000; ) {
+    line.wait(50)
+    if (line.session.kind === 'dialing') line.session.disconnected(session++, LOST)
+  }
+  const before = said.length
+
+  line.wait(60_000)
+  line.wait(60_000)
+
+  expect([before, said.length]).toEqual([0, 1])
+  expect(said[0]).toMatchObject([
+    'no manager found',
+    { managers: 'a, b', remedy: expect.stringContaining('tsswarm leave --force') },
+  ])
 })

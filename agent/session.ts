@@ -1,8 +1,8 @@
 /**
  * Session: the agent's connection to one manager at a time. It decides whom to dial and when, sends
- * hello and heartbeats, and leaves a manager that does not answer. What a session brings
- * (assignments, acknowledgements) is the agent's business; whether the node is alive is the
- * leader's, whose answer every acknowledged heartbeat is (DESIGN section 7).
+ * hello and heartbeats, leaves a manager that does not answer, and says so when it finds none for
+ * long. What a session brings (assignments, acknowledgements) is the agent's business; whether the
+ * node is alive is the leader's, whose answer every acknowledged heartbeat is (DESIGN section 7).
  *
  *   idle ─► dialing ─► hello ─► running ─► closing ─► closed
  *    ▲         │         │         │           (goodbye said)
@@ -38,6 +38,12 @@ const UNANSWERED_PERIODS = 2
 const JITTER_SHARE = 10
 /** After goodbye the manager closes; for no longer than this is that waited for. */
 const GOODBYE_TIMEOUT_MS = 2_000
+/** So long without a session somebody must be told, and again each hour. */
+const LOST_MS = 5 * 60_000
+const LOST_AGAIN_MS = 60 * 60_000
+const LOST_REMEDY =
+  'if the managers of the swarm are well, they are others than those that this node knows: ' +
+  'leave with "tsswarm leave --force" and join again'
 
 export type SessionEffect =
   | { readonly kind: 'dial'; readonly session: number; readonly addr: string }
@@ -88,6 +94,8 @@ export class Session {
   #failures = 0
   #periodMs = HEARTBEAT_PERIOD_MS
   #starts = 0
+  /** Monotonic, ms: when it is next said that no session is to be had; while none runs. */
+  #lostMs: number
   #effects: SessionEffect[] = []
 
   constructor({ managers, random, log, nowMs }: SessionOptions) {
@@ -95,6 +103,7 @@ export class Session {
     this.#random = random
     this.#log = log
     this.#nowMs = nowMs
+    this.#lostMs = nowMs + LOST_MS
     this.#state = { kind: 'idle', dialMs: nowMs }
   }
 
@@ -128,6 +137,7 @@ export class Session {
   /** What time does; `isWanted` is whether a session may be opened. */
   tick(nowMs: number, isWanted: boolean): void {
     this.#nowMs = nowMs
+    this.#complain(isWanted)
     const state = this.#state
     switch (state.kind) {
       case 'idle':
@@ -186,6 +196,8 @@ export class Session {
     if (body?.kind === 'start') this.#start(state.stream, body.start.heartbeatPeriodMs)
     if (body?.kind === 'heartbeatAck') answer(state.stream, body.heartbeatAck.sequence, this.#nowMs)
     if (this.#state.kind === 'running') return body
+    // Whom it knows a manager says at once, also when it has no session to give.
+    if (body?.kind === 'managers') return body
     // The manager is ahead: what it said before did not arrive.
     if (body?.kind !== 'heartbeatAck' || body.heartbeatAck.mark !== undefined)
       this.reopen('the start of the session was lost on the way', 'good')
@@ -214,6 +226,17 @@ export class Session {
       this.#state = { kind: 'closing', id: state.stream.id, untilMs }
     } else if (state.kind === 'dialing') this.#hangUp(state.id)
     else if (state.kind === 'idle') this.#state = { kind: 'closed' }
+  }
+
+  /** Nobody but the log may know of a node that knows no living manager. */
+  #complain(isWanted: boolean): void {
+    if (!isWanted || this.#state.kind === 'running') this.#lostMs = this.#nowMs + LOST_MS
+    if (this.#nowMs < this.#lostMs) return
+    this.#lostMs = this.#nowMs + LOST_AGAIN_MS
+    const addrs = [...this.#managers.list(), ...this.#managers.listFormer()]
+      .map(({ addr }) => addr)
+      .join(', ')
+    this.#log.error({ managers: addrs, remedy: LOST_REMEDY }, 'no manager found')
   }
 
   #dial(): void {

@@ -106,6 +106,10 @@ export class AgentShell implements LoopPart {
     this.#options.loop.wake()
   }
 
+  listManagers(): readonly ManagerAddress[] {
+    return this.#agent.listManagers()
+  }
+
   status(): ReturnType<Agent['status']> {
     return this.#agent.status()
   }

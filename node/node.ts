@@ -46,6 +46,7 @@ import { loadKey, newStateSeal } from './io/state-seal.ts'
 import { joinMembers, renewCertificate, requestCertificate, sayLeave } from './join.ts'
 import type { Loop } from './loop.ts'
 import { ManagerRole } from './manager-role.ts'
+import { listManagersToAsk } from './managers-to-ask.ts'
 import { listRebuildSources, newRebuildRefusal, setLogAside } from './rebuild.ts'
 import { RoleFollower, type RoleStep } from './role-follower.ts'
 
@@ -262,9 +263,10 @@ export class Node {
 
   async #leave(identity: Identity): Promise<void> {
     await this.#agent?.leave()
-    const managers = this.listManagerAddrs().filter((addr) => addr !== identity.place.advertiseAddr)
+    const own = identity.place.advertiseAddr
+    const managers = this.#managersToAsk(identity).filter((addr) => addr !== own)
     await this.#leaveManagers()
-    const said = managers.length > 0 ? managers : [identity.place.advertiseAddr]
+    const said = managers.length > 0 ? managers : [own]
     await sayLeave(said, transportOf(identity)).catch((error: unknown) => {
       this.#options.log.warn(
         { error: String(error) },
@@ -513,7 +515,7 @@ export class Node {
   async #joinGroup(identity: Identity): Promise<Partial<Place>> {
     // What another life of this node left there belongs to a member that is gone.
     this.#removeLog()
-    return this.#askToJoin(identity, identity.place.managers)
+    return this.#askToJoin(identity, this.#managersToAsk(identity))
   }
 
   /** The same for a log that cannot be used, which is touched only once the group has said yes. */
@@ -742,6 +744,7 @@ export class Node {
         this.#roles.removed()
       },
       (error: unknown) => {
+        if (error instanceof SwarmError) this.#roles.refused(error.code)
         this.#options.log.debug({ error: String(error) }, 'no answer whether this is a member')
       },
     )
@@ -751,7 +754,7 @@ export class Node {
   async #isMember(identity: Identity): Promise<boolean> {
     const { raftId, advertiseAddr, epoch } = identity.place
     const reply = await joinMembers({
-      managers: this.#othersFirst(identity),
+      managers: this.#managersToAsk(identity),
       identity: transportOf(identity),
       raftAddr: this.#raftAddr(identity.place),
       addr: advertiseAddr,
@@ -802,7 +805,7 @@ export class Node {
 
   async #renew(identity: Identity): Promise<void> {
     const { keyPem, reply } = await renewCertificate({
-      managers: this.#othersFirst(identity),
+      managers: this.#managersToAsk(identity),
       identity: transportOf(identity),
       held: identity.claims,
       signer: this.#options.signer,
@@ -820,11 +823,11 @@ export class Node {
     this.#manager?.renewed()
   }
 
-  /** This manager may be out of the group already, and the last to know. */
-  #othersFirst(identity: Identity): readonly string[] {
-    const own = identity.place.advertiseAddr
-    const addrs = this.listManagerAddrs()
-    return [...addrs.filter((addr) => addr !== own), ...addrs.filter((addr) => addr === own)]
+  #managersToAsk({ place }: Identity): readonly string[] {
+    const addrOf = ({ addr }: { readonly addr: string }): string => addr
+    const agent = this.#agent?.listManagers().map(addrOf) ?? []
+    const members = this.#manager?.shell.status().members.map(addrOf) ?? []
+    return listManagersToAsk({ agent, members, place: place.managers }, place.advertiseAddr)
   }
 
   /** Out of the cluster: everything ends, and nothing is left on disk. */

@@ -156,3 +156,17 @@ test('a manager that knows no leader asks soon where its clock was set back mean
 
   expect([at(9_000_000), at(500), at(501), at(10_500)]).toEqual([false, true, false, true])
 })
+
+test('a manager whose question is refused renews its certificate, and follows the role that it gets', () => {
+  const made = follower()
+
+  made.refused('unavailable')
+  const unheard = made.next(manager, 0)
+  made.refused('permission-denied')
+  const asked = made.next(manager, 0)
+  made.renewed(0)
+  const demoted = made.next({ ...manager, claims: { role: 'worker' } }, 0)
+  const kept = made.next(manager, 0)
+
+  expect([unheard, asked, demoted, kept]).toEqual([undefined, 'renew', 'stop', undefined])
+})

@@ -6,8 +6,9 @@
  *
  *   promoted: renew ─▶ join-and-start
  *   removed:  stop ─▶ forget-member ─▶ join-and-start   (demoted and promoted before it noticed)
- *   demoted:  renew ─▶ stop ─▶ forget-member
+ *   demoted:  renew ─▶ stop ─▶ forget-member              (also where only a refusal tells)
  */
+import type { Code } from '../lib/errors.ts'
 import { type Life, renewalMs } from '../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../manager/ca/signer.ts'
 import type { NodeChange } from '../proto/gen/dispatcher.ts'
@@ -16,7 +17,7 @@ import type { NodeChange } from '../proto/gen/dispatcher.ts'
 const RENEW_RETRY_MS = 5_000
 /** What was just renewed may be old already by this node's clock, which then is far from its manager's. */
 const RENEW_AGAIN_MS = 600_000
-/** A manager that has known no leader for this long asks whether it is still a member. */
+/** A manager that has known no leader for this long, or is no member by its own log, asks the group. */
 const ALONE_MS = 10_000
 
 /** What is the case on this node. */
@@ -108,6 +109,14 @@ export class RoleFollower {
   /** The group's answer: this member is none any more. */
   removed(): void {
     this.#isRemoved = true
+  }
+
+  /**
+   * No answer but this. Only managers may ask that: for who does not permit it this node is none, so
+   * its certificate says more than the cluster wants, and with a new one it learns what that is.
+   */
+  refused(code: Code): void {
+    if (code === 'permission-denied') this.#wanted ??= { role: 'worker', renewCertificate: true }
   }
 
   /** The renewal was done; what was said meanwhile may be another role again, and still counts. */

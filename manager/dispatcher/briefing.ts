@@ -16,7 +16,7 @@ const CHANGES_MAX = 100
 
 export type BriefingOptions = {
   readonly view: View
-  readonly send: (session: Session, body: SessionMessage['body']) => void
+  readonly send: (session: Pick<Session, 'id'>, body: SessionMessage['body']) => void
   readonly close: (session: Session, code: Code, message: string) => void
 }
 
@@ -40,6 +40,15 @@ export class Briefing {
   /** The store as it is now. */
   get view(): View {
     return this.#view
+  }
+
+  /**
+   * Said as soon as a stream opens, whatever becomes of it: this manager may be out of the group
+   * already, and the only one that the agent knows.
+   */
+  refer(session: Pick<Session, 'id'>): void {
+    if (this.#managers.length > 0)
+      this.#send(session, { kind: 'managers', managers: { managers: this.#managers } })
   }
 
   /** The session is told everything, and from now on what changes. */

@@ -248,7 +248,7 @@ test('a second session of an instance replaces the first once it said hello', ()
   const opened = desk.step({ kind: 'opened', session: 2, nodeId: 'n1', peerAddr: '10.0.0.1' })
   const greeted = desk.say(2, { kind: 'hello', hello: HELLO })
 
-  expect(told(opened)).toEqual([])
+  expect(told(opened)).toEqual(['managers'])
   expect(told(greeted)).toEqual(['close 1: aborted'])
   expect(desk.dispatcher.status().sessions).toBe(1)
 })
@@ -426,7 +426,11 @@ test('sessions end, and none begins, while no leader is known for an election ti
   const refused = desk.step({ kind: 'opened', session: 2, nodeId: 'n2', peerAddr: '' })
 
   expect([told(early), told(late)]).toEqual([[], ['close 1: unavailable']])
-  expect(told(refused)).toEqual(['close 2: unavailable'])
+  // Whom else to try stands in the managers that it knows, and comes first.
+  expect(told(refused)).toEqual(['managers', 'close 2: unavailable'])
+  expect(messages(refused, 'managers')[0]?.managers.managers).toEqual([
+    { nodeId: 'm1', addr: 'm1:2377' },
+  ])
 })
 
 test('changes are told at once, then at most every 100 ms', () => {

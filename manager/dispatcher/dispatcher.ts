@@ -219,6 +219,7 @@ export class Dispatcher {
   // ── the life of a session ──────────────────────────────────────────────────────────────────
 
   #open(opened: Extract<DispatcherInput, { kind: 'opened' }>): void {
+    this.#briefing.refer({ id: opened.session })
     const refusal = this.#openRefusal()
     if (refusal !== undefined)
       this.#outbox.push({ kind: 'close', session: opened.session, reason: refusal })
@@ -522,7 +523,7 @@ export class Dispatcher {
     this.#briefing.sendAssignments(session, this.#nowMs)
   }
 
-  #send(session: Session, body: SessionMessage['body']): void {
+  #send(session: Pick<Session, 'id'>, body: SessionMessage['body']): void {
     this.#outbox.push({ kind: 'send', session: session.id, message: { body } })
   }
 }

@@ -103,6 +103,7 @@ export class Life {
       MEMBERS_MS,
       (at, reply) => joinAt(this.#world, at, { node: this.#node, claims, raftId, reply }),
       (outcome) => {
+        if (outcome instanceof SwarmError) this.#roles.refused(outcome.code)
         if (outcome instanceof SwarmError || outcome.member?.raftId === raftId) return
         if (this.#node.raftId !== raftId) return
         this.#world.trace(`${this.#node.id} was removed from the group`)
@@ -155,18 +156,19 @@ export class Life {
     )
   }
 
-  /** One manager after another, this node itself last; the first that says yes, and is taken, is it. */
+  /**
+   * One manager after another, of those that this node knows; the first that says yes, and is taken, is
+   * it. As for a daemon, what a manager said is of more use than that another one was silent.
+   */
   #askManagers<T>(
     deadlineMs: number,
     ask: (at: SimNode, reply: Caller<T>) => void,
     done: Caller<T>,
     refuse: (answer: T) => SwarmError | undefined = () => undefined,
   ): void {
-    const known = [...this.#world.nodes.values()].filter((other) => other.raftId !== 0)
-    const first = this.#random.integer(Math.max(1, known.length))
-    const turned = [...known.slice(first), ...known.slice(0, first)]
-    const left = [...turned.filter((other) => other !== this.#node)]
-    if (known.includes(this.#node)) left.push(this.#node)
+    const left = this.#node
+      .listManagersToAsk()
+      .flatMap((addr) => this.#world.findByAddr(addr) ?? [])
     let last = new SwarmError('unavailable', 'no manager could be reached', { retriable: true })
     const next = (): void => {
       const to = left.shift()
@@ -184,7 +186,7 @@ export class Life {
           const refusal = outcome instanceof SwarmError ? outcome : refuse(outcome)
           if (refusal === undefined) this.#node.guard(() => done(outcome))
           else {
-            last = refusal
+            if (last.code === 'unavailable' || refusal.code !== 'unavailable') last = refusal
             next()
           }
         },

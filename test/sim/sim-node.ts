@@ -21,8 +21,9 @@ import type { Message } from '../../manager/raft/message.ts'
 import { TICK_MS } from '../../manager/raft-core.ts'
 import { findDowngrade } from '../../manager/versions.ts'
 import { openWal } from '../../manager/wal/wal.ts'
+import { listManagersToAsk } from '../../node/managers-to-ask.ts'
 import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
-import type { AgentMessage, SessionMessage } from '../../proto/gen/dispatcher.ts'
+import type { AgentMessage, ManagerAddress, SessionMessage } from '../../proto/gen/dispatcher.ts'
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
 import { emptyResources, TaskStateNumber } from '../../proto/gen/types.ts'
 import { type Caller, callNode } from './call.ts'
@@ -89,6 +90,8 @@ export class SimNode {
   readonly runtime: SimRuntime
   /** Of the data directory; 0 before the node is a manager. */
   raftId = 0
+  /** On disk beside it: managers of the join, later those that its log or its sessions told of. */
+  managers: readonly ManagerAddress[] = []
   /** What the certificate on disk says; undefined before the node has joined. */
   claims: CertificateClaims | undefined
   #world: World
@@ -236,7 +239,7 @@ export class SimNode {
         agent.step({ kind: 'exited', exit })
         this.#pump()
       })
-    agent.step({ kind: 'managers', managers: this.#world.listManagerAddrs() })
+    agent.step({ kind: 'managers', managers: this.managers })
     if (this.runtime.listRunning().length > 0) this.#world.reached('A3')
     this.runtime.whenListed((list) => {
       if (this.#daemon?.agent !== agent) return
@@ -615,9 +618,25 @@ export class SimNode {
     return true
   }
 
-  /** The agent may dial whom the manager beside it knows as members. */
+  /** The agent may dial whom the manager beside it knows as members, and the node keeps them. */
   #tellMembers({ agent, manager }: Daemon): void {
-    agent.step({ kind: 'managers', managers: manager?.status().members ?? [] })
+    const members = manager?.status().members ?? []
+    agent.step({ kind: 'managers', managers: members })
+    if (members.length > 0) this.managers = members
+  }
+
+  /** As `node/node.ts` does. */
+  listManagersToAsk(): readonly string[] {
+    const { agent, manager } = this.#daemon ?? {}
+    const [ofAgent, members, place] = [
+      agent?.listManagers() ?? [],
+      manager?.status().members ?? [],
+      this.managers,
+    ].map((list) => list.map(({ addr }) => addr))
+    return listManagersToAsk(
+      { agent: ofAgent ?? [], members: members ?? [], place: place ?? [] },
+      this.addr,
+    )
   }
 
   #joint(): void {
@@ -776,12 +795,12 @@ export class SimNode {
       case 'close': {
         const held = this.#held.get(output.session)
         this.#held.delete(output.session)
+        // Behind what was sent on it.
         if (held !== undefined)
-          this.#world.network.carry(
-            this.id,
-            held.node.id,
+          this.#world.ordered(
+            `${this.id}/${output.session}/down`,
+            { from: this.id, to: held.node.id, lateMs: 0 },
             () => held.node.sessionLost(held.session, this),
-            () => undefined,
           )
         break
       }
@@ -1074,7 +1093,10 @@ export class SimNode {
         this.#daemon?.cancels.get(output.id)?.()
         break
       case 'command':
+        break
       case 'managers-changed':
+        if (this.manager === undefined && output.managers.length > 0)
+          this.managers = output.managers
         break
       case 'done':
         this.#end(this.#daemon)

@@ -104,6 +104,9 @@ test.for([1, 2, 3, 4, 5])(
     until(world, () => running(world) === 8)
     const before = worker.runtime.listRunning().map((task) => task.id)
     const started = worker.agent?.status().mark.index ?? 0
+    // What it forgets, the two others keep: what is committed stays on a quorum's disks.
+    const lastOf = (node: SimNode): number => world.checkers.durable(node).lastIndex
+    until(world, () => new Set(world.listManagers().map(lastOf)).size === 1)
 
     follower.crash('all')
     follower.disk.restore('raft', copy)

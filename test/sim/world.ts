@@ -222,6 +222,7 @@ export class World {
     const copy = this.#newNode(node.id, this.random.split(`clone-${this.#clones}`))
     copy.isClone = true
     copy.claims = node.claims
+    copy.managers = node.managers
     copy.disk.restore('agent', node.disk.snapshotDirectory('agent'))
     this.cloned.add(node.id)
     return copy
@@ -285,6 +286,7 @@ export class World {
     this.cluster = newCluster(root, spec, random)
     const claims = this.#newClaims(this.cluster, id, { role: 'manager', wallMs: this.wallMs() })
     node.claims = claims
+    node.managers = this.listManagerAddrs()
     node.boot()
     const created = newNode(id, 'manager', {
       availability: 'active',
@@ -332,6 +334,7 @@ export class World {
       () => {
         if (node.claims !== undefined || this.nodes.get(id) !== node) return
         node.claims = claims
+        node.managers = this.listManagerAddrs()
         node.boot()
       },
     )
