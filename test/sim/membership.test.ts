@@ -154,3 +154,76 @@ test("a manager's agent finds the managers that its own log names, though no ses
   expect(node.sessionAt?.id).toBe('m4')
   expect(world.violations).toEqual([])
 })
+
+/** The ways between these nodes and all others are cut, both ways. */
+function cutOff(world: World, nodes: readonly SimNode[]): void {
+  for (const node of nodes)
+    for (const other of world.nodes.values()) {
+      if (nodes.includes(other)) continue
+      world.network.cut(node.id, other.id)
+      world.network.cut(other.id, node.id)
+    }
+}
+
+test('an agent that knows one manager only, which has lost its group, finds the others by its refusal (seeds 30002, 40126)', () => {
+  const world = calmCluster(1)
+  const [worker, manager] = [nodeOf(world, 'w1'), nodeOf(world, followerIdOf(world))]
+  worker.crash('all')
+  worker.removeAgentState()
+  worker.managers = [{ nodeId: manager.id, addr: manager.addr }]
+  cutOff(world, [manager, worker])
+  world.run(world.schedule.nowMs + 3_000)
+  world.restart(worker)
+  world.run(world.schedule.nowMs + 3_000)
+  world.network.heal()
+  cutOff(world, [manager])
+
+  until(world, () => worker.agent?.status().session === 'running')
+
+  expect(worker.sessionAt).not.toBe(manager)
+  expect(world.violations).toEqual([])
+})
+
+test('a demoted manager whom no session tells of it learns it by asking whether it is a member', () => {
+  const world = calmCluster(1)
+  const node = nodeOf(world, followerIdOf(world))
+  cutOff(world, [node])
+  setRole(world, node.id, { role: 'worker' })
+  until(world, () => stored(world, node.id)?.member === undefined)
+  // Its agent opens no session before its runtime answers.
+  node.crash('all')
+  node.runtime.hungUntilMs = Number.POSITIVE_INFINITY
+  world.restart(node)
+  world.network.heal()
+  const isBack = node.manager !== undefined
+
+  until(world, () => node.role === 'worker' && node.manager === undefined)
+
+  expect([isBack, node.agent?.status().sessionStarts]).toEqual([true, 0])
+  expect(world.violations).toEqual([])
+})
+
+test('an agent whose managers are none any more finds one that was a manager before and is again', () => {
+  const world = calmCluster(1)
+  const worker = nodeOf(world, 'w1')
+  const before = world.listManagers()
+  world.join('m4', 'manager')
+  until(world, () => isVoter(world, 'm4'))
+  for (const { id } of before) setRole(world, id, { role: 'worker' })
+  until(world, () => world.listManagers().length === 1)
+  until(world, () => worker.agent?.listManagers().length === 1)
+  const known = worker.agent?.listManagers().map(({ nodeId }) => nodeId)
+  cutOff(world, [worker])
+  for (const { id } of before) setRole(world, id, { role: 'manager' })
+  until(world, () => before.every(({ id }) => isVoter(world, id)))
+  setRole(world, 'm4', { role: 'worker' })
+  until(world, () => nodeOf(world, 'm4').manager === undefined)
+  world.run(world.schedule.nowMs + 10_000)
+  world.network.heal()
+
+  until(world, () => worker.agent?.status().session === 'running')
+
+  expect(known).toEqual(['m4'])
+  expect(before).toContain(worker.sessionAt)
+  expect(world.violations).toEqual([])
+})
