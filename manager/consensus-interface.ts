@@ -143,6 +143,11 @@ export type ConsensusConfig = {
    * with few a log is cut into many messages, as a large one is, and each may be lost alone.
    */
   readonly messageBytesMax?: number
+  /**
+   * Main's credit: entries of this size may be committed and not yet applied there; at least one may.
+   * 8 MiB unless it says otherwise: with little a slow main is soon as far behind as a long log puts it.
+   */
+  readonly committedBytesMax?: number
 }
 
 export type ConsensusStatus = {

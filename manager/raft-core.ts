@@ -24,7 +24,7 @@ const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024
 
 /** The core of a member whose log is in `storage` and whose state is its snapshot's. */
 export function newRawNode(
-  { raftId, random, snapshot, messageBytesMax }: ConsensusConfig,
+  { raftId, random, snapshot, messageBytesMax, committedBytesMax }: ConsensusConfig,
   storage: Storage,
 ): RawNode {
   return new RawNode({
@@ -41,7 +41,7 @@ export function newRawNode(
     disableProposalForwarding: true,
     stepDownOnRemoval: true,
     messageBytesMax: messageBytesMax ?? MESSAGE_BYTES_MAX,
-    committedBytesMax: COMMITTED_BYTES_MAX,
+    committedBytesMax: committedBytesMax ?? COMMITTED_BYTES_MAX,
     uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
     inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
   })

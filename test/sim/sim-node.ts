@@ -293,6 +293,7 @@ export class SimNode {
       snapshot: loadSnapshot(opened),
       snapshotInterval: SNAPSHOT_INTERVAL,
       messageBytesMax: this.#world.rates.messageBytes,
+      committedBytesMax: this.#world.rates.committedBytes,
     })
     this.#world.checkers.opened(this, opened)
     this.#pump()
@@ -595,6 +596,7 @@ export class SimNode {
       this.#world.restartLater(this)
       return false
     }
+    this.#world.checkers.stepped(this)
     for (const message of ready.send) this.#sendRaft(message)
     for (const event of ready.events) {
       this.#world.checkers.event(this, event)

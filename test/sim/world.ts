@@ -49,6 +49,8 @@ export type Rates = {
   readonly messageBytes: number
   /** How long certificates live, ms. */
   readonly certLifeMs: number
+  /** Entries that a main is given before it has applied them, bytes: with 1 one at a time. */
+  readonly committedBytes: number
   /** Mean time between two faults, ms. */
   readonly faultEveryMs: number
 }
@@ -480,5 +482,6 @@ function drawRates(random: SeededRandom): Rates {
     messageBytes: pick(1 << 20, 1 << 20, 2_000, 1),
     faultEveryMs: pick(3_000, 8_000, 20_000),
     certLifeMs: pick(90 * DAY_MS, 90 * DAY_MS, 2 * DAY_MS),
+    committedBytes: pick(8 << 20, 8 << 20, 4_000, 1),
   }
 }

@@ -199,6 +199,11 @@ export class Checkers {
     for (const problem of this.#group.appending(node, effects)) this.#violation(problem)
   }
 
+  /** The node's consensus machine has done something. */
+  stepped(node: SimNode): void {
+    for (const problem of this.#group.stepped(node)) this.#violation(problem)
+  }
+
   /** A node without a log is a member of the group from now on. */
   joined(node: SimNode, raftId: number): void {
     for (const problem of this.#group.joined(node, raftId)) this.#violation(problem)
@@ -238,6 +243,8 @@ export class Checkers {
         if (event.term < seen.term) this.#violation(`S6: term of ${node.id} went back`)
         seen.term = event.term
         if (event.role === 'leader') this.#elected(node, event.term)
+        if (event.role === 'candidate' || event.role === 'pre-candidate')
+          for (const problem of this.#group.campaigns(node, event)) this.#violation(problem)
         break
       case 'committed':
         for (const entry of event.entries) this.#commit(node, seen, entry)

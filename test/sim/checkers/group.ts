@@ -1,11 +1,13 @@
 /**
  * The Raft group seen from all its disks at once (peers.md 3.4): S4, what a leader commits is of its
- * own term or under such an entry, and on the disks of a quorum of its configuration; S12, a
- * membership change begins when the one before it is applied, an index has one configuration, and no
- * Raft id is given to a second directory; S13, who reaches no quorum for seconds does not lead.
+ * own term or under such an entry, and on the disks of a quorum of its configuration; S9, what is cut
+ * from a log is in its snapshot; S12, a membership change begins when the one before it is applied, an
+ * index has one configuration, who campaigns has applied all changes that it knows to be committed, and
+ * no Raft id is given to a second directory; S13, who reaches no quorum for seconds does not lead.
  */
 import type { Persist } from '../../../manager/consensus-interface.ts'
 import type { ConfState } from '../../../manager/raft/message.ts'
+import type { Role } from '../../../manager/raft/state.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 
@@ -13,6 +15,8 @@ import type { World } from '../world.ts'
 const ALONE_MAX_MS = 5_000
 
 type Position = { readonly term: number; readonly index: number }
+/** What a leader was seen to be. */
+type Leading = { readonly term: number; readonly commit: number; readonly confState: ConfState }
 
 export class GroupChecker {
   readonly #world: World
@@ -20,8 +24,8 @@ export class GroupChecker {
   readonly #durable = new Map<number, Position>()
   /** Leader → what it knew to be committed when it was elected. */
   readonly #elected = new Map<string, Position>()
-  /** Node → its configuration when it last committed. */
-  readonly #confStates = new Map<string, ConfState>()
+  /** Node → what it led when it was last looked at; nothing if it did not. */
+  readonly #leading = new Map<string, Leading>()
   /** Node → the indexes of the membership changes in its log, ascending. */
   readonly #changes = new Map<string, readonly number[]>()
   /** Index of a membership change → the configuration after it. */
@@ -49,18 +53,55 @@ export class GroupChecker {
   /** The node has another directory now. */
   replaced(node: SimNode): void {
     this.#changes.delete(node.id)
-    this.#confStates.delete(node.id)
+    this.#leading.delete(node.id)
   }
 
   elected(node: SimNode, term: number): void {
     this.#elected.set(node.id, { term, index: node.consensus?.status().commit ?? 0 })
   }
 
+  /**
+   * The node's machine has gone on. What a leader commits it counts by the configuration that it has
+   * then, and its main may apply it later, when another one is in force: so it is looked at now.
+   */
+  *stepped(node: SimNode): Iterable<string> {
+    const { consensus } = node
+    if (consensus === undefined) return
+    const { confState } = consensus
+    const { role, term, commit } = consensus.status()
+    const before = this.#leading.get(node.id)
+    if (role === 'leader') this.#leading.set(node.id, { term, commit, confState })
+    else this.#leading.delete(node.id)
+    if (role !== 'leader' || before?.term !== term || commit <= before.commit) return
+    // The step that commits a membership change applies it as well.
+    const end = { term, index: commit }
+    if (!this.#isOnQuorum(before.confState, end) && !this.#isOnQuorum(confState, end))
+      yield `S4: ${node.id} commits index ${commit}, which is not on the disks of a quorum`
+  }
+
+  /** The node begins a campaign, or goes on from pre-votes to votes. */
+  *campaigns(
+    { id, consensus }: SimNode,
+    began: { readonly role: Role; readonly term: number },
+  ): Iterable<string> {
+    if (consensus === undefined) return
+    const { role, term, commit } = consensus.status()
+    // It may have come further in the same step.
+    if (role !== began.role || term !== began.term) return
+    const change = this.#changes.get(id)?.findLast((at) => at <= commit)
+    const known = change === undefined ? undefined : this.#confAt.get(change)
+    const text = JSON.stringify(consensus.confState)
+    if (known !== undefined && known !== text)
+      yield `S12: ${id} campaigns in the configuration ${text}, and knows that index ${change} is committed, after which it is ${known}`
+  }
+
   /** The node is about to write these. */
   *appending(node: SimNode, effects: readonly Persist[]): Iterable<string> {
     const status = node.consensus?.status()
     if (status === undefined) return
-    for (const { entries, snapshot } of effects) {
+    for (const { entries, snapshot, compaction } of effects) {
+      if (compaction !== undefined && compaction.compactIndex > compaction.snapshot.index)
+        yield `S9: ${node.id} cuts its log at ${compaction.compactIndex}, its snapshot ends at ${compaction.snapshot.index}`
       const from = entries[0]?.index ?? Number.POSITIVE_INFINITY
       let changes = (snapshot === undefined ? (this.#changes.get(node.id) ?? []) : []).filter(
         (index) => index < from,
@@ -88,11 +129,7 @@ export class GroupChecker {
       const isOlder = last.term < term && last.index === commit
       if (isOlder && own?.term === term && commit > own.index)
         yield `S4: ${node.id} leads term ${term} and commits index ${commit} of term ${last.term} by counting`
-      const before = this.#confStates.get(node.id) ?? confState
-      if (!this.#isOnQuorum(confState, last) && !this.#isOnQuorum(before, last))
-        yield `S4: ${node.id} commits index ${last.index}, which is not on the disks of a quorum`
     }
-    this.#confStates.set(node.id, confState)
     yield* this.#checkConfState(node, last.index, confState)
   }
 

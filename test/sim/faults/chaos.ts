@@ -16,6 +16,7 @@ import { membershipFaults } from './membership.ts'
 import { networkFaults } from './network.ts'
 import { orchestrationFaults } from './orchestration.ts'
 import { processFaults } from './process.ts'
+import { tailFaults } from './tails.ts'
 
 export const allFaults: readonly Fault[] = [
   ...networkFaults,
@@ -27,6 +28,7 @@ export const allFaults: readonly Fault[] = [
   ...agentFaults,
   ...orchestrationFaults,
   ...conjunctionFaults,
+  ...tailFaults,
 ]
 
 /** Of the faults that exist, a seed knows so many. */

@@ -156,7 +156,7 @@ function writeTwice({ world, random }: FaultContext): boolean {
 }
 
 /** They do not reach each other, until the result is called. */
-function cut(world: World, node: SimNode, others: readonly SimNode[]): () => void {
+export function cut(world: World, node: SimNode, others: readonly SimNode[]): () => void {
   for (const other of others) {
     world.network.cut(node.id, other.id)
     world.network.cut(other.id, node.id)

@@ -26,7 +26,7 @@ export const consensusMutants: readonly Mutant[] = [
     file: 'manager/consensus.ts',
     search: 'const compactIndex = this.#compaction.cutIndex(index)',
     replacement: 'const compactIndex = this.#raft.basicStatus().commit',
-    caughtBy: 'assertion "entries are applied before they are compacted"',
+    caughtBy: 'S9, assertion "entries are applied before they are compacted"',
     why: 'entries are gone that main has not applied and no snapshot holds',
   },
   {
@@ -69,7 +69,8 @@ export const consensusMutants: readonly Mutant[] = [
     file: 'manager/manager.ts',
     search: 'const isOwn = this.#isRaftLeader && entry.term === this.#term',
     replacement: 'const isOwn = this.#isRaftLeader',
-    caughtBy: 'assertion "an entry was committed that this leader did not propose"',
+    caughtBy:
+      'assertion "what is applied beside a working view was proposed by it", or "an entry was committed that this leader did not propose"',
     why: 'a new leader decides on a state that lacks what the last one committed',
   },
   {

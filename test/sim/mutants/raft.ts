@@ -53,7 +53,7 @@ export const raftMutants: readonly Mutant[] = [
     file: 'manager/raft/replication.ts',
     search: 'commitIfMatches({ term: raft.term, index })',
     replacement: 'commitIfMatches({ term: raft.log.termOrZero(index), index })',
-    caughtBy: 'S4',
+    caughtBy: 'S4, assertion "reads go on after the first commit of the term"',
     why: 'an entry of an older term that a majority holds can still be overwritten (figure 8)',
   },
   {
@@ -95,7 +95,7 @@ export const raftMutants: readonly Mutant[] = [
     file: 'manager/raft/log.ts',
     search: '    if (!this.matches(previous)) return undefined\n    const lastNew',
     replacement: '    if (previous.index > this.lastIndex()) return undefined\n    const lastNew',
-    caughtBy: 'S3',
+    caughtBy: 'S2, S3',
     why: 'a follower takes entries on top of others than the leader has',
   },
   {
