@@ -27,6 +27,7 @@ import type { AgentMessage, ManagerAddress, SessionMessage } from '../../proto/g
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
 import { emptyResources, TaskStateNumber } from '../../proto/gen/types.ts'
 import { type Caller, callNode } from './call.ts'
+import type { Held } from './checkers/reporters.ts'
 import { SealChecker } from './checkers/seals.ts'
 import { SimDisk, SimulatedCrash } from './disk.ts'
 import { admit, Life } from './life.ts'
@@ -55,6 +56,8 @@ type Daemon = {
   readonly life: Life
   /** Of this process. */
   ticks: number
+  /** When main was last given the time, ms of the world. */
+  tickedMs: number
   /** Of the operations under way, by their id. */
   readonly cancels: Map<number, () => void>
   isStopping: boolean
@@ -106,7 +109,7 @@ export class SimNode {
   #isPumping = false
   #relayCalls = new Map<number, Caller<RelayReply>>()
   /** Sessions of agents by the number the manager knows: whom to answer. */
-  #held = new Map<number, { readonly node: SimNode; readonly session: number }>()
+  #held = new Map<number, Held>()
   /** Another host that is this node as well. */
   isClone = false
   /** This agent's session: at which manager, and under which number there. */
@@ -200,6 +203,11 @@ export class SimNode {
     return this.#daemon?.agent
   }
 
+  /** Main of this process goes by a time that is no earlier, ms of the world. */
+  get tickedMs(): number {
+    return this.#daemon?.tickedMs ?? 0
+  }
+
   /** The daemon starts, with what the disk holds, or ends at once if it cannot. */
   boot(): void {
     this.guard(() => this.#boot())
@@ -221,6 +229,7 @@ export class SimNode {
       agent,
       life: new Life(this.#world, this, this.#random.split(`life-${instance}`)),
       ticks: 0,
+      tickedMs: this.#world.schedule.nowMs,
       cancels: new Map(),
       isStopping: false,
       left: undefined,
@@ -355,8 +364,10 @@ export class SimNode {
     this.#writes = new Map()
     this.#reads = new Map()
     this.#relayCalls = new Map()
-    for (const [, { node, session }] of this.#held)
-      this.#world.schedule.after(1, () => node.sessionLost(session, this))
+    for (const held of this.#held.values()) {
+      this.#world.checkers.session(held, { kind: 'ended' })
+      this.#world.schedule.after(1, () => held.node.sessionLost(held.session, this))
+    }
     this.#held = new Map()
     if (daemon.consensus !== undefined)
       for (const peer of this.#world.nodes.values()) peer.peerClosed(this.raftId)
@@ -517,7 +528,10 @@ export class SimNode {
     const daemon = this.#daemon
     if (daemon === undefined) return
     const isStalled = this.#isMainStalled()
-    if (!isStalled) daemon.mainRounds++
+    if (!isStalled) {
+      daemon.mainRounds++
+      daemon.tickedMs = this.#world.schedule.nowMs
+    }
     this.guard(() => {
       if (!isStalled) daemon.manager?.tick(this.#managerNow())
       daemon.consensus?.step({ kind: 'main-progress', counter: daemon.mainRounds })
@@ -797,13 +811,14 @@ export class SimNode {
       case 'close': {
         const held = this.#held.get(output.session)
         this.#held.delete(output.session)
+        if (held === undefined) break
+        this.#world.checkers.session(held, { kind: 'ended' })
         // Behind what was sent on it.
-        if (held !== undefined)
-          this.#world.ordered(
-            `${this.id}/${output.session}/down`,
-            { from: this.id, to: held.node.id, lateMs: 0 },
-            () => held.node.sessionLost(held.session, this),
-          )
+        this.#world.ordered(
+          `${this.id}/${output.session}/down`,
+          { from: this.id, to: held.node.id, lateMs: 0 },
+          () => held.node.sessionLost(held.session, this),
+        )
         break
       }
       case 'applied':
@@ -894,6 +909,7 @@ export class SimNode {
   #sendToAgent(session: number, message: SessionMessage): void {
     const held = this.#held.get(session)
     if (held === undefined) return
+    this.#world.checkers.session(held, { kind: 'sent', body: message.body })
     const way = { from: this.id, to: held.node.id, lateMs: 0 }
     const deliver = (): void => held.node.sessionReceived(held.session, message)
     this.#world.ordered(`${this.id}/${session}/down`, way, deliver)
@@ -986,7 +1002,10 @@ export class SimNode {
   }
 
   #heldLost(session: number): void {
-    if (!this.#held.delete(session)) return
+    const held = this.#held.get(session)
+    if (held === undefined) return
+    this.#held.delete(session)
+    this.#world.checkers.session(held, { kind: 'ended' })
     this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'closed', session } })
     this.#pump()
   }
@@ -1001,6 +1020,7 @@ export class SimNode {
     if (message.body?.kind === 'statuses' && !held.node.#isSessionAt(this, session))
       this.#world.reached('A11')
     if (message.body?.kind === 'heartbeat') this.#world.checkers.heartbeat(held.node, this)
+    this.#world.checkers.session(held, { kind: 'received', body: message.body })
     this.#daemon?.manager?.step({ kind: 'session', input: { kind: 'received', session, message } })
     this.#pump()
   }
@@ -1010,7 +1030,7 @@ export class SimNode {
     const { manager } = this.#daemon ?? {}
     if (manager === undefined || !this.#isAdmitted(node)) return undefined
     const held = ++this.#sequence
-    this.#held.set(held, { node, session })
+    this.#held.set(held, { manager: this, node, instance: node.instance, session })
     manager.step({
       kind: 'session',
       input: { kind: 'opened', session: held, nodeId: node.id, peerAddr: node.id },

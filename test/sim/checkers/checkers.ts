@@ -24,6 +24,7 @@ import { HearingChecker } from './hearing.ts'
 import { LogEnds } from './log-ends.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
+import { type Held, ReporterChecker, type SessionEvent } from './reporters.ts'
 import { SlotChecker } from './slots.ts'
 import { newStep, type Step, type StepChecker } from './step.ts'
 import { checkEnding } from './stops.ts'
@@ -72,11 +73,13 @@ export class Checkers {
   #steps: readonly StepChecker[]
   #overlaps = new OverlapChecker()
   #hearing: HearingChecker
+  #reporters: ReporterChecker
   #group: GroupChecker
 
   constructor(world: World) {
     this.#world = world
     this.#hearing = new HearingChecker(world)
+    this.#reporters = new ReporterChecker(world)
     this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
     this.#steps = [
@@ -296,6 +299,7 @@ export class Checkers {
   /** A manager takes an instance of a node for a clone. */
   refusedClone(agent: { nodeId: string; instance: string }, manager: SimNode): void {
     this.#hearing.refused(agent, manager)
+    this.#reporters.refused(agent, manager)
   }
 
   /** A manager decides that a node is not heard any more. */
@@ -352,6 +356,7 @@ export class Checkers {
     }
     this.#leaderOf.set(term, node.id)
     this.#hearing.elected(node)
+    this.#reporters.elected(node, term)
     this.#group.elected(node, term)
   }
 
@@ -385,8 +390,9 @@ export class Checkers {
     this.#committed.set(index, { term, data, digest })
     const step = newStep(before, this.#reference.view(), decoded)
     this.#noteChanges(step, index)
-    for (const checker of this.#steps)
-      for (const problem of checker.check(step)) this.#violation(`${problem} (index ${index})`)
+    const problems = this.#steps.flatMap((checker) => [...checker.check(step)])
+    for (const problem of [...problems, ...this.#reporters.check(step, term)])
+      this.#violation(`${problem} (index ${index})`)
   }
 
   #noteChanges(step: Step, index: number): void {
@@ -407,6 +413,12 @@ export class Checkers {
         this.#tasks.reported(node.id, taskId, status.state)
         if (status.state === 'running') this.#noteRunning(node, taskId)
       }
+  }
+
+  /** Something happens in a session, as its manager sees it. */
+  session(held: Held, event: SessionEvent): void {
+    const problem = this.#reporters.happened(held, event)
+    if (problem !== undefined) this.#violation(problem)
   }
 
   #noteRunning(node: SimNode, taskId: string): void {
