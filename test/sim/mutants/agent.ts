@@ -68,7 +68,7 @@ export const agentMutants: readonly Mutant[] = [
     file: 'agent/worker.ts',
     search: '    if (!this.#memory.isDurable(entry.version)) return false\n',
     replacement: '',
-    caughtBy: 'A',
+    caughtBy: 'T9, A',
     why: 'after a crash nobody knows that the task was started, and it is started again',
   },
 ]

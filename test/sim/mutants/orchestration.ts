@@ -49,7 +49,7 @@ export const orchestrationMutants: readonly Mutant[] = [
     file: 'manager/orchestrator/restart.ts',
     search: "if (node === undefined || node.status?.state === 'down') return 'lost'",
     replacement: "if (node === undefined) return 'lost'",
-    caughtBy: 'L1',
+    caughtBy: 'L1, L2: not converged',
     why: 'what ran on a node that is lost for good is never started elsewhere',
   },
   {
