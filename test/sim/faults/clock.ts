@@ -4,6 +4,7 @@
  */
 import type { SimNode } from '../sim-node.ts'
 import type { Fault, FaultContext } from './fault.ts'
+import { age } from './identity.ts'
 
 const DAY_MS = 24 * 3_600_000
 /** From a second to five days, as many powers of ten as near. */
@@ -15,15 +16,20 @@ export const clockFaults: readonly Fault[] = [
   { name: 'clock jumps', classes: ['C1'], weight: 1, act: jump },
   { name: 'clock drifts', classes: ['C2'], weight: 1, act: drift },
   { name: 'clock strobes', classes: ['C3'], weight: 0.5, act: strobe },
+  { name: 'certificate by a wrong clock', classes: ['C1'], weight: 0.5, act: signWrong },
 ]
 
-/** Until somebody sets it right. */
 function jump(context: FaultContext, node: SimNode): boolean {
-  node.wallOffsetMs = drawJumpMs(context)
+  setWrong(context, node, drawJumpMs(context))
+  return true
+}
+
+/** Until somebody sets it right. */
+function setWrong(context: FaultContext, node: SimNode, offsetMs: number): void {
+  node.wallOffsetMs = offsetMs
   context.later(2_000 + context.random.integer(40_000), () => {
     node.wallOffsetMs = 0
   })
-  return true
 }
 
 function drift({ random }: FaultContext, node: SimNode): boolean {
@@ -41,6 +47,16 @@ function strobe(context: FaultContext, node: SimNode): boolean {
     if (left > 0) context.later(50 + context.random.integer(300), again)
   }
   again()
+  return true
+}
+
+/** The leader's clock is days off while a node needs a certificate, which it may well ask of it. */
+function signWrong(context: FaultContext, node: SimNode): boolean {
+  const { world, random } = context
+  const leader = world.findLeader()
+  if (leader === undefined || leader === node || !age(context, node)) return false
+  const sizeMs = DAY_MS + random.integer(4 * DAY_MS)
+  setWrong(context, leader, random.integer(2) === 0 ? -sizeMs : sizeMs)
   return true
 }
 

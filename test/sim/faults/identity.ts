@@ -3,6 +3,7 @@
  * change under a join, and a host that is a copy of another one. Rotation of the root (I2) and lock
  * keys (I4) come with their features.
  */
+import { renewalMs } from '../../../manager/ca/certificate-life.ts'
 import { localCaller } from '../../../manager/manager.ts'
 import { bringIn, isServing, isWhole, takeOut } from '../operator.ts'
 import type { SimNode } from '../sim-node.ts'
@@ -59,9 +60,9 @@ function setAnew(world: World, node: SimNode): void {
 }
 
 /** It was away for most of the certificate's life, and renews it as soon as it is back. */
-function age({ world }: FaultContext, node: SimNode): boolean {
+export function age({ world }: FaultContext, node: SimNode): boolean {
   const { claims } = node
-  if (!node.isUp || claims === undefined) return false
+  if (!node.isUp || claims === undefined || renewalMs(claims, 0) < world.wallMs()) return false
   const passedMs = Math.floor(0.9 * (claims.notAfterMs - world.wallMs()))
   node.crash('all')
   node.claims = {

@@ -1,6 +1,7 @@
 /** All mutants, in the order in which they are hunted. */
 import { agentMutants } from './agent.ts'
 import { consensusMutants } from './consensus.ts'
+import { identityMutants } from './identity.ts'
 import { logMutants } from './log.ts'
 import type { Mutant } from './mutant.ts'
 import { orchestrationMutants } from './orchestration.ts'
@@ -12,6 +13,7 @@ export const allMutants: readonly Mutant[] = [
   ...consensusMutants,
   ...orchestrationMutants,
   ...agentMutants,
+  ...identityMutants,
 ]
 
 /** Throws with the names there are when there is no such mutant. */
