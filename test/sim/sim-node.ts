@@ -692,16 +692,18 @@ export class SimNode {
   #sendRaft(message: Message): void {
     this.#world.checkers.sent(this, message)
     const to = this.#world.findByRaftId(message.to)
-    if (to === undefined || this.#world.drops(message)) return
-    if (!this.#trusts(to) || !to.#trusts(this)) return
-    this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
+    if (to === undefined) return
+    const isSent = !this.#world.drops(message) && this.#trusts(to) && to.#trusts(this)
+    if (isSent) this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
-      this.#world.snapshots.sent(this, to, message.snapshot?.index ?? 0)
+      if (isSent) this.#world.snapshots.sent(this, to, message.snapshot?.index ?? 0)
       const daemon = this.#daemon
       const consensus = daemon?.consensus
       this.#world.schedule.after(20, () => {
         if (this.#daemon !== daemon || daemon?.consensus !== consensus) return
-        const outcome = this.#world.network.isCut(this.id, to.id) ? 'failed' : 'finished'
+        // As the transport does: whatever became of it, the leader hears, and goes on sending.
+        const isCut = this.#world.network.isCut(this.id, to.id)
+        const outcome = isSent && !isCut ? 'finished' : 'failed'
         this.#daemon?.consensus?.step({ kind: 'snapshot-sent', raftId: message.to, outcome })
         this.#pump()
       })
