@@ -1,4 +1,4 @@
-/** Mutants of certificates: how long they live by clocks that are wrong, and which a node takes. */
+/** Mutants of certificates: how long they live by clocks that are wrong. */
 import type { Mutant } from './mutant.ts'
 
 export const identityMutants: readonly Mutant[] = [
@@ -9,13 +9,5 @@ export const identityMutants: readonly Mutant[] = [
     replacement: 'export const BACKDATE_MS: number = 3_600_000\n',
     caughtBy: 'L6',
     why: 'a manager whose clock is days ahead signs what nobody lets in until then',
-  },
-  {
-    name: 'ended-certificate-taken',
-    file: 'manager/ca/certificate-life.ts',
-    search: '    if (!isValidAt(claims, wallMs)) return false\n',
-    replacement: '    if (!isValidAt(claims, wallMs)) return true\n',
-    caughtBy: 'L6',
-    why: 'a manager whose clock is days behind signs what has ended, and its node is shut out for good',
   },
 ]
