@@ -46,9 +46,10 @@ export const tailFaults: readonly Fault[] = [
 ]
 
 /**
- * One follower has entries that no other will ever have, on a disk that takes its time. Two leaders
- * follow each other before it hears of them: the second one's log has other entries there, and what
- * replaces the tail is given to the disk together with it.
+ * One follower has entries that no other will ever have, on a disk that takes its time. It hears of the
+ * next leader, whose log ends where the tail begins: what replaces the tail is given to the disk
+ * together with it. Or only of the one after that, whose log has other entries there; its refusal
+ * waits for the disk.
  */
 function leaveTail(context: FaultContext): boolean {
   const { world, later } = context
@@ -68,20 +69,25 @@ function leaveTail(context: FaultContext): boolean {
     later(AWAY_MS, () => {
       mendLeader()
       if (!leader.isUp) world.restart(leader)
-      whenLedTwice(context, [leader, ...others], mendKeeper)
+      whenLed(context, [leader, ...others], mendKeeper)
     })
   })
   return true
 }
 
-/** As soon as one of them leads it hands over; done when another one does, or after some seconds. */
-function whenLedTwice({ world, later }: FaultContext, nodes: readonly SimNode[], done: () => void) {
+/** Done when one of them leads, or hands over at once and the next one does, or after some seconds. */
+function whenLed(
+  { world, random, later }: FaultContext,
+  nodes: readonly SimNode[],
+  done: () => void,
+): void {
+  const isFirstHeard = random.integer(2) === 0
   const endMs = world.schedule.nowMs + PARTED_MS
   let first: SimNode | undefined
   const look = (): void => {
     const now = nodes.find((node) => node.consensus?.status().role === 'leader')
-    const isSecond = first !== undefined && now !== undefined && now !== first
-    if (isSecond || world.schedule.nowMs > endMs) {
+    const isHeard = now !== undefined && now !== first && (isFirstHeard || first !== undefined)
+    if (isHeard || world.schedule.nowMs > endMs) {
       done()
       return
     }
