@@ -19,6 +19,7 @@ import { handleClusterCreate, handleClusterUpdate } from './api/swarm.ts'
 import { handleCertificateIssue } from './ca/ca.ts'
 import { handleNodeLeave, handleNodeRegister, handleStatusReport } from './dispatcher/handlers.ts'
 import type { Loop } from './leader.ts'
+import { newDrainReconciler } from './orchestrator/drain.ts'
 import { newEnforcer } from './orchestrator/enforcer.ts'
 import { newGlobalReconciler } from './orchestrator/global.ts'
 import { newJobReconciler } from './orchestrator/jobs.ts'
@@ -85,6 +86,7 @@ export function newLoops(): readonly Loop[] {
     { name: 'global', reconcile: newGlobalReconciler() },
     { name: 'jobs', reconcile: newJobReconciler() },
     { name: 'update', reconcile: newUpdateReconciler() },
+    { name: 'drain', reconcile: newDrainReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
     { name: 'enforcer', reconcile: newEnforcer() },
     { name: 'allocator', reconcile: reconcileAllocator },

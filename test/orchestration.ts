@@ -12,6 +12,7 @@ import { Leader, type Loop } from '../manager/leader.ts'
 import { matchesConstraints, parseConstraints } from '../manager/model/constraint.ts'
 import { isEqual } from '../manager/model/equal.ts'
 import { compareAge, getState, withManagerState, withStatus } from '../manager/model/task.ts'
+import { newDrainReconciler } from '../manager/orchestrator/drain.ts'
 import { newEnforcer } from '../manager/orchestrator/enforcer.ts'
 import { newGlobalReconciler } from '../manager/orchestrator/global.ts'
 import { newJobReconciler } from '../manager/orchestrator/jobs.ts'
@@ -39,6 +40,7 @@ export function newLoops(): readonly Loop[] {
     { name: 'global', reconcile: newGlobalReconciler() },
     { name: 'jobs', reconcile: newJobReconciler() },
     { name: 'update', reconcile: newUpdateReconciler() },
+    { name: 'drain', reconcile: newDrainReconciler() },
     { name: 'restart', reconcile: newRestartReconciler() },
     { name: 'enforcer', reconcile: newEnforcer() },
     { name: 'allocator', reconcile: reconcileAllocator },
@@ -83,6 +85,8 @@ export class Orchestration {
   /** Cluster time, ms. */
   now = 1_000
   readonly random: SeededRandom
+  /** Is shown each change, whoever makes it. */
+  watch: ((before: View, after: View) => void) | undefined
   #leader = new Leader(newLoops())
 
   constructor(world: World, seed: number | string = 1) {
@@ -215,6 +219,7 @@ export class Orchestration {
         checkTask(before.tasks.get(change.object.id), change.object)
     applyTo(this.store, changes, this.now)
     this.#leader.noteChanges(changes)
+    this.watch?.(before, this.view)
   }
 }
 

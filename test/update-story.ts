@@ -18,13 +18,15 @@ export type UpdateShape = {
   readonly rollback?: Partial<UpdateConfig> | undefined
   readonly restart?: Part<RestartPolicy>
   readonly replicas?: number
+  readonly maxUnavailable?: number
 }
 
 export class UpdateStory {
   readonly world: Orchestration
   #isNewLeader: boolean
 
-  constructor({ update, rollback, restart, replicas = 1 }: UpdateShape, isNewLeader: boolean) {
+  constructor(shape: UpdateShape, isNewLeader: boolean) {
+    const { update, rollback, restart, replicas = 1, maxUnavailable } = shape
     this.#isNewLeader = isNewLeader
     this.world = new Orchestration({
       nodes: ['n1', 'n2', 'n3'].map((id) => node({ id })),
@@ -34,6 +36,7 @@ export class UpdateStory {
           spec: {
             mode: { kind: 'replicated', replicated: { replicas } },
             ...(restart && { task: { restart } }),
+            ...(maxUnavailable && { disruptionBudget: { maxUnavailable } }),
             ...(update && { update: { parallelism: 1, monitorMs: 5_000, ...update } }),
             ...(rollback && { rollback: { parallelism: 1, monitorMs: 5_000, ...rollback } }),
           },

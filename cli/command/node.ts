@@ -12,7 +12,7 @@ import { capitalize, fetchNames, printTasks, TASK_LIST_FLAGS } from '../task-tab
 import { printListing } from '../text/list.ts'
 import { compareNatural } from '../text/table.ts'
 import type { TemplateObject } from '../text/template.ts'
-import { parseChoice } from '../text/units.ts'
+import { parseChoice, parseDuration } from '../text/units.ts'
 import { usageError } from '../usage-error.ts'
 
 const HEADINGS = {
@@ -135,18 +135,24 @@ const updateCommand: CommandSpec = {
   args: '<node>',
   flags: [
     { flags: '--availability <STATE>', help: 'active, pause or drain' },
+    {
+      flags: '--drain-deadline <DURATION>',
+      help: 'How long a drain waits for services that ask for it (default 1h)',
+    },
     { flags: '--role <ROLE>', help: 'worker or manager' },
     { flags: '--label-add <KEY=VALUE>', help: 'Add or change a label', isList: true },
     { flags: '--label-rm <KEY>', help: 'Remove a label', isList: true },
   ],
   examples: [
     'tsswarm node update --availability drain worker1',
+    'tsswarm node update --availability drain --drain-deadline 10m worker1',
     'tsswarm node update --label-add zone=a worker1',
   ],
   run: async ({ args, flags, world, client }) => {
     const ref = args[0] ?? ''
     const availability = flags.text('availability')
     const role = flags.text('role')
+    const deadline = flags.text('drain-deadline')
     await updateNode(client, ref, (spec) => ({
       ...spec,
       ...(availability === undefined
@@ -154,6 +160,9 @@ const updateCommand: CommandSpec = {
         : {
             Availability: parseChoice(availability, 'availability', ['active', 'pause', 'drain']),
           }),
+      ...(deadline === undefined
+        ? {}
+        : { DrainDeadline: parseDuration(deadline, 'drain-deadline') }),
       ...(role === undefined ? {} : { Role: parseChoice(role, 'role', ['worker', 'manager']) }),
       Labels: editLabels(spec['Labels'], {
         add: flags.list('label-add'),

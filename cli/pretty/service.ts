@@ -16,6 +16,7 @@ import { formatLines, type Line, labelLines } from './lines.ts'
 export function formatService(service: Json): string {
   const spec = at(service, 'Spec')
   const task = at(spec, 'TaskTemplate')
+  const maxUnavailable = numberAt(spec, 'DisruptionBudget', 'MaxUnavailable')
   return formatLines([
     ['ID', textAt(service, 'ID')],
     ['Name', textAt(spec, 'Name')],
@@ -23,6 +24,7 @@ export function formatService(service: Json): string {
     ...modeLines(at(spec, 'Mode')),
     ['UpdateStatus', updateStatusLines(at(service, 'UpdateStatus'))],
     ['Placement', placementLines(at(task, 'Placement'))],
+    ['Max Unavailable', maxUnavailable === 0 ? '' : String(maxUnavailable)],
     ['UpdateConfig', updateConfigLines(at(spec, 'UpdateConfig'), 'Update order')],
     ['RollbackConfig', updateConfigLines(at(spec, 'RollbackConfig'), 'Rollback order')],
     ['ContainerSpec', containerLines(at(task, 'ContainerSpec'))],

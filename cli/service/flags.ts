@@ -14,6 +14,10 @@ export const SETTING_FLAGS: readonly FlagSpec[] = [
   { flags: '--max-concurrent <N>', help: 'Tasks of a job at one time (default: all of them)' },
   { flags: '--replicas-max-per-node <N>', help: 'Most tasks on one node (0: no limit)' },
   { flags: '--placement-strategy <STRATEGY>', help: 'spread or binpack (default spread)' },
+  {
+    flags: '--max-unavailable <N>',
+    help: 'Most tasks taken down on purpose at once (0: no limit)',
+  },
   { flags: '-u, --user <USER>', help: 'NAME|UID[:GROUP|GID]' },
   { flags: '-w, --workdir <DIR>', help: 'Working directory in the container' },
   { flags: '--hostname <NAME>', help: 'Host name of the container' },

@@ -1,6 +1,7 @@
 /**
  * Flags about where a service's tasks go: `--placement-pref`, `--generic-resource` as Docker has
- * them, and tsswarm's own `--affinity`, `--anti-affinity` and `--placement-strategy`. What comes first among preferences is the coarsest, so that an update adds
+ * them, and tsswarm's own `--affinity`, `--anti-affinity` `--placement-strategy` and
+ * `--max-unavailable`. What comes first among preferences is the coarsest, so that an update adds
  * at the end. Generic resources are added and removed by kind, services by name.
  */
 import type { Flags } from '../command.ts'
@@ -24,6 +25,11 @@ export function applyPlacement(before: Json, flags: Flags, verb: Verb): Json {
   if (strategy !== undefined) {
     const parsed = parseChoice(strategy, 'placement-strategy', ['spread', 'binpack'])
     spec = setAt(spec, [...PLACEMENT, 'Strategy'], parsed)
+  }
+  const max = flags.text('max-unavailable')
+  if (max !== undefined) {
+    const count = parseCount(max, 'max-unavailable')
+    spec = setAt(spec, ['DisruptionBudget'], count === 0 ? undefined : { MaxUnavailable: count })
   }
   spec = editList(spec, listOf(flags, verb), {
     flag: 'placement-pref',

@@ -126,6 +126,7 @@ const CREATE: readonly Row[] = [
       ],
     ],
   ],
+  [['--max-unavailable', '2'], [[['DisruptionBudget'], { MaxUnavailable: 2 }]]],
   [
     ['--restart-condition', 'on-failure'],
     [[['TaskTemplate', 'RestartPolicy'], { ...RESTART, Condition: 'on-failure' }]],
@@ -290,6 +291,7 @@ describe('service update', () => {
       ForceUpdate: 4,
     },
     Mode: { Replicated: { Replicas: 2 } },
+    DisruptionBudget: { MaxUnavailable: 1 },
     UpdateConfig: { Parallelism: 2, Order: 'start-first' },
     EndpointSpec: {
       Mode: 'vip',
@@ -366,6 +368,7 @@ describe('service update', () => {
       ['TaskTemplate', 'Resources', 'Reservations', 'GenericResources'],
       [{ DiscreteResourceSpec: { Kind: 'GPU', Value: 4 } }],
     ],
+    [['--max-unavailable', '0'], ['DisruptionBudget'], undefined],
     [['--mount-rm', '/v'], container('Mounts'), []],
     [['--limit-memory', '1g'], ['TaskTemplate', 'Resources', 'Limits'], { MemoryBytes: 2 ** 30 }],
     [['--restart-delay', '1s'], ['TaskTemplate', 'RestartPolicy'], { ...RESTART, Delay: 1e9 }],

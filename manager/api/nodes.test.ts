@@ -2,16 +2,23 @@
 import { describe, expect, test } from 'vitest'
 import { newSeededRandom } from '../../lib/random.ts'
 import { emptyCaller, emptyNodeRemove, emptyNodeUpdate } from '../../proto/gen/control.ts'
+import type { Node } from '../../proto/gen/objects.ts'
 import { emptyAnnotations, emptyNodeSpec, type NodeSpec } from '../../proto/gen/specs.ts'
 import type { NodeState } from '../../proto/gen/types.ts'
-import { cluster, node, storeWith } from '../../test/build.ts'
+import { cluster, node, type Part, storeWith } from '../../test/build.ts'
 import { REVOKED_KEEP_MS } from '../ca/ca.ts'
 import type { HandlerContext, ManagerReach } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
 import { handleNodeRemove, handleNodeUpdate } from './nodes.ts'
 
+const NOW = 1_000
 const WALL_MS = 1_700_000_000_000
 const WORKER: NodeSpec = { ...emptyNodeSpec, annotations: emptyAnnotations, role: 'worker' }
+
+const DRAINED: Part<Node> = {
+  spec: { availability: 'drain', drainDeadlineMs: 9 },
+  drainUntilMs: 70,
+}
 
 describe('handleNodeUpdate()', () => {
   test('stores the spec', () => {
@@ -28,8 +35,22 @@ describe('handleNodeUpdate()', () => {
       context([]),
     )
 
-    expect(changes).toEqual([
-      { kind: 'update', table: 'nodes', object: { ...view.nodes.get('n1'), spec } },
+    const object = { ...view.nodes.get('n1'), spec, drainUntilMs: NOW + 3_600_000 }
+    expect(changes).toEqual([{ kind: 'update', table: 'nodes', object }])
+  })
+
+  test.each<[string, Part<Node>, Partial<NodeSpec>, number]>([
+    ['begins with its deadline', {}, { availability: 'drain', drainDeadlineMs: 5 }, NOW + 5],
+    ['of nothing waits for nothing', {}, { availability: 'drain', drainDeadlineMs: 0 }, NOW],
+    ['that goes on keeps it', DRAINED, { availability: 'drain', drainDeadlineMs: 9 }, 70],
+    ['is given another one', DRAINED, { availability: 'drain', drainDeadlineMs: 8 }, NOW + 8],
+    ['that ends forgets it', DRAINED, { availability: 'active', drainDeadlineMs: 9 }, 0],
+  ])('a drain %s', (_what, part, spec, drainUntilMs) => {
+    const view = storeWith({ nodes: [node({ id: 'n1', ...part })] }).view()
+    const request = { ...emptyNodeUpdate, id: 'n1', version: 1, spec: { ...WORKER, ...spec } }
+
+    expect(handleNodeUpdate(view, request, context([])).changes).toMatchObject([
+      { object: { drainUntilMs } },
     ])
   })
 
@@ -155,7 +176,7 @@ function remove(view: View, force: boolean): ReturnType<typeof handleNodeRemove>
 
 function context(managers: readonly ManagerReach[]): HandlerContext {
   return {
-    now: 1_000,
+    now: NOW,
     wallMs: WALL_MS,
     random: newSeededRandom(1),
     caller: emptyCaller,

@@ -4,15 +4,19 @@
  * the Raft group and the node's tasks follow from the object. A removed node's certificate is
  * revoked in the same change.
  */
+import { HOUR_MS } from '../../lib/clock.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { NodeRemove, NodeUpdate } from '../../proto/gen/control.ts'
 import type { Node } from '../../proto/gen/objects.ts'
-import { encodeNodeSpec } from '../../proto/gen/specs.ts'
+import { encodeNodeSpec, type NodeSpec } from '../../proto/gen/specs.ts'
 import { getCluster, revoke } from '../ca/ca.ts'
 import { requireVersion } from '../store/change.ts'
 import type { Handle, HandlerContext } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
 import { ANNOTATIONS_BYTES_MAX, checkAnnotations, checkSize } from './validate.ts'
+
+/** Nomad's: long enough for what starts slowly, short enough for who waits. */
+const DRAIN_DEADLINE_MS = HOUR_MS
 
 /** The node has the spec; a new role is reached when its certificate says so. */
 export const handleNodeUpdate: Handle<NodeUpdate> = (view, request, context) => {
@@ -24,9 +28,23 @@ export const handleNodeUpdate: Handle<NodeUpdate> = (view, request, context) => 
   checkSize('node spec', encodeNodeSpec(spec), ANNOTATIONS_BYTES_MAX)
   if (node.spec?.role === 'manager' && spec.role === 'worker') requireQuorum(view, node, context)
   return {
-    changes: [{ kind: 'update', table: 'nodes', object: { ...node, spec } }],
+    changes: [
+      {
+        kind: 'update',
+        table: 'nodes',
+        object: { ...node, spec, drainUntilMs: getDrainUntilMs(node, spec, context.now) },
+      },
+    ],
     reply: { id: node.id },
   }
+}
+
+/** A drain that goes on keeps its time unless it is given another. */
+function getDrainUntilMs(node: Node, spec: NodeSpec, now: number): number {
+  if (spec.availability !== 'drain') return 0
+  const isSame =
+    node.spec?.availability === 'drain' && node.spec.drainDeadlineMs === spec.drainDeadlineMs
+  return isSame ? node.drainUntilMs : now + (spec.drainDeadlineMs ?? DRAIN_DEADLINE_MS)
 }
 
 /** The node is gone and can come back only as a new one; its tasks are replaced elsewhere. */

@@ -1,10 +1,10 @@
 /**
  * What a service may ask about where its tasks go, besides constraints: preferences, strategy,
- * affinities, generic resources. What Swarm would take and ignore (a
+ * affinities, generic resources and the disruption budget. What Swarm would take and ignore (a
  * preference that names no label, a bad generic resource) is refused with the field's name.
  */
 import { SwarmError } from '../../lib/errors.ts'
-import { emptyPlacement, type ServiceSpec } from '../../proto/gen/specs.ts'
+import { type DisruptionBudget, emptyPlacement, type ServiceSpec } from '../../proto/gen/specs.ts'
 import type { GenericResource } from '../../proto/gen/types.ts'
 import { isLabelKey, parseConstraints } from '../model/constraint.ts'
 import { isResourceKind } from '../model/generic-resources.ts'
@@ -16,7 +16,7 @@ const PREFERENCES_MAX = 8
 const AFFINITIES_MAX = 32
 
 /** Throws SwarmError that names the field, unless tasks can be placed as the spec says. */
-export function checkPlacement({ task, mode }: ServiceSpec): void {
+export function checkPlacement({ task, mode, disruptionBudget }: ServiceSpec): void {
   const placement = task?.placement ?? emptyPlacement
   parseConstraints(placement)
   if (placement.maxReplicas > 0 && mode?.kind !== 'replicated' && mode?.kind !== 'replicatedJob')
@@ -31,6 +31,7 @@ export function checkPlacement({ task, mode }: ServiceSpec): void {
       )
   checkAffinities(placement)
   checkGeneric(task?.resources?.reservations?.generic ?? [])
+  checkBudget(disruptionBudget, mode)
 }
 
 function checkAffinities({ affinities }: typeof emptyPlacement): void {
@@ -61,6 +62,16 @@ function checkGeneric(resources: readonly GenericResource[]): void {
     if (kinds.has(kind)) throw refusal(`${field}: ${kind} is given twice`)
     kinds.add(kind)
   }
+}
+
+function checkBudget(budget: DisruptionBudget | undefined, mode: ServiceSpec['mode']): void {
+  if (budget === undefined) return
+  if (budget.maxUnavailable < 1)
+    throw refusal(
+      'DisruptionBudget.MaxUnavailable: must be at least 1, or nothing could ever be updated or drained; leave DisruptionBudget out for no limit',
+    )
+  if (mode?.kind !== 'replicated' && mode?.kind !== 'global')
+    throw refusal('DisruptionBudget: only services that run on have one, not jobs')
 }
 
 function checkCount(field: string, list: readonly unknown[], max: number): void {

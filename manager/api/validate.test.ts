@@ -43,6 +43,7 @@ describe('checkServiceSpec()', () => {
       'services to be near and far',
       placement({ affinities: [near('db'), { ...near('web'), isAnti: true }] }),
     ],
+    ['a budget', { disruptionBudget: { maxUnavailable: 1 } }],
     ['generic resources', generic({ kind: 'GPU', count: 2 }, { kind: 'SSD', count: 1 })],
   ]
   test.each(accepted)('accepts %s', (_name, part) => {
@@ -144,6 +145,11 @@ describe('checkServiceSpec()', () => {
       'no delay that grows',
       { task: { restart: { delayMs: 0, maxDelayMs: 4_000 } } },
       'RestartPolicy.MaxDelay: a delay of 0 ms cannot grow',
+    ],
+    [
+      'a budget of nothing',
+      { disruptionBudget: { maxUnavailable: 0 } },
+      'DisruptionBudget.MaxUnavailable: must be at least 1',
     ],
     ['an overlay', { task: { networks: [{ target: 'net' }] } }, 'network "net" is not supported'],
     ['a ratio above one', update({ maxFailureRatio: 1.1 }), 'UpdateConfig.MaxFailureRatio'],

@@ -3,6 +3,7 @@
  */
 import { expect, test } from 'vitest'
 import type { Node, Task } from '../../proto/gen/objects.ts'
+import type { ServiceSpec } from '../../proto/gen/specs.ts'
 import { node, type Part, service, task } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
 
@@ -13,14 +14,14 @@ const zoned = (zone: string): Part<Node> => ({
 const placed = ['node.labels.zone==a']
 
 /** `web` with two tasks on n1, in zone a, which run since 10 and 20 ms. */
-function running(memoryBytes = 0): Orchestration {
+function running(memoryBytes = 0, part: Part<ServiceSpec> = {}): Orchestration {
   const spec = {
     placement: { constraints: placed },
     resources: { reservations: { memoryBytes } },
   }
   const web = service({
     id: 'web',
-    spec: { task: spec, mode: { kind: 'replicated', replicated: { replicas: 2 } } },
+    spec: { task: spec, mode: { kind: 'replicated', replicated: { replicas: 2 } }, ...part },
   })
   const on = (slot: number, runningClusterMs: number): Task =>
     task({
@@ -94,4 +95,17 @@ test('a changed constraint rejects nothing by itself: the update goes slot by sl
   expect(stateOf(world, 't1')?.state).toBe('running')
   expect(world.getTask('t1').desiredState).toBe('shutdown')
   expect(world.getTask('t2').desiredState).toBe('running')
+})
+
+test('a service with a budget loses no more at once than that', () => {
+  const world = running(0, { disruptionBudget: { maxUnavailable: 1 } })
+
+  world.setNode(node({ id: 'n1', ...zoned('b') }))
+
+  const states = () => ['t1', 't2'].map((id) => stateOf(world, id)?.state)
+  expect(states()).toEqual(['running', 'rejected'])
+  world.advance(5_000)
+  const [, made] = world.wantedOf('web')
+  world.report(made?.id ?? '', 'running')
+  expect(states()).toEqual(['rejected', 'rejected'])
 })

@@ -2,10 +2,12 @@
  * The enforcer (swarm-mode.md 2.12): tasks that their node must not run any more are rejected. It
  * looks at an active node when the node changes, at the service's present constraints, and at
  * whether what its tasks reserve still fits. It writes the observed state; that the task is told to
- * end and replaced elsewhere is left to the restart reconciler. Where a node's capacity drops, the
+ * end and replaced elsewhere is left to the restart reconciler. A service with a disruption budget
+ * loses no more at once than that; what it may not lose yet stays where it is. Where a node's capacity drops, the
  * tasks that have run longest stay.
  */
-import type { Node, Task } from '../../proto/gen/objects.ts'
+import { defined } from '../../lib/assert.ts'
+import type { Node, Service, Task } from '../../proto/gen/objects.ts'
 import { emptyResources } from '../../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
 import { matchesConstraints, parseConstraints } from '../model/constraint.ts'
@@ -15,21 +17,67 @@ import { compareAge, getState, withManagerState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import type { View } from '../store/view.ts'
+import { countDisruptionsLeft, isLastAvailable } from './disruption.ts'
 import { type Look, NOTHING, newReconciler } from './reconciler.ts'
 import { updateTask } from './slots.ts'
 
 /** The reconciler; its keys are nodes. */
 export function newEnforcer(): Reconcile {
+  /** Nodes that keep a task until its service may lose one more, by service. */
+  const waiting = new Map<string, Set<string>>()
+  const budgets = new Budgets()
   return newReconciler({
-    listTouched: ({ view, changed }) =>
-      changed.all ? [...view.nodes.list()].map((node) => node.id) : changed.ids.nodes,
-    lookAt,
+    listTouched: (round) => {
+      if (round.changed.all) waiting.clear()
+      budgets.begin(round)
+      return listTouched(round, waiting)
+    },
+    lookAt: (round, nodeId) => lookAt(round, nodeId, { budgets, waiting }),
     subjectOf: (id) => ({ table: 'nodes', id }),
     keysPerRound: 3,
   })
 }
 
-function lookAt(round: Round, nodeId: string): Look {
+type Waiting = Map<string, Set<string>>
+
+/** Nodes that changed, and those that wait for a service of which something did. */
+function listTouched({ view, changed }: Round, waiting: Waiting): Iterable<string> {
+  if (changed.all) return [...view.nodes.list()].map((node) => node.id)
+  if (waiting.size === 0) return changed.ids.nodes
+  const ids = new Set(changed.ids.nodes)
+  const touch = (serviceId: string): void => {
+    for (const id of waiting.get(serviceId) ?? []) ids.add(id)
+    waiting.delete(serviceId)
+  }
+  for (const id of changed.ids.services) touch(id)
+  for (const id of changed.ids.tasks) touch(view.tasks.get(id)?.serviceId ?? '')
+  return ids
+}
+
+/** What services may still lose in this round, which looks at several nodes. */
+class Budgets {
+  #round: Round | undefined
+  readonly #left: Map<string, number> = new Map()
+
+  begin(round: Round): void {
+    this.#round = round
+    this.#left.clear()
+  }
+
+  /** Whether the task may be taken down now; it then counts as taken. */
+  take(service: Service, task: Task): boolean {
+    const round = defined(this.#round, 'a round was begun')
+    if (!isLastAvailable(task, round.view.tasks.by('service', service.id))) return true
+    const left = this.#left.get(service.id) ?? countDisruptionsLeft(round, service)
+    if (left <= 0) return false
+    this.#left.set(service.id, left - 1)
+    return true
+  }
+}
+
+type Memory = { readonly budgets: Budgets; readonly waiting: Waiting }
+
+function lookAt(round: Round, nodeId: string, { budgets, waiting }: Memory): Look {
   const node = round.view.nodes.get(nodeId)
   if (node?.spec?.availability !== 'active' || node.description === undefined) return NOTHING
   let available = node.description.resources ?? emptyResources
@@ -37,8 +85,10 @@ function lookAt(round: Round, nodeId: string): Look {
   for (const task of listHeld(round.view, node)) {
     const reserved = getReservations(task)
     const isAllowed = isAllowedOn(round.view, task, node) && fitsResources(reserved, available)
+    const service = round.view.services.get(task.serviceId)
     if (isAllowed) available = subtractResources(available, reserved)
-    else rejected.push(task)
+    else if (service === undefined || budgets.take(service, task)) rejected.push(task)
+    else waiting.set(service.id, (waiting.get(service.id) ?? new Set()).add(nodeId))
   }
   return { changes: rejected.map((task) => reject(round, task)) }
 }

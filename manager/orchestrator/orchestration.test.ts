@@ -25,10 +25,13 @@ import { node, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
 import { newDirtyTest } from '../model/dirty.ts'
 import { compareAge, getState, isDead } from '../model/task.ts'
+import type { View } from '../store/view.ts'
 import { isFilled, listSlots, listWanted, type Slot } from './slots.ts'
 
 const SERVICES = ['web', 'agent'] as const
 const NODES = ['n1', 'n2', 'n3', 'n4'] as const
+/** How long drains wait. */
+const DRAINS_MS = [30_000, 0, 3_600_000] as const
 const LIFE: readonly TaskState[] = [
   'accepted',
   'preparing',
@@ -73,6 +76,7 @@ type Setup = {
   readonly condition: 'any' | 'on-failure' | 'none'
   readonly maxAttempts: number
   readonly windowMs: number
+  readonly maxUnavailable: number | undefined
 }
 
 const setups = fc.record<Setup>({
@@ -84,6 +88,7 @@ const setups = fc.record<Setup>({
   condition: fc.constantFrom('any', 'any', 'on-failure', 'none'),
   maxAttempts: fc.constantFrom(0, 0, 2),
   windowMs: fc.constantFrom(0, 20_000),
+  maxUnavailable: fc.constantFrom(undefined, 1, 2),
 })
 
 test('orchestration keeps its rules at every step and comes to rest', () => {
@@ -116,6 +121,7 @@ class Play {
         service({ id: 'agent', spec: newSpec(setup, 'global') }),
       ],
     })
+    this.#world.watch = (before, after) => this.#checkBudgets(before, after)
     this.#world.settle()
     this.#check()
   }
@@ -222,7 +228,7 @@ class Play {
   #node(id: string, b: number): void {
     const present = this.#world.view.nodes.get(id)
     if (present === undefined) this.#world.setNode(node({ id }))
-    else if (b < 8) this.#world.setNode(changeNode(present, b))
+    else if (b < 8) this.#world.setNode(changeNode(present, b, this.#world.now))
     else if (present.status?.state === 'down')
       this.#world.write([{ kind: 'remove', table: 'nodes', id }])
   }
@@ -252,6 +258,25 @@ class Play {
     const doubled = slots.filter((slot) => this.#isDoubled(service, slot)).length
     this.#checkWithin(this.#inFlight, service.id, { count: inFlight, parallelism })
     this.#checkWithin(this.#doubled, service.id, { count: doubled, parallelism })
+  }
+
+  /** In one step no more slots lose what ran there than their service's budget leaves. */
+  #checkBudgets(before: View, after: View): void {
+    for (const service of after.services.list()) {
+      const max = service.spec?.disruptionBudget?.maxUnavailable
+      const was = before.services.get(service.id)
+      if (max === undefined || was === undefined) continue
+      const taken = listSlots(before, was).filter((slot) => isTakenDown(slot, after, service))
+      if (taken.length === 0) continue
+      const wanted = listSlots(before, was).filter((slot) => listWanted(slot.tasks).length > 0)
+      const { mode } = service.spec ?? {}
+      const done = listSlots(before, was).filter(
+        ({ tasks }) => listWanted(tasks).length === 0 && isFilled(tasks, this.#world.now),
+      )
+      const count =
+        mode?.kind === 'replicated' ? mode.replicated.replicas - done.length : wanted.length
+      expect(count - wanted.filter(isServing).length + taken.length).toBeLessThanOrEqual(max)
+    }
   }
 
   /** T8: an update takes no more slots at once than it may; what was more before may stay so. */
@@ -304,6 +329,30 @@ class Play {
   }
 }
 
+function isServing(slot: Slot): boolean {
+  return slot.tasks.some((task) => task.desiredState === 'running' && getState(task) === 'running')
+}
+
+/** Something ran there, and by the step nothing does, although its node could go on with it. */
+function isTakenDown(slot: Slot, after: View, service: Service): boolean {
+  const now = slot.tasks.map((task) => after.tasks.get(task.id) ?? task)
+  if (!isServing(slot) || isServing({ ...slot, tasks: now })) return false
+  const isGlobal = service.spec?.mode?.kind === 'global'
+  return now.some((task) => {
+    const node = after.nodes.get(task.nodeId)
+    const isDrainOver =
+      node?.spec?.availability === 'drain' && (isGlobal || node.drainUntilMs <= after.timeMs)
+    const isUp = node !== undefined && node.status?.state !== 'down' && !isDrainOver
+    const was = slot.tasks.find(({ id }) => id === task.id)
+    const isEnded =
+      was?.desiredState === 'running' &&
+      was.status?.state === 'running' &&
+      (task.desiredState === 'shutdown' || task.status?.message.includes('enforcer') === true)
+    const isHeldBack = getState(task) === 'running' || getState(task) === 'rejected'
+    return isUp && isEnded && isHeldBack
+  })
+}
+
 function newSpec(setup: Setup, mode: 'replicated' | 'global'): ServiceSpec {
   return {
     ...emptyServiceSpec,
@@ -330,6 +379,9 @@ function newSpec(setup: Setup, mode: 'replicated' | 'global'): ServiceSpec {
       order: setup.order,
       failureAction: setup.failureAction,
     },
+    ...(setup.maxUnavailable !== undefined && {
+      disruptionBudget: { maxUnavailable: setup.maxUnavailable },
+    }),
   }
 }
 
@@ -362,17 +414,21 @@ function changeSpec(spec: ServiceSpec, b: number): ServiceSpec {
   }
 }
 
-function changeNode(present: Node, b: number): Node {
+function changeNode(present: Node, b: number, now: number): Node {
   const spec = present.spec ?? emptyNodeSpec
   const status = defined(present.status, 'a node has a status')
   const labels = new Map([['zone', b === 6 ? 'a' : 'b']])
   switch (b) {
     case 0:
-      return { ...present, spec: { ...spec, availability: 'drain' } }
+      return {
+        ...present,
+        spec: { ...spec, availability: 'drain' },
+        drainUntilMs: now + (DRAINS_MS[now % DRAINS_MS.length] ?? 0),
+      }
     case 1:
-      return { ...present, spec: { ...spec, availability: 'pause' } }
+      return { ...present, spec: { ...spec, availability: 'pause' }, drainUntilMs: 0 }
     case 2:
-      return { ...present, spec: { ...spec, availability: 'active' } }
+      return { ...present, spec: { ...spec, availability: 'active' }, drainUntilMs: 0 }
     case 3:
       return { ...present, status: { ...status, state: 'disconnected' } }
     case 4:

@@ -8,11 +8,13 @@
  *                 ──drained────▶ shutdown + held back, no delay ──────────┼─ slot free ─▶ running
  *                 ──node lost──▶ shutdown + held back, no delay ──────────┘
  *
- * Tasks of global services on lost or drained nodes belong to the global orchestrator.
+ * Tasks that leave a drained node gently belong to the drain reconciler (`drain.ts`), those of
+ * global services on lost or drained nodes to the global orchestrator.
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
+import { isDrainedGently, isLeaving } from '../model/leaving.ts'
 import { isGlobal } from '../model/mode.ts'
 import { countRestarts, getRestartDelayMs } from '../model/restart-delay.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
@@ -27,9 +29,9 @@ import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask 
 import { earlier } from './timers.ts'
 
 /** Why a wanted task cannot go on. */
-type Loss = 'ended' | 'lost' | 'drained'
+export type Loss = 'ended' | 'lost' | 'drained'
 
-type SlotView = {
+export type SlotView = {
   readonly service: Service
   /** The oldest first. */
   readonly tasks: readonly Task[]
@@ -90,7 +92,7 @@ function lookAtSlot(round: Round, key: string): Look {
     if (loss === 'ended' && isHeld(task) && round.now < task.startAfterMs)
       // It failed while it was held back: the delay that was set goes on, or nothing would slow it.
       nextMs = earlier(nextMs, task.startAfterMs)
-    else changes.push(...replace(round, slot, { task, loss }))
+    else changes.push(...replaceTask(round, slot, { task, loss }))
   }
   // What was changed is looked at again, for its changes come back in the next round.
   if (changes.length > 0) return { changes, nextMs }
@@ -114,11 +116,12 @@ function findLoss(view: View, task: Task): Loss | undefined {
 
 function findOwnLoss(view: View, { service }: SlotView, task: Task): Loss | undefined {
   const loss = findLoss(view, task)
+  if (loss === 'drained' && isDrainedGently(service)) return undefined
   return isGlobal(service) && loss !== 'ended' ? undefined : loss
 }
 
-/** The task is told to end; it gets a successor unless it has one or its policy forbids it. */
-function replace(
+/** The task of the slot is told to end; it gets a successor unless it has one or its policy forbids it. */
+export function replaceTask(
   round: Round,
   { service, tasks }: SlotView,
   { task, loss }: { readonly task: Task; readonly loss: Loss },
@@ -127,7 +130,9 @@ function replace(
   const hasSuccessor = listWanted(tasks).some(
     (other) => other.createdClusterMs > task.createdClusterMs,
   )
-  if (hasSuccessor || !shouldRestart(task, tasks, round.now)) return [ended]
+  const isAllowed =
+    shouldRestart(task, tasks, round.now) || isOnTheMove(round, { service, tasks }, task)
+  if (hasSuccessor || !isAllowed) return [ended]
   const isDrained =
     loss === 'drained' || round.view.nodes.get(task.nodeId)?.spec?.availability === 'drain'
   const delayedMs = loss === 'ended' && !isDrained ? round.now + getRestartDelayMs(task) : 0
@@ -150,6 +155,13 @@ function replace(
   return [ended, createTask(successor)]
 }
 
+/** Its slot leaves a drained node, where something runs still: it is to run elsewhere, not to be done. */
+function isOnTheMove({ view }: Round, { service, tasks }: SlotView, task: Task): boolean {
+  return tasks.some(
+    (other) => other !== task && isLeaving(service, other, view.nodes.get(other.nodeId)),
+  )
+}
+
 /** Only what ended by itself is a restart of the row; another spec begins one of its own. */
 function countInRowAfter(service: Service, task: Task, loss: Loss): number {
   if (task.specVersion !== service.specVersion) return 0
@@ -166,7 +178,9 @@ function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
   const isDirty = (task: Task): boolean =>
     isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
   const running = tasks.filter((task) => task.desiredState === 'running')
-  if (running.some((task) => !isDirty(task)))
+  const leaves = (task: Task): boolean =>
+    isLeaving(service, task, round.view.nodes.get(task.nodeId))
+  if (running.some((task) => !isDirty(task) && !leaves(task)))
     return { changes: endTasks([held], 'shutdown', round.now) }
   const isBeside = findUpdateConfig(service)?.order === 'start-first' && !isDirty(held)
   const others = tasks.filter((task) => task !== held && !(isBeside && running.includes(task)))

@@ -8,7 +8,7 @@
 import { MINUTE_MS, SECOND_MS } from '../../lib/clock.ts'
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isWanted } from '../../proto/task-state.ts'
-import { compareAge, isDead, withDesired } from '../model/task.ts'
+import { compareAge, getState, isDead, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
@@ -86,6 +86,13 @@ export function getFreeMs(view: View, tasks: readonly Task[]): number | undefine
     freeMs = Math.max(freeMs, task.desiredClusterMs + getStopWaitMs(task))
   }
   return freeMs
+}
+
+/** Those that run first, then those that are meant to, then the newest. */
+export function listByMerit(tasks: readonly Task[]): readonly Task[] {
+  const merit = (task: Task): number =>
+    (getState(task) === 'running' ? 2 : 0) + (task.desiredState === 'running' ? 1 : 0)
+  return tasks.toReversed().sort((left, right) => merit(right) - merit(left))
 }
 
 /** Desired running in a slot that is free now, else ready: held back until the slot is free. */

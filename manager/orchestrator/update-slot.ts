@@ -15,10 +15,19 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { isLeaving } from '../model/leaving.ts'
 import { getState, isDead, newTask } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Round } from '../store/round.ts'
-import { createTask, endTasks, findFinished, listWanted, type Slot, updateTask } from './slots.ts'
+import {
+  createTask,
+  endTasks,
+  findFinished,
+  listByMerit,
+  listWanted,
+  type Slot,
+  updateTask,
+} from './slots.ts'
 
 /**
  * - `current`: no wanted task is out of date
@@ -43,6 +52,8 @@ export type SlotWork = {
   readonly busyUntilMs: number
   /** Whether something runs in the slot. */
   readonly isServing: boolean
+  /** Whether a wanted task is out of date. */
+  readonly isBehind: boolean
 }
 
 export type SlotContext = {
@@ -54,7 +65,11 @@ export type SlotContext = {
 
 /** What is left to do in the slot. */
 export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
-  const wanted = listWanted(slot.tasks)
+  // What leaves a drained node is replaced there (`drain.ts`), by a task of the present spec.
+  const { service, round } = context
+  const wanted = listWanted(slot.tasks).filter(
+    (task) => !isLeaving(service, task, round.view.nodes.get(task.nodeId)),
+  )
   const old = wanted.filter(context.isDirty)
   const [keep, ...extra] = listByMerit(wanted.filter((task) => !context.isDirty(task)))
   const made = slot.tasks.filter((task) => task.madeByUpdate && !context.isDirty(task))
@@ -66,6 +81,7 @@ export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
     made,
     busyUntilMs: getBusyMs(made, context.config),
     isServing: wanted.some((task) => getState(task) === 'running'),
+    isBehind: old.length > 0,
   }
   if (keep !== undefined && getState(keep) === 'running')
     return surplusOr('current', { ...base, surplus: [...old, ...extra] })
@@ -103,13 +119,6 @@ function isAnyAway(tasks: readonly Task[], { view }: Round): boolean {
 
 function surplusOr(kind: 'current', work: Omit<SlotWork, 'kind'>): SlotWork {
   return { ...work, kind: work.surplus.length > 0 ? 'surplus' : kind }
-}
-
-/** Running ones first, then those that are meant to, then the newest. */
-function listByMerit(tasks: readonly Task[]): readonly Task[] {
-  const merit = (task: Task): number =>
-    (getState(task) === 'running' ? 2 : 0) + (task.desiredState === 'running' ? 1 : 0)
-  return tasks.toReversed().sort((left, right) => merit(right) - merit(left))
 }
 
 /** A task came up when it first ran, or ended without. */

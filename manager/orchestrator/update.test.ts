@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
+import type { UpdateConfig } from '../../proto/gen/specs.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
 import { node, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
@@ -57,6 +58,29 @@ describe.each([
     expect(story.tasks('new').map((task) => task.slot)).toEqual(
       Array.from({ length: expected }, (_, at) => at + 1),
     )
+  })
+
+  test.each<[string, Partial<UpdateConfig>, number]>([
+    ['whatever the parallelism', { parallelism: 0 }, 2],
+    ['or the parallelism, which is less', { parallelism: 1 }, 1],
+    ['but for start-first, which takes nothing down', { order: 'start-first', parallelism: 4 }, 4],
+  ])('a budget of two takes two slots down, %s', (_what, update, expected) => {
+    const story = begin({ replicas: 6, maxUnavailable: 2, update })
+
+    story.update()
+
+    expect(story.tasks('new').length).toBe(expected)
+  })
+
+  test('a budget counts what is down already, which is begun first', () => {
+    const story = begin({ replicas: 4, maxUnavailable: 2, update: { parallelism: 0 } })
+    story.report(story.tasks('old')[3], 'failed')
+
+    story.update()
+
+    expect(story.tasks('new').map((task) => task.slot)).toEqual([1, 4])
+    story.comeUp()
+    expect(story.tasks('new').map((task) => task.slot)).toEqual([1, 2, 3, 4])
   })
 
   test('the next slot begins when the one before came up', () => {

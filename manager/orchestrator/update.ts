@@ -29,6 +29,7 @@ import {
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
+import { countDisruptionsLeft } from './disruption.ts'
 import { mayKeep } from './global.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
@@ -88,12 +89,21 @@ function lookAt(round: Round, serviceId: string): Look {
   if (isPaused(status)) return NOTHING
   const config = findUpdateConfig(service) ?? DEFAULT_UPDATE
   const works = assessSlots(round, service, config)
-  if (works.every(({ kind }) => kind === 'current' || kind === 'given-up'))
-    return status !== undefined && isUnderWay(status)
-      ? lookAtEnd(round, { service, status, config, works })
-      : forgetStale(service)
+  if (works.every(isUpToDate)) {
+    const look =
+      status !== undefined && isUnderWay(status)
+        ? lookAtEnd(round, { service, status, config, works })
+        : forgetStale(service)
+    const surplus = works.flatMap((work) => endSurplus(work, round))
+    return { ...look, changes: [...look.changes, ...surplus] }
+  }
   const running = status !== undefined && isUnderWay(status) ? status : beginStatus(round, service)
   return lookAtWork(round, { service, status: running, config, works })
+}
+
+/** Nothing to do for an update: several tasks that are all up to date are no reason to begin one. */
+function isUpToDate({ kind, isBehind }: SlotWork): boolean {
+  return kind === 'current' || kind === 'given-up' || (kind === 'surplus' && !isBehind)
 }
 
 /** The status of the update to the present spec, if there is one. */
@@ -150,7 +160,7 @@ function lookAtWork(round: Round, update: Update): Look {
   const { status, end } = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
   if (end !== undefined) return endEarly(round, service, end)
   const surplus = works.flatMap((work) => endSurplus(work, round))
-  const chosen = chooseSlots(works, config, round.now)
+  const chosen = chooseSlots(works, config, round.now, countLeft(round, service, config))
   const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
   return {
     changes: [...statusChanges(service, status), ...surplus, ...replaced],
@@ -158,14 +168,22 @@ function lookAtWork(round: Round, update: Update): Look {
   }
 }
 
-/** The slots to begin now: what does not run first, for it is not missed; then in order. */
+/** How many slots may lose what runs there; start-first, none does. */
+function countLeft(round: Round, service: Service, { order }: UpdateConfig): number {
+  return order === 'start-first' ? Number.POSITIVE_INFINITY : countDisruptionsLeft(round, service)
+}
+
+/**
+ * The slots to begin now: what does not run first, for it is not missed; then in order, of which at
+ * most `left` may run.
+ */
 function chooseSlots(
   works: readonly SlotWork[],
   config: UpdateConfig,
   now: number,
+  left: number,
 ): readonly SlotWork[] {
   const due = works.filter((work) => work.kind === 'due')
-  if (config.parallelism === 0) return due
   const isBusy = (work: SlotWork): boolean => work.busyUntilMs > now
   // A slot that has a worker already, from the spec before, goes on with it; where a task runs, or
   // came up by now, the worker is done with that spec, and the slot waits its turn.
@@ -173,10 +191,10 @@ function chooseSlots(
   const going = due.filter(isGoing)
   const waiting = due.filter((work) => !isGoing(work))
   const occupied = works.filter((work) => isBusy(work) && !waiting.includes(work)).length
-  const workers = config.parallelism - occupied
+  const workers = config.parallelism === 0 ? waiting.length : config.parallelism - occupied
   const inOrder = [
     ...waiting.filter((work) => !work.isServing),
-    ...waiting.filter((work) => work.isServing),
+    ...waiting.filter((work) => work.isServing).slice(0, left),
   ]
   return [...going, ...inOrder.slice(0, Math.max(0, workers))]
 }

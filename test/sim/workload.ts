@@ -264,7 +264,11 @@ export class Workload {
     this.#updateNode(
       at,
       node,
-      (spec) => ({ ...spec, availability }),
+      (spec) => ({
+        ...spec,
+        availability,
+        drainDeadlineMs: this.#pick([undefined, 0, 5_000, 30_000]),
+      }),
       () => {
         const isDuring = [...view.services.list()].some(isUpdating)
         if (availability === 'drain' && isDuring) this.#world.reached('O5')

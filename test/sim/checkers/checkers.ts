@@ -17,6 +17,7 @@ import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
+import { BudgetChecker } from './budgets.ts'
 import { DelayChecker } from './delays.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
@@ -86,6 +87,7 @@ export class Checkers {
       this.#tasks,
       new PlaceChecker(),
       new SlotChecker(),
+      new BudgetChecker(),
       new DelayChecker(),
       this.#happenings,
     ]

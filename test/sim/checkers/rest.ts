@@ -169,6 +169,7 @@ function findUnsettled(view: View, occupation: Occupation, task: Task): string |
   if (isWanted(task)) {
     if (view.services.get(task.serviceId) === undefined)
       return `L7: task ${task.id} of a removed service is wanted`
+    if (isOnDrained(view, task)) return `L6: task ${task.id} is wanted on ${task.nodeId}, drained`
     if (state === 'new') return `L4: task ${task.id} is new`
     if (state !== 'pending') return undefined
     const place = findPlace(view, occupation, task)
@@ -178,6 +179,12 @@ function findUnsettled(view: View, occupation: Occupation, task: Task): string |
   if (isAway(view, task)) return undefined
   if (!hasEnded(task)) return `L7: task ${task.id} is to end and is ${state} on ${task.nodeId}`
   return task.desiredState === 'remove' ? `L7: task ${task.id} is to be removed` : undefined
+}
+
+/** A drain that waits still may have a reason: nothing fits elsewhere, or a budget is used up. */
+function isOnDrained(view: View, task: Task): boolean {
+  const node = view.nodes.get(task.nodeId)
+  return node?.spec?.availability === 'drain' && node.drainUntilMs <= view.timeMs
 }
 
 function isAway(view: View, { nodeId }: Task): boolean {

@@ -57,6 +57,7 @@ export function drawServiceSpec(name: string, label: string, random: SeededRando
         },
     update: drawUpdate(random, 'rollback'),
     rollback: drawUpdate(random, 'pause'),
+    ...(random.integer(4) === 0 && { disruptionBudget: { maxUnavailable: draw(1, 1, 2) } }),
     endpoint: draw<EndpointSpec | undefined>(undefined, undefined, undefined, drawPorts(random)),
   }
 }

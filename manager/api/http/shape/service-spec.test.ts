@@ -145,11 +145,7 @@ describe('serviceSpec', () => {
       task({ Resources: { Reservations: { GenericResources: [{}] } } }),
       'GenericResources[0]: either DiscreteResourceSpec or NamedResourceSpec must be given',
     ],
-    [
-      'invalid-argument',
-      { DisruptionBudget: { MaxUnavailable: 1 } },
-      'DisruptionBudget: unknown field',
-    ],
+    ['invalid-argument', { DisruptionBudget: { MaxUnavailable: -1 } }, 'must not be negative'],
     ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
     [
       'invalid-argument',
@@ -406,6 +402,7 @@ function jsonSpec(): fc.Arbitrary<unknown> {
         },
         ['Parallelism', 'FailureAction', 'Monitor', 'MaxFailureRatio', 'Order'],
       ),
+      DisruptionBudget: fc.record({ MaxUnavailable: number }),
       EndpointSpec: some(
         {
           Mode: fc.constantFrom('vip', 'dnsrr'),

@@ -9,9 +9,11 @@ import { SwarmError } from '../../../../lib/errors.ts'
 import {
   type Annotations,
   type ContainerSpec,
+  type DisruptionBudget,
   type EndpointSpec,
   emptyAnnotations,
   emptyContainerSpec,
+  emptyDisruptionBudget,
   emptyEndpointSpec,
   emptyGlobalJob,
   emptyGlobalService,
@@ -360,6 +362,11 @@ const modeField: Field<ServiceSpec> = {
     }),
 }
 
+/** Docker has no such thing; its clients leave it out. */
+const budget: Shape<DisruptionBudget> = object(emptyDisruptionBudget, {
+  MaxUnavailable: fieldsOf<DisruptionBudget>().always('maxUnavailable', count),
+})
+
 const ofService = fieldsOf<ServiceSpec>()
 export const serviceSpec: Shape<ServiceSpec> = object<ServiceSpec>(
   { ...emptyServiceSpec, annotations: emptyAnnotations, mode: DEFAULT_MODE },
@@ -371,6 +378,7 @@ export const serviceSpec: Shape<ServiceSpec> = object<ServiceSpec>(
     RollbackConfig: ofService.some('rollback', maybe(update)),
     Networks: unsupported(),
     EndpointSpec: ofService.some('endpoint', maybe(endpointSpec)),
+    DisruptionBudget: ofService.some('disruptionBudget', maybe(budget)),
   },
 )
 

@@ -30,6 +30,7 @@ import {
   group,
   integer,
   list,
+  maybe,
   object,
   type Shape,
   text,
@@ -46,6 +47,8 @@ export const nodeSpec: Shape<NodeSpec> = object<NodeSpec>(
     ...annotationFields<NodeSpec>(),
     Role: ofNode.always('role', choice(['worker', 'manager'])),
     Availability: ofNode.always('availability', choice(AVAILABILITIES)),
+    // Docker has no such thing; its clients leave it out.
+    DrainDeadline: ofNode.some('drainDeadlineMs', maybe(durationMs)),
   },
   { required: ['Role', 'Availability'] },
 )

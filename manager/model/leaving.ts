@@ -1,0 +1,32 @@
+/**
+ * Leaving: a task on a drained node that is not simply stopped, since its service wants to be asked
+ * (beyond Swarm): one whose updates start first has its successor run before it ends, one with a
+ * disruption budget loses no more at once than that. Both only for replicated services, whose tasks
+ * can run elsewhere, and only until the node's drain waits no longer.
+ */
+import type { Node, Service, Task } from '../../proto/gen/objects.ts'
+import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { getState } from './task.ts'
+import { findUpdateConfig } from './update-status.ts'
+
+/** Whether a drain asks this service before it ends what runs. */
+export function isDrainedGently(service: Service): boolean {
+  if (service.spec?.mode?.kind !== 'replicated') return false
+  return startsFirst(service) || service.spec.disruptionBudget !== undefined
+}
+
+/** Whether a successor runs beside the task that it replaces until it is up. */
+export function startsFirst(service: Service): boolean {
+  return findUpdateConfig(service)?.order === 'start-first'
+}
+
+/** Whether the task, of a service that is drained gently, is wanted on this node of its that is drained. */
+export function isLeaving(service: Service, task: Task, node: Node | undefined): boolean {
+  return (
+    node?.spec?.availability === 'drain' &&
+    node.status?.state !== 'down' &&
+    isWanted(task.desiredState) &&
+    !isTerminal(getState(task)) &&
+    isDrainedGently(service)
+  )
+}

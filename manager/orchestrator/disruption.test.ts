@@ -1,0 +1,70 @@
+/** What a disruption budget leaves, by what the slots of a service are like. */
+import { expect, test } from 'vitest'
+import type { Service, Task } from '../../proto/gen/objects.ts'
+import type { ServiceSpec } from '../../proto/gen/specs.ts'
+import { type Part, service, storeWith, task } from '../../test/build.ts'
+import { countDisruptionsLeft, isLastAvailable } from './disruption.ts'
+
+function web(replicas: number, maxUnavailable: number | undefined): Service {
+  const mode: ServiceSpec['mode'] = { kind: 'replicated', replicated: { replicas } }
+  const disruptionBudget = maxUnavailable === undefined ? undefined : { maxUnavailable }
+  return service({ id: 'web', spec: { mode, disruptionBudget } })
+}
+
+function left(of: Service, tasks: readonly Task[]): number {
+  const view = storeWith({ services: [of], tasks }).view()
+  return countDisruptionsLeft({ view, now: 1_000 }, of)
+}
+
+function slot(number: number, part: Part<Task> = {}): Task {
+  const id = `t${number}-${part.desiredState ?? 'running'}-${part.id ?? ''}`
+  return task({
+    ...{ serviceId: 'web', slot: number, nodeId: 'n', status: { state: 'running' } },
+    ...part,
+    id,
+  } as Part<Task>)
+}
+
+const starting: Part<Task> = { status: { state: 'starting' } }
+const ending: Part<Task> = { desiredState: 'shutdown' }
+const done: Part<Task> = {
+  desiredState: 'shutdown',
+  status: { state: 'complete' },
+  spec: { restart: { condition: 'on-failure' } },
+}
+
+test.each<[string, number | undefined, readonly Task[], number]>([
+  ['without a budget anything may go', undefined, [slot(1)], Number.POSITIVE_INFINITY],
+  ['all run', 2, [slot(1), slot(2), slot(3)], 2],
+  ['one is starting', 2, [slot(1), slot(2), slot(3, starting)], 1],
+  ['one slot has no task at all', 2, [slot(1), slot(2)], 1],
+  ['one is told to end, its successor is held back', 2, [slot(1), slot(2), slot(3, ending)], 1],
+  ['one ended for good', 2, [slot(1), slot(2), slot(3, done)], 2],
+  ['more are down than may be', 1, [slot(1)], 0],
+  ['more run than are wanted', 1, [slot(1), slot(2), slot(3), slot(4)], 1],
+  ['two tasks of one slot are one', 1, [slot(1), slot(1, { id: 'b' }), slot(2), slot(3)], 1],
+])('%s', (_name, max, tasks, expected) => {
+  expect(left(web(3, max), tasks)).toBe(expected)
+})
+
+test('slots of a global service are the nodes that are to have a task', () => {
+  const spec: Part<ServiceSpec> = {
+    mode: { kind: 'global', global: {} },
+    disruptionBudget: { maxUnavailable: 2 },
+  }
+  const on = (nodeId: string, part: Part<Task> = {}): Task =>
+    slot(0, { nodeId, id: nodeId, ...part } as Part<Task>)
+
+  expect(
+    left(service({ id: 'web', spec }), [on('a'), on('b'), on('c', starting), on('d', ending)]),
+  ).toBe(1)
+})
+
+test('only the last running task of a slot costs something', () => {
+  const [old, made] = [slot(1), slot(1, { id: 'new' })]
+
+  expect(isLastAvailable(old, [old])).toBe(true)
+  expect(isLastAvailable(old, [old, made])).toBe(false)
+  expect(isLastAvailable(slot(1, starting), [])).toBe(false)
+  expect(isLastAvailable(old, [old, slot(2)])).toBe(true)
+})

@@ -1,0 +1,51 @@
+/**
+ * Disruption: how much of a service may be taken down on purpose now (`DisruptionBudget`, beyond
+ * Swarm). Update, drain and enforcer ask before they end a task that runs; what fails by itself is
+ * nobody's choice, but counts. It is a function of the service and its tasks, so that whoever asks
+ * in the same view gets the same answer, and one who ends a task counts it at once.
+ */
+import type { Service, Task } from '../../proto/gen/objects.ts'
+import { getState } from '../model/task.ts'
+import type { Round } from '../store/round.ts'
+import { slotKey } from '../store/schema.ts'
+import { findFinished, listSlots, listWanted } from './slots.ts'
+
+/**
+ * How many slots may lose their last running task on purpose now; Infinity without a budget. A slot
+ * is available while a wanted task of it runs. One that ought to run and does not is not; one whose
+ * task ended for good is missed by nobody.
+ */
+export function countDisruptionsLeft(
+  { view, now }: Pick<Round, 'view' | 'now'>,
+  service: Service,
+): number {
+  const max = service.spec?.disruptionBudget?.maxUnavailable
+  if (max === undefined) return Number.POSITIVE_INFINITY
+  let wanted = 0
+  let available = 0
+  let finished = 0
+  for (const { tasks } of listSlots(view, service)) {
+    if (listWanted(tasks).length > 0) wanted++
+    else if (findFinished(tasks, now) !== undefined) finished++
+    if (tasks.some(isAvailable)) available++
+  }
+  const { mode } = service.spec ?? {}
+  const slots = mode?.kind === 'replicated' ? mode.replicated.replicas - finished : wanted
+  return Math.max(0, max - Math.max(0, slots - available))
+}
+
+/**
+ * Whether ending this task takes its slot down: it runs and is wanted, and no other wanted task of
+ * the slot, which are among `tasks`, runs. Ending any other costs nothing of a budget.
+ */
+export function isLastAvailable(task: Task, tasks: Iterable<Task>): boolean {
+  if (!isAvailable(task)) return false
+  const key = slotKey(task)
+  for (const other of tasks)
+    if (other.id !== task.id && slotKey(other) === key && isAvailable(other)) return false
+  return true
+}
+
+function isAvailable(task: Task): boolean {
+  return task.desiredState === 'running' && getState(task) === 'running'
+}
