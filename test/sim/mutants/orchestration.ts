@@ -53,6 +53,22 @@ export const orchestrationMutants: readonly Mutant[] = [
     why: 'what ran on a node that is lost for good is never started elsewhere',
   },
   {
+    name: 'budget-exceeded-by-one',
+    file: 'manager/orchestrator/disruption.ts',
+    search: 'return Math.max(0, max - Math.max(0, slots - available))',
+    replacement: 'return Math.max(0, max + 1 - Math.max(0, slots - available))',
+    caughtBy: 'T8',
+    why: 'updates, drains and the enforcer take down more of a service than it can do without',
+  },
+  {
+    name: 'drained-before-its-successor-runs',
+    file: 'manager/orchestrator/drain.ts',
+    search: "const isUp = staying.some((task) => getState(task) === 'running')",
+    replacement: 'const isUp = staying.length > 0',
+    caughtBy: 'T8',
+    why: 'a start-first service is down while its node is being emptied',
+  },
+  {
     name: 'slot-freed-before-task-stopped',
     file: 'manager/orchestrator/slots.ts',
     search:
