@@ -1,6 +1,8 @@
 /**
  * Random changes that fit the state they are applied to, for property tests of the store: few ids,
  * so that objects are changed often; services by few names, so that names are freed and used again.
+ * No object is renamed, which requests are refused as well: an entry holds one change for each object,
+ * in the order of their first, and a name that moved could be in it twice at one time.
  * Also the dumb model that such tests compare with: plain maps, copied whole.
  */
 import fc from 'fast-check'
@@ -45,25 +47,27 @@ export function changeFor(view: View, wish: Wish): Change | undefined {
   const isThere = view[wish.table].get(id) !== undefined
   if (wish.remove) return isThere ? { kind: 'remove', table: wish.table, id } : undefined
   const kind = isThere ? 'update' : 'create'
-  const name = `Name${wish.variant}`
+  const variant = `Name${wish.variant}`
+  const name = nameOf(view, wish.table, id) ?? variant
+  const annotations = { name, labels: new Map([['variant', variant]]) }
   switch (wish.table) {
     case 'nodes': {
       const role = wish.variant % 2 === 0 ? 'manager' : 'worker'
-      const object = node({ id, spec: { role }, description: { hostname: name } })
+      const object = node({ id, spec: { role }, description: { hostname: variant } })
       return { kind, table: 'nodes', object }
     }
     case 'services': {
-      const object = service({ id, spec: { annotations: { name } } })
+      const object = service({ id, spec: { annotations } })
       return isFree(view, wish.table, id, name) ? { kind, table: 'services', object } : undefined
     }
     case 'tasks':
       return { kind, table: 'tasks', object: taskFor(id, wish.variant) }
     case 'secrets': {
-      const object = secret({ id, spec: { annotations: { name } } })
+      const object = secret({ id, spec: { annotations } })
       return isFree(view, wish.table, id, name) ? { kind, table: 'secrets', object } : undefined
     }
     case 'configs': {
-      const object = config({ id, spec: { annotations: { name } } })
+      const object = config({ id, spec: { annotations } })
       return isFree(view, wish.table, id, name) ? { kind, table: 'configs', object } : undefined
     }
     default:
@@ -83,6 +87,12 @@ function taskFor(id: string, variant: number): Tables['tasks'] {
     replaces: variant === 5 ? 'tasks1' : '',
     status: { state: STATES[variant % STATES.length] ?? 'new' },
   })
+}
+
+function nameOf(view: View, table: Wish['table'], id: string): string | undefined {
+  return table === 'nodes' || table === 'tasks'
+    ? undefined
+    : view[table].get(id)?.spec?.annotations?.name
 }
 
 function isFree(

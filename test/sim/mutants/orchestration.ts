@@ -100,8 +100,8 @@ export const orchestrationMutants: readonly Mutant[] = [
   {
     name: 'parallelism-exceeded-by-one',
     file: 'manager/orchestrator/update.ts',
-    search: 'const workers = config.parallelism - occupied',
-    replacement: 'const workers = config.parallelism + 1 - occupied',
+    search: 'waiting.length : config.parallelism - occupied',
+    replacement: 'waiting.length : config.parallelism + 1 - occupied',
     caughtBy: 'T8',
     why: 'an update takes more of a service away at once than its user allowed',
   },
