@@ -6,14 +6,12 @@
 import { Worker } from 'node:worker_threads'
 import { CODES, SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { AppliedHold } from '../manager/applied-hold.ts'
 import type { ConsensusInput, MainEvent } from '../manager/consensus-interface.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import { findDamage } from './log-damage.ts'
 import type { RoundTime } from './loop.ts'
-
-/** What is applied is told this late at most when there is nothing else to tell. */
-const APPLIED_DELAY_MS = 40
 
 /** What the thread is started with. */
 export type ConsensusStart = {
@@ -71,10 +69,7 @@ export type ConsensusHandlers = {
 
 export class ConsensusPort {
   #worker: Worker
-  #inputs: ConsensusInput[] = []
-  /** The newest `applied` among what waits, told with the next other input or a little later. */
-  #applied: Extract<ConsensusInput, { readonly kind: 'applied' }> | undefined
-  #flushedMs = 0
+  #hold = new AppliedHold()
   #metrics: ThreadMetrics = { commit: 0, applied: 0, snapshotsInstalled: 0 }
   #closed: Promise<void>
   #isClosing = false
@@ -134,26 +129,12 @@ export class ConsensusPort {
 
   /** Queued until `flush`, so that a round's inputs cross in one message. */
   push(input: ConsensusInput): void {
-    if (input.kind === 'applied') this.#applied = input
-    else this.#inputs.push(input)
+    this.#hold.add(input)
   }
 
-  /**
-   * The inputs are on their way. Waking the thread costs more than what it is told, and what is
-   * applied only frees memory there, so that alone goes not at once.
-   */
+  /** The round is over: its inputs are on their way. */
   flush({ monotonicMs }: RoundTime): void {
-    const isLate = this.#applied !== undefined && monotonicMs - this.#flushedMs >= APPLIED_DELAY_MS
-    if (this.#inputs.length === 0 && !isLate) return
-    this.#flushedMs = monotonicMs
-    this.#flush()
-  }
-
-  #flush(): void {
-    const inputs = this.#applied === undefined ? this.#inputs : [this.#applied, ...this.#inputs]
-    this.#applied = undefined
-    this.#inputs = []
-    if (inputs.length > 0) this.#post({ kind: 'inputs', inputs })
+    this.#postInputs(this.#hold.take(monotonicMs))
   }
 
   setIdentity(identity: TransportIdentity): void {
@@ -167,9 +148,13 @@ export class ConsensusPort {
   /** Resolves when the log is closed and the thread has ended. */
   async close(): Promise<void> {
     this.#isClosing = true
-    this.#flush()
+    this.#postInputs(this.#hold.flush(Number.POSITIVE_INFINITY))
     this.#post({ kind: 'close' })
     await this.#closed
+  }
+
+  #postInputs(inputs: readonly ConsensusInput[]): void {
+    if (inputs.length > 0) this.#post({ kind: 'inputs', inputs })
   }
 
   #post(message: ToThread): void {

@@ -9,6 +9,7 @@ import type { OperationKind, OperationResult } from '../../agent/task.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
 import { emptyTask, type Task } from '../../proto/gen/objects.ts'
+import type { PortConfig } from '../../proto/gen/types.ts'
 import type { Schedule } from './schedule.ts'
 
 export type RuntimeRates = {
@@ -42,9 +43,13 @@ export const CALM_RATES: RuntimeRates = {
 }
 const GRACE_MS = 10_000
 const PULL_LOOK_MS = 500
+const EPHEMERAL_MIN = 32_768
+const EPHEMERAL_COUNT = 28_232
 
 type SimContainer = {
   readonly task: Task
+  /** Those of the host that are its own since it was started. */
+  hostPorts: readonly PortConfig[]
   state: 'created' | 'running' | 'exited'
   exit: Exit | undefined
 }
@@ -98,8 +103,13 @@ export class SimRuntime {
       state: container.state,
       pid: container.state === 'running' ? 1 : 0,
       exit: container.exit,
-      hostPorts: [],
+      hostPorts: container.hostPorts,
     }))
+  }
+
+  /** The ports that a container was given; undefined where there is none. */
+  portsOf(taskId: string): readonly PortConfig[] | undefined {
+    return this.#containers.get(taskId)?.hostPorts
   }
 
   /** Tasks whose containers run now, with their tasks. */
@@ -158,7 +168,7 @@ export class SimRuntime {
   /** A container that no agent made or knows of. */
   addOrphan(taskId: string): void {
     const task = { ...emptyTask, id: taskId, serviceId: 'of no service', nodeId: this.nodeId }
-    this.#containers.set(taskId, { task, state: 'running', exit: undefined })
+    this.#containers.set(taskId, { task, hostPorts: [], state: 'running', exit: undefined })
   }
 
   #timeOf(kind: OperationKind): readonly [number, number] {
@@ -259,7 +269,7 @@ export class SimRuntime {
     if (this.#random.fraction() < this.rates.prepareFailure)
       return failed('not-found', 'no such image')
     if (!this.#containers.has(task.id))
-      this.#containers.set(task.id, { task, state: 'created', exit: undefined })
+      this.#containers.set(task.id, { task, hostPorts: [], state: 'created', exit: undefined })
     return { kind: 'done' }
   }
 
@@ -275,10 +285,27 @@ export class SimRuntime {
       return failed('failed-precondition', 'cannot start')
     }
     container.state = 'running'
+    container.hostPorts = this.#openPorts(task)
     this.#plan(task.id)
     if (this.#world.isCrashLooping(task.serviceId))
       this.#after(50, 500, () => this.#end(task.id, 1))
-    return { kind: 'started', started: { containerId: task.id, pid: 1, hostPorts: [] } }
+    const { hostPorts } = container
+    return { kind: 'started', started: { containerId: task.id, pid: 1, hostPorts } }
+  }
+
+  /** As the host's kernel: a port that nobody asked for by its number is a free one of a high number. */
+  #openPorts(task: Task): readonly PortConfig[] {
+    const taken = new Set<number>()
+    for (const { state, hostPorts } of this.#containers.values())
+      if (state === 'running') for (const { publishedPort } of hostPorts) taken.add(publishedPort)
+    const ports = (task.endpoint?.ports ?? []).filter(({ publishMode }) => publishMode === 'host')
+    return ports.map((port) => {
+      let { publishedPort } = port
+      while (publishedPort === 0 || (port.publishedPort === 0 && taken.has(publishedPort)))
+        publishedPort = EPHEMERAL_MIN + this.#random.integer(EPHEMERAL_COUNT)
+      taken.add(publishedPort)
+      return { ...port, publishedPort }
+    })
   }
 
   /** Decides once a minute whether the container ends by itself. */

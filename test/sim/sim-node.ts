@@ -12,7 +12,7 @@ import type { SeededRandom } from '../../lib/random.ts'
 import { isValidAt } from '../../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { Consensus } from '../../manager/consensus.ts'
-import type { ConsensusInput, Persist } from '../../manager/consensus-interface.ts'
+import type { ConsensusInput, MainEvent, Persist } from '../../manager/consensus-interface.ts'
 import { handleWrite, newLoops } from '../../manager/handle.ts'
 import { Manager } from '../../manager/manager.ts'
 import type { ManagerOutput } from '../../manager/manager-interface.ts'
@@ -32,12 +32,12 @@ import { SealChecker } from './checkers/seals.ts'
 import { SimDisk, SimulatedCrash } from './disk.ts'
 import { admit, Life } from './life.ts'
 import type { ContainersCopy, SimRuntime } from './runtime.ts'
+import { Threads } from './threads.ts'
 import type { World } from './world.ts'
 
 const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
 const CLUSTER_ID = 'simulated'
 const AGENT_STATE = 'agent/state'
-const MAIN_DELAY_MS = 2
 const PEER_DEADLINE_MS = 2_000
 /** A daemon that was told to stop has ended after this long, one way or another. */
 const STOP_MAX_MS = 10_000
@@ -66,8 +66,8 @@ type Daemon = {
   consensus: Consensus | undefined
   manager: Manager | undefined
   persister: Persister | undefined
-  /** Events that main has not seen yet, in order. */
-  readonly inbox: (() => void)[]
+  /** The way between the consensus thread and main; with the manager. */
+  threads: Threads | undefined
   /** What the consensus thread sees of main's progress. */
   mainRounds: number
   /** Given to the persister and not yet durable. */
@@ -236,7 +236,7 @@ export class SimNode {
       consensus: undefined,
       manager: undefined,
       persister: undefined,
-      inbox: [],
+      threads: undefined,
       mainRounds: 0,
       unsaved: [],
       unwritten: [],
@@ -304,15 +304,39 @@ export class SimNode {
       messageBytesMax: this.#world.rates.messageBytes,
       committedBytesMax: this.#world.rates.committedBytes,
     })
+    daemon.threads = this.#newThreads(daemon, this.#random.split(`threads-${start}`))
     this.#world.checkers.opened(this, opened)
     this.#pump()
+  }
+
+  #newThreads(daemon: Daemon, random: SeededRandom): Threads {
+    const { consensus } = daemon
+    return new Threads(
+      {
+        nowMs: () => this.#monotonicMs(),
+        after: (ms, work) => this.#after(ms, work),
+        stalledMs: () => Math.max(0, this.mainStalledUntilMs - this.#world.schedule.nowMs),
+        isLeader: () => consensus?.status().role === 'leader',
+        send: (message) => this.#sendRaft(message),
+        toMain: (events) => this.#readEvents(daemon, events),
+        toThread: (inputs) => {
+          this.guard(() => {
+            for (const input of inputs) consensus?.step(input)
+          })
+          this.#pump()
+        },
+      },
+      { random, turnMeanMs: this.#world.rates.threadTurnMeanMs },
+    )
   }
 
   /** Not a manager any more; the agent goes on. */
   stopManager(): void {
     const daemon = this.#daemon
     if (daemon === undefined) return
+    daemon.threads?.close()
     this.#endManager(daemon)
+    daemon.threads = undefined
     daemon.consensus = undefined
     daemon.manager = undefined
     daemon.persister = undefined
@@ -573,6 +597,7 @@ export class SimNode {
         const agent = !this.#isMainStalled() && this.#pumpAgent()
         isBusy = consensus || manager || agent
       }
+      this.#daemon?.threads?.flush()
     })
     this.#isPumping = false
   }
@@ -604,25 +629,20 @@ export class SimNode {
     const daemon = this.#daemon
     const ready = daemon?.consensus?.ready()
     if (daemon === undefined || ready === undefined) return false
+    this.#world.checkers.stepped(this)
+    for (const event of ready.events) {
+      this.#world.checkers.event(this, event)
+      if (event.kind !== 'members') continue
+      this.#world.membersSeen(this, event.members)
+      this.#world.snapshots.membersChanged(this, event.members)
+    }
+    daemon.threads?.tellMain(ready.events)
+    daemon.threads?.send(ready.send)
     if (ready.fatal !== undefined) {
       this.#world.trace(`${this.id} ends: ${ready.fatal}`)
       this.crash('all')
       this.#world.restartLater(this)
       return false
-    }
-    this.#world.checkers.stepped(this)
-    for (const message of ready.send) this.#sendRaft(message)
-    for (const event of ready.events) {
-      this.#world.checkers.event(this, event)
-      if (event.kind === 'members') {
-        this.#world.membersSeen(this, event.members)
-        this.#world.snapshots.membersChanged(this, event.members)
-      }
-      this.#toMain(daemon, () => {
-        if (event.kind === 'committed') this.#dieAt('before applying')
-        daemon.manager?.step({ kind: 'event', event })
-        if (event.kind === 'members' || event.kind === 'role') this.#tellMembers(daemon)
-      })
     }
     if (ready.persist.some(({ compaction }) => compaction !== undefined))
       this.#world.snapshots.compacted(this)
@@ -663,24 +683,16 @@ export class SimNode {
       this.#world.schedule.after(0, () => onJoint(this.#world.findLeader() ?? this))
   }
 
-  /** Between the threads things take a moment, or as long as main stalls, but keep their order. */
-  #toMain(daemon: Daemon, work: () => void): void {
-    const { manager } = daemon
-    daemon.inbox.push(() => {
-      if (daemon.manager === manager) this.guard(work)
+  /** As the manager's shell does: all that arrived together, then a round. */
+  #readEvents(daemon: Daemon, events: readonly MainEvent[]): void {
+    this.guard(() => {
+      for (const event of events) {
+        if (event.kind === 'committed') this.#dieAt('before applying')
+        daemon.manager?.step({ kind: 'event', event })
+      }
+      if (events.some(({ kind }) => kind === 'members' || kind === 'role'))
+        this.#tellMembers(daemon)
     })
-    this.#after(MAIN_DELAY_MS, () => this.#receiveMain(daemon))
-  }
-
-  /** The next of main's events; called once for each. */
-  #receiveMain(daemon: Daemon): void {
-    if (this.#daemon !== daemon) return
-    if (this.#isMainStalled()) {
-      const leftMs = this.mainStalledUntilMs - this.#world.schedule.nowMs
-      this.#after(leftMs + 1, () => this.#receiveMain(daemon))
-      return
-    }
-    daemon.inbox.shift()?.()
     this.#pump()
   }
 
@@ -845,25 +857,12 @@ export class SimNode {
   }
 
   #toConsensus(input: ConsensusInput): void {
-    const daemon = this.#daemon
-    const consensus = daemon?.consensus
     if (input.kind === 'propose' && this.stallAtProposalMs > 0) {
       this.mainStalledUntilMs = this.#world.schedule.nowMs + this.stallAtProposalMs
       this.stallAtProposalMs = 0
       this.#world.trace(`${this.id} stalls with a proposal until ${this.mainStalledUntilMs}`)
     }
-    const deliver = (): void => {
-      if (daemon?.consensus !== consensus) return
-      // A round that stalls posts what it decided when it goes on.
-      const leftMs = this.mainStalledUntilMs - this.#world.schedule.nowMs
-      if (leftMs > 0) {
-        this.#after(leftMs, deliver)
-        return
-      }
-      this.guard(() => consensus?.step(input))
-      this.#pump()
-    }
-    this.#after(MAIN_DELAY_MS, deliver)
+    this.#daemon?.threads?.push(input)
   }
 
   /** Heartbeats of another manager. */

@@ -53,6 +53,8 @@ export type Rates = {
   readonly committedBytes: number
   /** Mean time between two faults, ms. */
   readonly faultEveryMs: number
+  /** Mean time until a thread of a manager gets its turn to read what the other one has posted, ms. */
+  readonly threadTurnMeanMs: number
 }
 
 /** A certificate for the role, by the wall clock of who signs it, ms. */
@@ -483,5 +485,6 @@ function drawRates(random: SeededRandom): Rates {
     faultEveryMs: pick(3_000, 8_000, 20_000),
     certLifeMs: pick(90 * DAY_MS, 90 * DAY_MS, 2 * DAY_MS),
     committedBytes: pick(8 << 20, 8 << 20, 4_000, 1),
+    threadTurnMeanMs: pick(0.1, 1, 1, 4),
   }
 }

@@ -7,6 +7,7 @@
  */
 import type { OperationKind } from '../../../agent/task.ts'
 import type { MainEvent, Persist } from '../../../manager/consensus-interface.ts'
+import { isEqual } from '../../../manager/model/equal.ts'
 import { emptyHardState, type HardState, type Message } from '../../../manager/raft/message.ts'
 import { Store } from '../../../manager/store/store.ts'
 import type { TableName } from '../../../manager/store/view.ts'
@@ -14,6 +15,7 @@ import type { OpenedWal } from '../../../manager/wal/wal.ts'
 import type { AgentMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
+import type { PortConfig } from '../../../proto/gen/types.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
@@ -413,7 +415,9 @@ export class Checkers {
     for (const { taskId, status } of body.statuses.updates)
       if (status !== undefined) {
         this.#tasks.reported(node.id, taskId, status.state)
-        if (status.state === 'running') this.#noteRunning(node, taskId)
+        if (status.state !== 'running') continue
+        this.#noteRunning(node, taskId)
+        this.#checkPorts(node, taskId, status.hostPorts)
       }
   }
 
@@ -421,6 +425,15 @@ export class Checkers {
   session(held: Held, event: SessionEvent): void {
     const problem = this.#reporters.happened(held, event)
     if (problem !== undefined) this.#violation(problem)
+  }
+
+  /** T6: the ports that are told of are those that the container was given, whoever started it. */
+  #checkPorts(node: SimNode, taskId: string, told: readonly PortConfig[]): void {
+    const own = node.runtime.portsOf(taskId)
+    if (own === undefined || isEqual(own, told)) return
+    this.#violation(
+      `T6: ${node.id} tells of ports ${formatPorts(told)} of task ${taskId}, which has ${formatPorts(own)}`,
+    )
   }
 
   #noteRunning(node: SimNode, taskId: string): void {
@@ -447,6 +460,10 @@ export class Checkers {
   #violation(message: string): void {
     this.#world.violation(message)
   }
+}
+
+function formatPorts(ports: readonly PortConfig[]): string {
+  return `[${ports.map(({ publishedPort, protocol }) => `${protocol}/${publishedPort}`).join(', ')}]`
 }
 
 function hex(bytes: Uint8Array): string {

@@ -81,11 +81,26 @@ function changeRole({ world }: FaultContext, node: SimNode): boolean {
 
 /** While one manager hears nobody: another one comes, one goes, or one takes the place of another. */
 function changeInPartition(context: FaultContext, node: SimNode): boolean {
-  const { world, random, later } = context
+  const { world, random } = context
+  if (world.listManagers().length < 3) return false
+  const kind = random.integer(3)
+  if (kind === 2 && isServing(node, world.wallMs()) && isWhole(world)) {
+    whenMissed(context, node, () => {
+      cutOneOff(context)
+      takeOut(world, node)
+      bringIn(world, 'manager')
+    })
+    return true
+  }
+  cutOneOff(context)
+  return kind === 0 ? bringIn(world, 'manager') !== undefined : changeRole(context, node)
+}
+
+/** Some manager hears nobody, and nobody hears it, for a while. */
+function cutOneOff({ world, random, later }: FaultContext): void {
   const managers = world.listManagers()
   const cut = managers[random.integer(Math.max(1, managers.length))]
-  if (cut === undefined || managers.length < 3) return false
-  const isSafe = isWhole(world)
+  if (cut === undefined) return
   for (const other of world.nodes.values()) {
     if (other === cut) continue
     world.network.cut(cut.id, other.id)
@@ -96,11 +111,6 @@ function changeInPartition(context: FaultContext, node: SimNode): boolean {
     world.network.heal()
     world.refreshPeers()
   })
-  const kind = random.integer(3)
-  if (kind === 0) return bringIn(world, 'manager') !== undefined
-  if (kind === 1 || !isSafe || !isServing(node, world.wallMs())) return changeRole(context, node)
-  takeOut(world, node)
-  return bringIn(world, 'manager') !== undefined
 }
 
 /** For a while only, so that clusters keep their managers. */

@@ -3,16 +3,11 @@
  * by the workload and is counted where it is seen (`checkers/happenings.ts`); here is what wants a
  * moment of its own.
  */
-import { SwarmError } from '../../../lib/errors.ts'
-import { localCaller } from '../../../manager/manager.ts'
-import {
-  emptyServiceUpdate,
-  type WriteReply,
-  type WriteRequest,
-} from '../../../proto/gen/control.ts'
+import { emptyServiceUpdate, type WriteReply } from '../../../proto/gen/control.ts'
 import type { Node, Service } from '../../../proto/gen/objects.ts'
-import { emptyServiceSpec } from '../../../proto/gen/specs.ts'
+import type { ServiceSpec } from '../../../proto/gen/specs.ts'
 import { creationOf } from '../checkers/history.ts'
+import { Client, type Write } from '../workload/client.ts'
 import { labelOf, withLabel } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
@@ -71,10 +66,18 @@ function drainInUpdate(context: FaultContext): boolean {
 
 function drain(world: World, node: Node): void {
   if (node.spec === undefined) return
-  const spec = { ...node.spec, availability: 'drain' as const }
+  const from = labelOf(node)
+  // A node was made by its join, which no client has a label of.
+  const to = world.history.nextLabel(from === '' ? node.id : from)
+  const annotations = withLabel(node.spec.annotations, to)
+  const spec = { ...node.spec, annotations, availability: 'drain' as const }
+  const seen = { id: node.id, version: node.meta?.version ?? 0 }
   ask(world, {
-    kind: 'nodeUpdate',
-    nodeUpdate: { id: node.id, version: node.meta?.version ?? 0, spec },
+    kind: 'node',
+    name: node.id,
+    request: { kind: 'update', from, to },
+    body: { kind: 'nodeUpdate', nodeUpdate: { ...seen, spec } },
+    seen,
   })
 }
 
@@ -89,50 +92,56 @@ function loopService(context: FaultContext): boolean {
   return true
 }
 
-/** Removed, and made again under the same name at once; the history of clients knows of both. */
+/** Removed, and made again under the same name at once. */
 function recreate(context: FaultContext): boolean {
   const { world } = context
   const service = pickService(context)
   if (service?.spec === undefined) return false
-  const { history } = world
-  const { name = '' } = service.spec.annotations ?? {}
-  const creation = creationOf(labelOf(service))
-  const removal = history.begin('service', name, { kind: 'remove', creation })
-  ask(world, { kind: 'serviceRemove', serviceRemove: { id: service.id } }, () => {
-    history.end(removal, { kind: 'done' })
-    const label = history.newLabel()
-    const spec = { ...service.spec, annotations: withLabel(service.spec?.annotations, label) }
-    const making = history.begin('service', name, { kind: 'create', label })
-    ask(
-      world,
-      { kind: 'serviceCreate', serviceCreate: { spec: { ...emptyServiceSpec, ...spec } } },
-      () => history.end(making, { kind: 'done' }),
+  const { spec } = service
+  ask(world, removalOf(service.id, spec.annotations?.name ?? '', labelOf(service)), () =>
+    ask(world, creationLike(world, spec)),
+  )
+  return true
+}
+
+/** Another one like it, removed as soon as it has been made. */
+function removeEarly(context: FaultContext): boolean {
+  const { world, random } = context
+  const service = pickService(context)
+  if (service?.spec?.annotations === undefined) return false
+  const name = `brief-${random.integer(2 ** 32)}`
+  const annotations = { ...service.spec.annotations, name }
+  const creation = creationLike(world, { ...service.spec, annotations })
+  ask(world, creation, ({ id }) => {
+    world.schedule.after(random.integer(800), () =>
+      ask(world, removalOf(id, name, creation.request.label)),
     )
   })
   return true
 }
 
-/** Another one like it, removed as soon as it has been made; the history of clients knows of both. */
-function removeEarly(context: FaultContext): boolean {
-  const { world, random } = context
-  const service = pickService(context)
-  if (service?.spec === undefined) return false
-  const { history } = world
-  const name = `brief-${random.integer(2 ** 32)}`
-  const label = history.newLabel()
-  const annotations = { ...withLabel(service.spec.annotations, label), name }
-  const spec = { ...service.spec, annotations }
-  const making = history.begin('service', name, { kind: 'create', label })
-  ask(world, { kind: 'serviceCreate', serviceCreate: { spec } }, ({ id }) => {
-    history.end(making, { kind: 'done' })
-    world.schedule.after(random.integer(800), () => {
-      const removal = history.begin('service', name, { kind: 'remove', creation: label })
-      ask(world, { kind: 'serviceRemove', serviceRemove: { id } }, () =>
-        history.end(removal, { kind: 'done' }),
-      )
-    })
-  })
-  return true
+type Creation = Write & { readonly request: { readonly kind: 'create'; readonly label: string } }
+
+function creationLike(world: World, like: ServiceSpec): Creation {
+  const label = world.history.newLabel()
+  const spec = { ...like, annotations: withLabel(like.annotations, label) }
+  return {
+    kind: 'service',
+    name: spec.annotations.name,
+    request: { kind: 'create', label },
+    body: { kind: 'serviceCreate', serviceCreate: { spec } },
+    seen: undefined,
+  }
+}
+
+function removalOf(id: string, name: string, label: string): Write {
+  return {
+    kind: 'service',
+    name,
+    request: { kind: 'remove', creation: creationOf(label) },
+    body: { kind: 'serviceRemove', serviceRemove: { id } },
+    seen: { id, version: 0 },
+  }
 }
 
 /** Some replicated service with a new image from now on. */
@@ -142,26 +151,23 @@ function beginUpdate(context: FaultContext): Service | undefined {
   const container = service?.spec?.task?.container
   if (service?.spec?.task === undefined || container === undefined) return undefined
   const image = `busybox:u${random.integer(1_000)}`
-  const { history } = world
   const { annotations } = service.spec
   const from = labelOf(service)
-  const to = history.nextLabel(from)
+  const to = world.history.nextLabel(from)
   const spec = {
     ...service.spec,
     annotations: withLabel(annotations, to),
     task: { ...service.spec.task, container: { ...container, image } },
   }
-  if (spec.update?.failureAction === 'rollback') history.rollsBack.add(to)
-  const update = history.begin('service', annotations?.name ?? '', { kind: 'update', from, to })
-  const version = service.meta?.version ?? 0
-  ask(
-    world,
-    {
-      kind: 'serviceUpdate',
-      serviceUpdate: { ...emptyServiceUpdate, id: service.id, version, spec },
-    },
-    () => history.end(update, { kind: 'done' }),
-  )
+  const seen = { id: service.id, version: service.meta?.version ?? 0 }
+  ask(world, {
+    kind: 'service',
+    name: annotations?.name ?? '',
+    request: { kind: 'update', from, to },
+    body: { kind: 'serviceUpdate', serviceUpdate: { ...emptyServiceUpdate, ...seen, spec } },
+    seen,
+    rollsBack: spec.update?.failureAction === 'rollback',
+  })
   return service
 }
 
@@ -190,12 +196,12 @@ function wait({ world, later }: FaultContext, isDone: () => boolean): void {
   look()
 }
 
+/** At any manager, by a client like any other: its history knows what came of it. */
 function ask(
   world: World,
-  body: NonNullable<WriteRequest['body']>,
+  write: Write,
   done: (reply: WriteReply) => void = () => undefined,
 ): void {
-  world.anyManager()?.write({ caller: localCaller, body }, false, (outcome) => {
-    if (!(outcome instanceof SwarmError)) done(outcome)
-  })
+  const manager = world.anyManager()
+  if (manager !== undefined) new Client(world).write(manager, write, done)
 }
