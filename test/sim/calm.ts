@@ -6,6 +6,8 @@ import { defaultClusterSpec } from '../../manager/ca/ca.ts'
 import type { SimNode } from './sim-node.ts'
 import { World } from './world.ts'
 
+/** Short against the time that anything takes between two hosts or threads. */
+const LOOK_MS = 1
 const CALM = { loss: 0, duplication: 0, delayMeanMs: 0.5, spike: 0 }
 
 /** Three managers (m1 to m3) and one worker (w1), all up and ready. */
@@ -26,12 +28,18 @@ export function calmCluster(seed: number): World {
   return world
 }
 
-/** All four nodes are ready, and three of them vote. */
+/**
+ * All four nodes are ready, and three of them vote and know it: whom the word has not reached yet that
+ * there are more voters cannot do without those of before.
+ */
 export function isFormed(world: World): boolean {
   const view = world.findLeader()?.manager?.view()
-  const members = world.findLeader()?.manager?.status().members ?? []
   const ready = [...(view?.nodes.list() ?? [])].filter((node) => node.status?.state === 'ready')
-  return ready.length === 4 && members.length === 3 && members.every((member) => member.isVoter)
+  const areVoters = world.listManagers().every(({ manager }) => {
+    const members = manager?.status().members ?? []
+    return members.length === 3 && members.every((member) => member.isVoter)
+  })
+  return ready.length === 4 && areVoters && world.listManagers().length === 3
 }
 
 /** Simulated time that passed until then, ms; throws when it takes too long, or the run has failed. */
@@ -40,7 +48,7 @@ export function until(world: World, isDone: () => boolean, limitMs = 60_000): nu
   while (!isDone()) {
     if (world.violations.length > 0) throw new Error(world.violations.join('\n'))
     if (world.schedule.nowMs - beganMs > limitMs) throw new Error('it did not come about')
-    world.run(world.schedule.nowMs + 10)
+    world.run(world.schedule.nowMs + LOOK_MS)
   }
   return world.schedule.nowMs - beganMs
 }

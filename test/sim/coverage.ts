@@ -25,7 +25,6 @@ export type Line = FaultClass | (typeof LANDMARKS)[number]
 export const NOT_REACHED: ReadonlyMap<FaultClass, string> = new Map([
   ['I2', 'the root is not rotated yet'],
   ['I4', 'there is no lock key yet'],
-  ['M10', 'a forced new cluster is no part of a run: disaster.test.ts and test/e2e have it'],
 ])
 
 export class Coverage {

@@ -1,29 +1,27 @@
 /**
- * The story of force-new-cluster in simulated time: two of three managers are gone for good, one goes
- * on alone, tasks are not touched, and agents follow the new epoch.
+ * Stories of force-new-cluster in simulated time (M10): managers are gone for good, one goes on alone,
+ * tasks are not touched, agents follow the new epoch, and old managers that return are kept out, one
+ * by one or as a quorum that answers clients until it hears of the new group.
  */
 import { expect, test } from 'vitest'
-import { planNewGroup } from '../../manager/force-new-cluster.ts'
 import { localCaller } from '../../manager/manager.ts'
-import { newRaftId } from '../../manager/member-join.ts'
-import { loadSnapshot } from '../../manager/persist.ts'
-import type { Entry } from '../../manager/raft/message.ts'
-import { decodeEntry, newEntry } from '../../manager/store/entry.ts'
-import { findReplacement, replaceLog } from '../../manager/wal/replacement.ts'
-import { openWal, type WalOptions } from '../../manager/wal/wal.ts'
+import type { View } from '../../manager/store/view.ts'
 import {
   emptyAnnotations,
+  emptyConfigSpec,
   emptyContainerSpec,
   emptyServiceSpec,
   emptyTaskSpec,
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
-import { calmCluster, until } from './calm.ts'
-import { SimulatedCrash } from './disk.ts'
+import { calmCluster, leaderOf, until } from './calm.ts'
+import { checkHistory } from './checkers/registers.ts'
+import { forceNewCluster } from './force.ts'
 import type { SimNode } from './sim-node.ts'
+import { Client } from './workload/client.ts'
+import { withLabel } from './workload/specs.ts'
 import type { World } from './world.ts'
 
-const KEYS = { currentId: 1, keys: new Map([[1, new Uint8Array(32).fill(7)]]) }
 const REPLICAS = 8
 
 /** A calm cluster, all of a service running in it. */
@@ -50,93 +48,154 @@ function running(world: World): readonly string[] {
     .flatMap((node) => node.runtime.listRunning().map((task) => task.id))
 }
 
-function optionsOf(world: World, raftId: number): WalOptions {
-  const random = world.random.split(`force-${raftId}`)
-  const identity = { clusterId: 'simulated', raftId }
-  return { identity, keys: KEYS, random, segmentBytes: 32 * 1024 }
+function followerOf(world: World): SimNode {
+  const follower = world.listManagers().find((node) => node !== leaderOf(world))
+  if (follower === undefined) throw new Error('no follower')
+  return follower
 }
 
-/** As the daemon does it, by the same machines; the process may die in the middle. */
-function force(world: World, node: SimNode): void {
-  const options = optionsOf(world, node.raftId)
-  const { identity: replaces, random } = options
-  const opened = openWal(node.disk, 'raft', options)
-  const snapshot = loadSnapshot(opened)
-  if (snapshot === undefined) throw new Error('a manager has a snapshot')
-  const raftId = newRaftId({ members: [], random })
-  const member = { raftId, nodeId: node.id, raftAddr: node.raftAddr, addr: node.addr }
-  const group = planNewGroup({ ...opened, snapshot }, member, world.wallMs())
-  replaceLog(
-    node.disk,
-    'raft',
-    { ...options, identity: { ...replaces, raftId }, replaces },
-    { hardState: group.hardState, snapshot: group.snapshot, chunks: [group.snapshot.data] },
+/** A client makes a config at this manager; what came of it, once there is an answer. */
+function writeConfig(world: World, at: SimNode, name: string): () => string | undefined {
+  let came: string | undefined
+  const label = world.history.newLabel()
+  const annotations = withLabel({ ...emptyAnnotations, name }, label)
+  new Client(world).write(
+    at,
+    {
+      kind: 'config',
+      name,
+      request: { kind: 'create', label },
+      body: {
+        kind: 'configCreate',
+        configCreate: { spec: { ...emptyConfigSpec, annotations, data: new Uint8Array([1]) } },
+      },
+      seen: undefined,
+      onRefused: ({ code }) => {
+        came = code
+      },
+    },
+    () => {
+      came = 'done'
+    },
   )
+  return () => came
 }
 
-/** What the checkers compare with takes the survivor's whole log, and goes into the next epoch. */
-function advanceReference(world: World, entries: readonly Entry[]): void {
-  const { reference } = world.checkers
-  for (const { index, data } of entries) {
-    if (index <= reference.view().index) continue
-    const { timeMs } = reference.view()
-    const isEmpty = data.length === 0
-    reference.apply(index, isEmpty ? newEntry([], { timeMs, wallMs: 0 }) : decodeEntry(data))
-  }
-  const { index, timeMs, clusters } = reference.view()
-  for (const cluster of clusters.list()) {
-    const object = { ...cluster, epoch: cluster.epoch + 1 }
-    const change = { kind: 'update', table: 'clusters', object } as const
-    reference.apply(index + 1, newEntry([change], { timeMs, wallMs: world.wallMs() }))
+function configsOf(view: View | undefined): readonly string[] {
+  return [...(view?.configs.list() ?? [])].map(({ spec }) => spec?.annotations?.name ?? '').sort()
+}
+
+function cutAll(world: World, node: SimNode): void {
+  for (const other of world.nodes.values()) {
+    world.network.cut(node.id, other.id)
+    world.network.cut(other.id, node.id)
   }
 }
 
-test.for([1, 2, 3, 4, 5])(
-  'one survivor goes on alone, and no task is touched (seed %s)',
+const SEEDS = [1, 2, 3, 4, 5]
+
+test.for(SEEDS)('one survivor goes on alone, and no task is touched (seed %s)', (seed) => {
+  const world = newWorld(seed)
+  const survivor = followerOf(world)
+  // What a majority without it was told is lost with them; this one has all.
+  until(world, () => survivor.manager?.view().index === world.checkers.reference.view().index)
+  const gone = world.listManagers().filter((node) => node !== survivor)
+  const before = running(world)
+  for (const node of gone) node.crash('all')
+  world.run(world.schedule.nowMs + 10_000)
+
+  survivor.disk.dieAfter(seed * 7)
+  forceNewCluster(world, survivor)
+  until(world, () => world.findLeader() === survivor)
+  const worker = world.nodes.get('w1')
+  until(world, () => worker?.agent?.status().mark.epoch === 2)
+  const kept = worker?.runtime.listRunning().map((task) => task.id) ?? []
+  // The nodes of the others are down in time, and their tasks run on the two that are left.
+  until(world, () => running(world).length === REPLICAS)
+
+  expect(kept.length).toBeGreaterThan(0)
+  expect(before).toEqual(expect.arrayContaining(kept))
+  expect(running(world)).toEqual(expect.arrayContaining(kept))
+  expect(world.violations).toEqual([])
+})
+
+test.for(SEEDS)(
+  'what only the lost managers had acknowledged is gone for clients too (seed %s)',
   (seed) => {
     const world = newWorld(seed)
-    const leader = world.findLeader()
-    const survivor = world.listManagers().find((node) => node !== leader)
-    if (survivor === undefined) throw new Error('no survivor')
-    // What a majority without it was told is lost with them; this one has all.
-    until(world, () => survivor.manager?.view().index === world.checkers.reference.view().index)
+    const survivor = followerOf(world)
+    const kept = writeConfig(world, leaderOf(world), 'kept')
+    until(world, () => kept() === 'done' && configsOf(survivor.manager?.view()).includes('kept'))
+    world.drops = ({ to, type }) => to === survivor.raftId && type === 'append'
+    const lost = writeConfig(world, leaderOf(world), 'lost')
+    until(world, () => lost() === 'done')
     const gone = world.listManagers().filter((node) => node !== survivor)
-    const before = running(world)
     for (const node of gone) node.crash('all')
-    world.run(world.schedule.nowMs + 10_000)
+    world.drops = () => false
 
-    survivor.crash('all')
-    const { entries } = openWal(survivor.disk, 'raft', optionsOf(world, survivor.raftId))
-    survivor.disk.dieAfter(seed * 7)
-    for (let isDone = false; !isDone; ) {
-      try {
-        force(world, survivor)
-        isDone = true
-      } catch (error) {
-        if (!(error instanceof SimulatedCrash)) throw error
-        survivor.disk.crash('some')
-        const found = findReplacement(survivor.disk, 'raft', {
-          keys: KEYS,
-          raftId: survivor.raftId,
-        })
-        isDone = found !== undefined
-      }
-    }
-    survivor.raftId =
-      findReplacement(survivor.disk, 'raft', { keys: KEYS, raftId: survivor.raftId }) ?? 0
-    world.checkers.replaced(survivor)
-    advanceReference(world, entries)
-    survivor.boot()
+    forceNewCluster(world, survivor)
     until(world, () => world.findLeader() === survivor)
-    const worker = world.nodes.get('w1')
-    until(world, () => worker?.agent?.status().mark.epoch === 2)
-    const kept = worker?.runtime.listRunning().map((task) => task.id) ?? []
-    // The nodes of the others are down in time, and their tasks run on the two that are left.
-    until(world, () => running(world).length === REPLICAS)
+    const again = writeConfig(world, survivor, 'lost')
+    until(world, () => again() === 'done')
+    new Client(world).list(survivor, 'config', ['kept', 'lost'])
+    world.run(world.schedule.nowMs + 1_000)
 
-    expect(kept.length).toBeGreaterThan(0)
-    expect(before).toEqual(expect.arrayContaining(kept))
-    expect(running(world)).toEqual(expect.arrayContaining(kept))
+    expect(configsOf(survivor.manager?.view())).toEqual(['kept', 'lost'])
+    expect([...checkHistory(world.history)]).toEqual([])
+    expect(world.violations).toEqual([])
+  },
+)
+
+test.for(SEEDS)(
+  'old managers that return are shut out, and their agents follow (seed %s)',
+  (seed) => {
+    const world = newWorld(seed)
+    const survivor = followerOf(world)
+    const gone = world.listManagers().filter((node) => node !== survivor)
+    for (const node of gone) node.crash('all')
+    forceNewCluster(world, survivor)
+    until(world, () => world.findLeader() === survivor)
+
+    for (const node of gone) world.restart(node)
+    until(world, () => gone.every((node) => node.shutOutBy === 2 && node.manager === undefined))
+    for (const node of gone) {
+      node.crash('all')
+      world.restart(node)
+    }
+    until(world, () => gone.every((node) => node.agent?.status().mark.epoch === 2))
+    world.run(world.schedule.nowMs + 20_000)
+
+    expect(gone.every((node) => node.isUp && node.manager === undefined && node.hasLog)).toBe(true)
+    expect(survivor.manager?.status().members).toHaveLength(1)
+    expect(world.violations).toEqual([])
+  },
+)
+
+test.for(SEEDS)(
+  'an old quorum answers until it hears of the new group, and no agent follows it (seed %s)',
+  (seed) => {
+    const world = newWorld(seed)
+    const survivor = followerOf(world)
+    const worker = world.nodes.get('w1')
+    const old = world.listManagers().filter((node) => node !== survivor)
+    for (const node of old) node.crash('all')
+    forceNewCluster(world, survivor)
+    until(world, () => worker?.agent?.status().mark.epoch === 2)
+    const before = worker?.runtime.listRunning().map((task) => task.id)
+
+    world.letsOldGroupsAnswer = true
+    cutAll(world, survivor)
+    for (const node of old) world.restart(node)
+    until(world, () => old.some((node) => node.manager?.isLeading === true))
+    world.run(world.schedule.nowMs + 15_000)
+    const mark = worker?.agent?.status().mark
+    const during = worker?.runtime.listRunning().map((task) => task.id)
+    world.network.heal()
+    until(world, () => old.every((node) => node.shutOutBy === 2 && node.manager === undefined))
+    until(world, () => world.findLeader() === survivor)
+
+    expect(mark?.epoch).toBe(2)
+    expect(during).toEqual(before)
     expect(world.violations).toEqual([])
   },
 )

@@ -52,7 +52,9 @@ export class Life {
     if (this.#isOver || this.#isBusy || claims === undefined) return
     const { raftId, hasLog, consensus } = this.#node
     const isManager = consensus !== undefined
-    const step = this.#roles.next({ claims, raftId, hasLog, isManager }, this.#node.wallMs())
+    const isShutOut = this.#node.shutOutBy > 0
+    const facts = { claims, raftId, hasLog, isManager, isShutOut }
+    const step = this.#roles.next(facts, this.#node.wallMs())
     if (step === undefined) return
     this.#isBusy = true
     this.#take(step, claims, (isDone) => {
@@ -82,6 +84,7 @@ export class Life {
         break
       case 'forget-member':
         node.raftId = 0
+        node.shutOutBy = 0
         node.removeLog()
         done(true)
         break
@@ -99,13 +102,18 @@ export class Life {
       isAlone: status?.leaderId === 0 || isMember === false,
     }
     if (!this.#roles.isQuestionDue(facts, this.#node.wallMs())) return
+    let epoch = 0
     this.#askManagers<WriteReply>(
       MEMBERS_MS,
-      (at, reply) => joinAt(this.#world, at, { node: this.#node, claims, raftId, reply }),
+      (at, reply) => {
+        epoch = at.epoch
+        joinAt(this.#world, at, { node: this.#node, claims, raftId, reply })
+      },
       (outcome) => {
         if (outcome instanceof SwarmError) this.#roles.refused(outcome.code)
         if (outcome instanceof SwarmError || outcome.member?.raftId === raftId) return
-        if (this.#node.raftId !== raftId) return
+        // Another group's word ends no membership of this one.
+        if (this.#node.raftId !== raftId || this.#node.epoch !== epoch) return
         this.#world.trace(`${this.#node.id} was removed from the group`)
         this.#roles.removed()
       },
@@ -139,15 +147,21 @@ export class Life {
   #join(claims: CertificateClaims, done: (isDone: boolean) => void): void {
     // What another life of this node left there belongs to a member that is gone.
     this.#node.removeLog()
+    let epoch = 0
     this.#askManagers<WriteReply>(
       MEMBERS_MS,
-      (at, reply) => joinAt(this.#world, at, { node: this.#node, claims, raftId: 0, reply }),
+      (at, reply) => {
+        epoch = at.epoch
+        joinAt(this.#world, at, { node: this.#node, claims, raftId: 0, reply })
+      },
       (outcome) => {
         const isMember = !(outcome instanceof SwarmError) && outcome.member !== undefined
         if (isMember) {
           const raftId = outcome.member?.raftId ?? 0
           if (raftId !== this.#node.raftId) this.#world.checkers.joined(this.#node, raftId)
           this.#node.raftId = raftId
+          this.#node.epoch = epoch
+          this.#node.shutOutBy = 0
           this.#world.trace(`${this.#node.id} is member ${this.#node.raftId}`)
           this.#node.startManager()
         }

@@ -157,6 +157,15 @@ export class SimRuntime {
       if (isHung || underway.kind === 'prepare') this.#underway.delete(underway)
   }
 
+  /**
+   * The managers know only what a survivor had: of a task that has not begun for them, and whose
+   * container is gone, nobody remembers that it ran here.
+   */
+  restored(hasBegun: (taskId: string) => boolean): void {
+    for (const taskId of this.#started)
+      if (!this.#containers.has(taskId) && !hasBegun(taskId)) this.#started.delete(taskId)
+  }
+
   /** Nothing goes wrong any more by itself. */
   heal(): void {
     this.rates = CALM_RATES

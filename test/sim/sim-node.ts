@@ -95,6 +95,10 @@ export class SimNode {
   raftId = 0
   /** On disk beside it: managers of the join, later those that its log or its sessions told of. */
   managers: readonly ManagerAddress[] = []
+  /** Of the group that its log is of: how often the quorum was lost for good before. */
+  epoch = 1
+  /** The epoch that shut this member out, as its directory says; 0: none has. */
+  shutOutBy = 0
   /** What the certificate on disk says; undefined before the node has joined. */
   claims: CertificateClaims | undefined
   #world: World
@@ -242,7 +246,8 @@ export class SimNode {
       unwritten: [],
       isWriting: false,
     }
-    if (this.role === 'manager' && this.raftId !== 0 && this.hasLog) this.startManager()
+    const isMember = this.role === 'manager' && this.raftId !== 0 && this.shutOutBy === 0
+    if (isMember && this.hasLog) this.startManager()
     this.runtime.onExit = (exit) =>
       this.#whenAwake(() => {
         agent.step({ kind: 'exited', exit })
@@ -475,6 +480,13 @@ export class SimNode {
     })
   }
 
+  /** Another group of this cluster goes on without this member; its life ends it. */
+  shutOut(epoch: number): void {
+    if (this.isPaused || this.shutOutBy > 0 || this.consensus === undefined) return
+    this.#world.trace(`${this.id} of epoch ${this.epoch} is shut out by epoch ${epoch}`)
+    this.shutOutBy = epoch
+  }
+
   get isPaused(): boolean {
     return this.#stopped !== undefined
   }
@@ -705,7 +717,8 @@ export class SimNode {
     this.#world.checkers.sent(this, message)
     const to = this.#world.findByRaftId(message.to)
     if (to === undefined) return
-    const isSent = !this.#world.drops(message) && this.#trusts(to) && to.#trusts(this)
+    const isLetIn = to.epoch === this.epoch && this.#trusts(to) && to.#trusts(this)
+    const isSent = isLetIn && !this.#world.drops(message)
     if (isSent) this.#world.network.send(this.id, to.id, () => to.receiveRaft(message))
     if (message.type === 'snapshot') {
       if (isSent) this.#world.snapshots.sent(this, to, message.snapshot?.index ?? 0)

@@ -79,6 +79,10 @@ export class World {
   readonly coverage: Map<Line, number> = new Map()
   /** After the faults: the nodes that are healed for ever, the others are not; undefined: all are. */
   core: ReadonlySet<string> | undefined
+  /** Managers that are gone, for all that anybody knows: none starts before its operator says so. */
+  readonly lost: Set<string> = new Set()
+  /** Of the quorum, so far; each draws from a generator of its own. */
+  forces = 0
   /** Nodes that were taken out for good. */
   readonly retired: Set<string> = new Set()
   /** Nodes that have a clone, or had one just now. */
@@ -89,6 +93,8 @@ export class World {
   onJoint: ((node: SimNode) => void) | undefined
   /** Services whose containers end right after their start. */
   readonly crashLoops: Set<string> = new Set()
+  /** Whether a story lets a quorum of a group that is over return together. */
+  letsOldGroupsAnswer = false
   /** Raft's messages that a story lets get lost. */
   drops: (message: Message) => boolean = () => false
   #onTrace: ((line: string) => void) | undefined
@@ -395,8 +401,9 @@ export class World {
   /** Members find each other: streams between Raft members open and close with the network. */
   membersSeen(node: SimNode, members: readonly Member[]): void {
     for (const member of members) {
+      this.#meet(node, member.raftAddr)
       const peer = this.findByRaftId(member.raftId)
-      if (peer?.manager === undefined || peer === node) continue
+      if (peer?.manager === undefined || peer === node || peer.epoch !== node.epoch) continue
       if (this.network.isCut(node.id, peer.id) || this.network.isCut(peer.id, node.id)) continue
       this.schedule.after(3, () => {
         if (peer.manager !== undefined && peer.raftId === member.raftId && node.isUp)
@@ -408,12 +415,25 @@ export class World {
   /** Peer streams as the network allows: asked for again and again, as a dialler does. */
   refreshPeers(): void {
     for (const node of this.listManagers())
+      if (node.epoch < this.checkers.epoch)
+        for (const { raftAddr } of node.manager?.status().members ?? []) this.#meet(node, raftAddr)
+    for (const node of this.listManagers())
       for (const peer of this.listManagers())
-        if (node !== peer && peer.raftId !== 0) {
+        if (node !== peer && peer.raftId !== 0 && node.epoch === peer.epoch) {
           const isCut = this.network.isCut(node.id, peer.id) || this.network.isCut(peer.id, node.id)
           if (isCut) node.peerClosed(peer.raftId)
           else node.peerConnected(peer.raftId)
         }
+  }
+
+  /** A member dials another one; who is of a group that is over is told so, and refused. */
+  #meet(node: SimNode, raftAddr: string): void {
+    for (const peer of this.nodes.values()) {
+      if (peer.raftAddr !== raftAddr || peer.epoch <= node.epoch) continue
+      if (peer.consensus === undefined || peer.isPaused) continue
+      if (this.network.isCut(node.id, peer.id) || this.network.isCut(peer.id, node.id)) continue
+      this.schedule.after(3, () => node.shutOut(peer.epoch))
+    }
   }
 
   restartLater(node: SimNode): void {
@@ -425,7 +445,7 @@ export class World {
   restart(node: SimNode): void {
     // Before it has joined there is nothing to start, and after it has left.
     if (node.claims === undefined || this.nodes.get(node.id) !== node) return
-    if (this.core?.has(node.id) === false) return
+    if (this.core?.has(node.id) === false || this.lost.has(node.id)) return
     this.trace(`${node.id} starts`)
     node.boot()
     this.refreshPeers()

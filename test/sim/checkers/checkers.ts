@@ -5,18 +5,31 @@
  * first; the rest about agents: nothing is started twice, marks never go back, overlaps of one slot
  * are explained by a node that was not heard of.
  */
-import type { OperationKind } from '../../../agent/task.ts'
-import type { MainEvent, Persist } from '../../../manager/consensus-interface.ts'
+import { type OperationKind, wasStarted } from '../../../agent/task.ts'
+import type { CommittedEntry, MainEvent, Persist } from '../../../manager/consensus-interface.ts'
 import { isEqual } from '../../../manager/model/equal.ts'
-import { emptyHardState, type HardState, type Message } from '../../../manager/raft/message.ts'
+import {
+  type Entry,
+  emptyHardState,
+  type HardState,
+  type Message,
+  NO_BYTES,
+  type Snapshot,
+} from '../../../manager/raft/message.ts'
+import { newEntry } from '../../../manager/store/entry.ts'
+import { SnapshotReader } from '../../../manager/store/snapshot.ts'
 import { Store } from '../../../manager/store/store.ts'
-import type { TableName } from '../../../manager/store/view.ts'
+import type { TableName, View } from '../../../manager/store/view.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
+import { decodeSnapshotPayload } from '../../../proto/gen/consensus.ts'
 import type { AgentMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
-import { decodeStoreEntry, emptyStoreEntry } from '../../../proto/gen/store.ts'
+import { decodeStoreEntry, emptyStoreEntry, type StoreEntry } from '../../../proto/gen/store.ts'
 import type { PortConfig } from '../../../proto/gen/types.ts'
+import type { Surviving } from '../force.ts'
 import type { SimNode } from '../sim-node.ts'
+import { findLabel } from '../workload/client.ts'
+import { labelOf } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
 import { BudgetChecker } from './budgets.ts'
@@ -24,6 +37,7 @@ import { DelayChecker } from './delays.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
+import type { Kind } from './history.ts'
 import { LogEnds } from './log-ends.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
@@ -37,6 +51,9 @@ import { TaskChecker } from './tasks.ts'
 const INSPECT_EVERY_MS = 1_000
 
 type Committed = { readonly term: number; readonly data: string; readonly digest: string }
+
+/** What a group had committed that ended with its quorum, and the state that it left. */
+type Over = { readonly committed: Map<number, Committed>; readonly view: View }
 
 /** What one node's disk is known to hold, and how far it was seen to be. */
 type Seen = {
@@ -60,18 +77,23 @@ export class Checkers {
     acknowledged: 0,
   }
   #world: World
-  #leaderOf = new Map<number, string>()
+  /** Of the group that goes on: one more than how often a quorum was lost for good. */
+  #epoch = 1
+  /** Groups that are over, by their epoch. */
+  #over = new Map<number, Over>()
+  /** By `epoch/term`. */
+  #leaderOf = new Map<string, string>()
   #committed = new Map<number, Committed>()
   #reference = new Store()
   #seen = new Map<string, Seen>()
-  /** The version that each change found, by `table/id` and log index. */
+  /** The version that each change found, by epoch, `table/id` and log index. */
   #foundVersions = new Map<string, number>()
   /** Every node that there ever was. */
   #nodeIds = new Set<string>()
   #agentDisks = new AgentDiskChecker()
   /** Host → tasks that its agent reported as running; a clone is a host of its own. */
   #seenRunning = new Map<SimNode, Set<string>>()
-  #tasks = new TaskChecker()
+  #tasks: TaskChecker
   #happenings: Happenings
   #steps: readonly StepChecker[]
   #overlaps = new OverlapChecker()
@@ -85,6 +107,7 @@ export class Checkers {
     this.#reporters = new ReporterChecker(world)
     this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
+    this.#tasks = new TaskChecker((nodeId) => world.cloned.has(nodeId))
     this.#steps = [
       this.#tasks,
       new PlaceChecker(),
@@ -123,6 +146,72 @@ export class Checkers {
   /** The state after every entry that is known to be committed. */
   get reference(): Store {
     return this.#reference
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /**
+   * The quorum is lost for good, and the group goes on from this manager's log, all of it, under its
+   * new Raft id. Nothing that it holds is gone; what it does not have never was, for clients as well.
+   */
+  forced(node: SimNode, log: Surviving): void {
+    this.replaced(node)
+    for (const problem of this.#group.joined(node, node.raftId)) this.#violation(problem)
+    const view = this.#reference.view()
+    const last = log.entries.at(-1)?.index ?? log.snapshot.index
+    const hasAll = last >= view.index && log.entries.every((entry) => !this.#isOther(entry))
+    this.#over.set(this.#epoch, { committed: this.#committed, view })
+    this.#committed = new Map(this.#committed)
+    this.#epoch = node.epoch
+    if (hasAll) {
+      for (const entry of log.entries) if (entry.index > view.index) this.#extend(wordsOf(entry))
+    } else this.#goBack(log)
+    this.#beginEpoch()
+    this.#world.trace(`${node.id} has ${last} of ${view.index}${hasAll ? '' : ', some is lost'}`)
+  }
+
+  #isOther(entry: Entry): boolean {
+    const known = this.#committed.get(entry.index)
+    const { term, data } = wordsOf(entry)
+    return known !== undefined && (known.term !== term || known.data !== hashOf(data))
+  }
+
+  /** The state is made anew of the log; where it had been committed before it must come out the same. */
+  #goBack({ snapshot, entries }: Surviving): void {
+    const before = this.#committed
+    const store = storeOf(snapshot)
+    this.#reference = store
+    this.#committed = new Map()
+    for (const entry of entries) {
+      const { index, term, data } = wordsOf(entry)
+      store.apply(index, decode(data, store.view()))
+      const known = { term, data: hashOf(data), digest: hex(store.digest()) }
+      const was = before.get(index)
+      if (was?.term === term && was.data === known.data && was.digest !== known.digest)
+        this.#violation(
+          `S8: the log to index ${index} makes digest ${known.digest}, was ${was.digest}`,
+        )
+      this.#committed.set(index, known)
+    }
+    const view = store.view()
+    for (const checker of this.#steps) checker.restored?.(view)
+    for (const { runtime } of this.#world.nodes.values())
+      runtime.restored((id) => wasStarted(view.tasks.get(id)?.status?.state ?? 'new'))
+    this.#world.history.restore(({ kind, name }) => findWritten(view, kind, name))
+  }
+
+  #beginEpoch(): void {
+    const { index, timeMs, clusters } = this.#reference.view()
+    const changes = [...clusters.list()].map((cluster) => {
+      const object = { ...cluster, epoch: this.#epoch }
+      return { kind: 'update', table: 'clusters', object } as const
+    })
+    const wallMs = this.#world.wallMs()
+    this.#reference.apply(index + 1, newEntry(changes, { timeMs, wallMs }))
+    const digest = hex(this.#reference.digest())
+    this.#committed.set(index + 1, { term: 0, data: '', digest })
   }
 
   /** A node's log was opened: what it says now is what is durable. */
@@ -274,10 +363,12 @@ export class Checkers {
     const { manager } = node
     if (manager === undefined) return
     const { index } = manager.view()
-    const known = this.#committed.get(index)
+    const known = this.#committedBy(node)?.get(index)
     if (known === undefined) return
     const digest = hex(manager.digest())
-    if (digest !== known.digest)
+    // Of what a group that is over goes on with there is no reference: one is held against the others.
+    if (known.digest === '') this.#committedBy(node)?.set(index, { ...known, digest })
+    else if (digest !== known.digest)
       this.#violation(`S8: ${node.id} has digest ${digest} at index ${index}, not ${known.digest}`)
   }
 
@@ -291,7 +382,9 @@ export class Checkers {
     if (unsaved !== undefined) this.#violation(unsaved)
     const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
     const operation = { kind, taskId: task.id, hasRun }
-    const problem = checkEnding(this.#reference.view(), node.id, operation)
+    // Until it hears of the group that goes on, it does what the one before had told it.
+    const over = this.#over.get(node.agent?.status().mark.epoch ?? 0)
+    const problem = checkEnding(over?.view ?? this.#reference.view(), node.id, operation)
     if (problem !== undefined && node.agent?.status().session !== 'closed') this.#violation(problem)
   }
 
@@ -322,7 +415,7 @@ export class Checkers {
   ): void {
     this.counts.acknowledged++
     const what = `${write.table}/${write.id}`
-    const found = this.#foundVersions.get(`${what}/${index}`)
+    const found = this.#foundVersions.get(`${this.#epoch}/${what}/${index}`)
     if (index > this.#reference.view().index)
       this.#violation(`S5: ${what} was acknowledged at ${index} before anybody committed it`)
     else if (found === undefined)
@@ -350,7 +443,7 @@ export class Checkers {
   }
 
   #elected(node: SimNode, term: number): void {
-    const other = this.#leaderOf.get(term)
+    const other = this.#leaderOf.get(`${node.epoch}/${term}`)
     if (other !== undefined && other !== node.id)
       this.#violation(`S1: ${node.id} and ${other} both lead term ${term}`)
     if (other === undefined) {
@@ -358,7 +451,7 @@ export class Checkers {
       this.#world.reached('elections')
       this.#happenings.elected(this.#reference.view())
     }
-    this.#leaderOf.set(term, node.id)
+    this.#leaderOf.set(`${node.epoch}/${term}`, node.id)
     this.#hearing.elected(node)
     this.#reporters.elected(node, term)
     this.#group.elected(node, term)
@@ -375,7 +468,7 @@ export class Checkers {
       this.#violation(`S6: ${node.id} applies ${index} after ${seen.applied}`)
     seen.applied = index
     const data = hashOf(entry.data)
-    const known = this.#committed.get(index)
+    const known = this.#committedBy(node)?.get(index)
     if (known !== undefined) {
       if (known.term !== term || known.data !== data)
         this.#violation(
@@ -383,15 +476,26 @@ export class Checkers {
         )
       return
     }
+    if (node.epoch === this.#epoch) this.#extend(entry)
+    else if (this.#world.letsOldGroupsAnswer)
+      this.#committedBy(node)?.set(index, { term, data, digest: '' })
+    else
+      this.#violation(
+        `S2: ${node.id} is of epoch ${node.epoch}, which is over, and commits another entry at ${index}`,
+      )
+  }
+
+  #committedBy({ epoch }: SimNode): Map<number, Committed> | undefined {
+    return epoch === this.#epoch ? this.#committed : this.#over.get(epoch)?.committed
+  }
+
+  #extend({ index, term, data }: CommittedEntry): void {
     this.counts.committed++
     const before = this.#reference.view()
-    const decoded =
-      entry.data.length === 0
-        ? { ...emptyStoreEntry, timeMs: before.timeMs }
-        : decodeStoreEntry(entry.data)
+    const decoded = decode(data, before)
     this.#reference.apply(index, decoded)
     const digest = hex(this.#reference.digest())
-    this.#committed.set(index, { term, data, digest })
+    this.#committed.set(index, { term, data: hashOf(data), digest })
     const step = newStep(before, this.#reference.view(), decoded)
     this.#noteChanges(step, index)
     const problems = this.#steps.flatMap((checker) => [...checker.check(step)])
@@ -403,7 +507,7 @@ export class Checkers {
     for (const { table, id } of step.changed)
       if (table !== 'tasks')
         this.#foundVersions.set(
-          `${table}/${id}/${index}`,
+          `${this.#epoch}/${table}/${id}/${index}`,
           step.before[table].get(id)?.meta?.version ?? 0,
         )
     for (const id of step.nodes) this.#nodeIds.add(id)
@@ -464,6 +568,36 @@ export class Checkers {
 
 function formatPorts(ports: readonly PortConfig[]): string {
   return `[${ports.map(({ publishedPort, protocol }) => `${protocol}/${publishedPort}`).join(', ')}]`
+}
+
+/** Of a member's log, as main is told it. */
+function wordsOf({ index, term, type, data }: Entry): CommittedEntry {
+  return { index, term, data: type === 'normal' ? data : NO_BYTES }
+}
+
+function decode(data: Uint8Array, { timeMs }: View): StoreEntry {
+  return data.length === 0 ? { ...emptyStoreEntry, timeMs } : decodeStoreEntry(data)
+}
+
+function storeOf({ index, data }: Snapshot): Store {
+  const { store: bytes } = decodeSnapshotPayload(data)
+  const reader = new SnapshotReader()
+  reader.feed(bytes)
+  const store = bytes.length === 0 ? new Store() : reader.finish()
+  if (store.view().index < index) store.apply(index, decode(NO_BYTES, store.view()))
+  return store
+}
+
+/** What a register holds, and what a rollback would come back to. */
+function findWritten(
+  view: View,
+  kind: Kind,
+  name: string,
+): { readonly label: string; readonly previous: string } {
+  const label = findLabel(view, kind, name)
+  const [service] = kind === 'service' ? view.services.by('name', name) : []
+  const { previousSpec } = service ?? {}
+  return { label, previous: previousSpec === undefined ? '' : labelOf({ spec: previousSpec }) }
 }
 
 function hex(bytes: Uint8Array): string {

@@ -28,8 +28,8 @@ export class GroupChecker {
   readonly #leading = new Map<string, Leading>()
   /** Node → the indexes of the membership changes in its log, ascending. */
   readonly #changes = new Map<string, readonly number[]>()
-  /** Index of a membership change → the configuration after it. */
-  readonly #confAt = new Map<number, string>()
+  /** Epoch and index of a membership change → the configuration after it. */
+  readonly #confAt = new Map<string, string>()
   readonly #raftIds = new Set<number>()
   /** Leader → since when it reaches no quorum, ms. */
   readonly #aloneMs = new Map<string, number>()
@@ -81,7 +81,7 @@ export class GroupChecker {
 
   /** The node begins a campaign, or goes on from pre-votes to votes. */
   *campaigns(
-    { id, consensus }: SimNode,
+    { id, epoch, consensus }: SimNode,
     began: { readonly role: Role; readonly term: number },
   ): Iterable<string> {
     if (consensus === undefined) return
@@ -89,7 +89,7 @@ export class GroupChecker {
     // It may have come further in the same step.
     if (role !== began.role || term !== began.term) return
     const change = this.#changes.get(id)?.findLast((at) => at <= commit)
-    const known = change === undefined ? undefined : this.#confAt.get(change)
+    const known = change === undefined ? undefined : this.#confAt.get(`${epoch}/${change}`)
     const text = JSON.stringify(consensus.confState)
     if (known !== undefined && known !== text)
       yield `S12: ${id} campaigns in the configuration ${text}, and knows that index ${change} is committed, after which it is ${known}`
@@ -171,10 +171,11 @@ export class GroupChecker {
     const change = this.#changes.get(node.id)?.findLast((at) => at <= index)
     if (change === undefined) return
     const text = JSON.stringify(confState)
-    const known = this.#confAt.get(change)
+    const at = `${node.epoch}/${change}`
+    const known = this.#confAt.get(at)
     if (known !== undefined && known !== text)
       yield `S12: ${node.id} has the configuration ${text} after index ${change}, another node ${known}`
-    this.#confAt.set(change, known ?? text)
+    this.#confAt.set(at, known ?? text)
   }
 }
 

@@ -15,6 +15,8 @@ export type Request =
   | { readonly kind: 'remove'; readonly creation: string }
   /** Linearizable. */
   | { readonly kind: 'read' }
+  /** No client's: whatever was, this is what a group goes on from that was made of one survivor. */
+  | { readonly kind: 'restore'; readonly label: string; readonly previous: string }
 
 /** What became of it; a request without an answer may have been carried out, or may yet be. */
 export type Answer =
@@ -83,6 +85,19 @@ export class History {
     if (answer.kind === 'unknown') return
     call.answeredAt = ++this.#events
     call.answer = answer
+  }
+
+  /**
+   * A group begins that knows only what one survivor of the last one had: all registers are as `find`
+   * says. What was asked before and has no answer may still be on its way to it.
+   */
+  restore(
+    find: (register: Register) => { readonly label: string; readonly previous: string },
+  ): void {
+    for (const register of this.registers.values()) {
+      const request = { kind: 'restore', ...find(register) } as const
+      this.end(this.begin(register.kind, register.name, request), { kind: 'done' })
+    }
   }
 
   /** The call came to nothing: it is as if it had not been made. */

@@ -38,6 +38,11 @@ export class PlaceChecker implements StepChecker {
     }
   }
 
+  restored(view: View): void {
+    this.#held.clear()
+    for (const task of view.tasks.list()) hold(this.#held, task)
+  }
+
   *#checkPlacement(step: Step, task: Task): Iterable<string> {
     const held = this.#held.get(task.nodeId)
     const node = step.after.nodes.get(task.nodeId) ?? step.before.nodes.get(task.nodeId)

@@ -65,6 +65,8 @@ function nextOf(register: Register, { request, answer }: Call, state: State): re
         : [state]
     case 'read':
       return answer.kind === 'value' && answer.label === label ? [state] : []
+    case 'restore':
+      return [`${request.label} ${request.previous}`]
     default:
       return request satisfies never
   }

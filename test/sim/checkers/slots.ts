@@ -32,6 +32,12 @@ export class SlotChecker implements StepChecker {
     for (const id of services) yield* this.#checkUpdate(step.after, id)
   }
 
+  restored(view: View): void {
+    this.#taken.clear()
+    for (const service of view.services.list())
+      this.#taken.set(service.id, this.#countTaken(view, service))
+  }
+
   /** T8: stop-first, so many slots are not ready; start-first, so many have a task too many. */
   *#checkUpdate(view: View, id: string): Iterable<string> {
     const service = view.services.get(id)

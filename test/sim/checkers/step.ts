@@ -30,6 +30,8 @@ export type TaskStep = {
 /** A checker of steps: what is wrong with the next one, each problem beginning with its rule. */
 export interface StepChecker {
   check(step: Step): Iterable<string>
+  /** No step leads to what is now: the state is that of a survivor, who did not have all. */
+  restored?(view: View): void
 }
 
 /** The step from one view to the next by this entry. */

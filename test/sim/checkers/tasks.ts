@@ -53,11 +53,17 @@ const WRITTEN_ONCE = [
 ] as const satisfies readonly (keyof Task)[]
 
 export class TaskChecker implements StepChecker {
+  readonly #isCloned: (nodeId: string) => boolean
   /** Every id that any object ever had. */
   readonly #taskIds = new Set<string>()
   readonly #serviceIds = new Set<string>()
   /** Task → `node state` for what was reported of it. */
   readonly #reported = new Map<string, Set<string>>()
+
+  /** A clone's container of a task is another one than its node's, with other ports. */
+  constructor(isCloned: (nodeId: string) => boolean = () => false) {
+    this.#isCloned = isCloned
+  }
 
   /** The agent of a node sends this state of a task. */
   reported(nodeId: string, taskId: string, state: TaskState): void {
@@ -80,7 +86,6 @@ export class TaskChecker implements StepChecker {
   *#checkTask(step: Step, { id, before, after }: TaskStep): Iterable<string> {
     if (after === undefined) {
       if (before !== undefined) yield* this.#checkRemoved(step, before)
-      this.#reported.delete(id)
       return
     }
     if (before === undefined) {
@@ -90,6 +95,7 @@ export class TaskChecker implements StepChecker {
     } else {
       yield* checkDirections(before, after)
       yield* checkWrittenOnce(before, after)
+      if (!this.#isCloned(after.nodeId)) yield* checkPorts(before, after)
     }
     yield* this.#checkOwner(step, before, after)
     if (isPlaced(after) && after.nodeId === '')
@@ -155,6 +161,9 @@ function* checkWrittenOnce(before: Task, after: Task): Iterable<string> {
   for (const field of WRITTEN_ONCE)
     if (before[field] !== after[field] && !isEqual(before[field], after[field]))
       yield `T1: ${field} of task ${after.id} changed`
+}
+
+function* checkPorts(before: Task, after: Task): Iterable<string> {
   const had = before.status?.hostPorts ?? []
   if (had.length > 0 && !isEqual(had, after.status?.hostPorts ?? []))
     yield `T6: the ports of task ${after.id} changed while it had them`

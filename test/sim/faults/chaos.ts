@@ -17,6 +17,7 @@ import { networkFaults } from './network.ts'
 import { orchestrationFaults } from './orchestration.ts'
 import { processFaults } from './process.ts'
 import { tailFaults } from './tails.ts'
+import { quorumFaults } from './quorum.ts'
 
 export const allFaults: readonly Fault[] = [
   ...networkFaults,
@@ -29,6 +30,7 @@ export const allFaults: readonly Fault[] = [
   ...orchestrationFaults,
   ...conjunctionFaults,
   ...tailFaults,
+  ...quorumFaults,
 ]
 
 /** Of the faults that exist, a seed knows so many. */

@@ -109,7 +109,7 @@ export class Client {
   }
 }
 
-function findLabel(view: View, kind: Kind, name: string): string {
+export function findLabel(view: View, kind: Kind, name: string): string {
   if (kind === 'node') {
     const node = view.nodes.get(name)
     return node === undefined ? '' : labelOf(node)
@@ -147,6 +147,7 @@ function targetOf(request: Request): string {
     case 'remove':
       return request.creation
     case 'read':
+    case 'restore':
       return ''
     default:
       return request satisfies never

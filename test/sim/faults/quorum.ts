@@ -1,0 +1,124 @@
+/**
+ * M10: the quorum is lost for good, one survivor goes on alone, and the others come back later
+ * (peers.md 3.3, docs/disasters.md). The operator does what the product says: it lets old managers
+ * return one at a time, so that they never are a quorum of the group that is over, and then rebuilds
+ * each, makes it a worker, or both in turn. What only the lost ones had acknowledged is gone.
+ */
+import { findVoters } from '../core.ts'
+import { forceNewCluster } from '../force.ts'
+import { isWhole, setRole } from '../operator.ts'
+import type { SimNode } from '../sim-node.ts'
+import type { World } from '../world.ts'
+import type { Fault, FaultContext } from './fault.ts'
+
+/** Until the operator is sure that they are gone, and has decided. */
+const DECIDE_MS = 3_000
+const DECIDE_SPREAD_MS = 10_000
+/** How long the survivor may have heard nothing new before. */
+const LAG_MAX_MS = 3_000
+const LOOK_MS = 500
+const RETURN_SPREAD_MS = 20_000
+
+export const quorumFaults: readonly Fault[] = [
+  { name: 'quorum lost for good', classes: [], weight: 0.3, act: loseQuorum },
+]
+
+function loseQuorum({ world, random }: FaultContext): boolean {
+  const voters = findVoters(world) ?? []
+  if (!isWhole(world) || world.lost.size > 0) return false
+  const leader = world.findLeader()
+  const followers = voters.filter((node) => node !== leader)
+  const survivor = followers[random.integer(followers.length)]
+  if (survivor === undefined) return false
+  const isLagging = random.integer(2) === 0
+  const lagMs = isLagging ? random.integer(LAG_MAX_MS) : 0
+  if (isLagging) starve(world, survivor, lagMs + DECIDE_MS)
+  // Nobody comes back by himself from now on.
+  const enough = voters.length - Math.floor(voters.length / 2)
+  const others = voters.filter((node) => node !== survivor)
+  const count = enough + random.integer(others.length - enough + 1)
+  const gone: SimNode[] = []
+  while (gone.length < count) gone.push(...others.splice(random.integer(others.length), 1))
+  for (const node of gone) world.lost.add(node.id)
+  world.schedule.after(lagMs, () => {
+    for (const node of gone)
+      node.crash((['none', 'some', 'all'] as const)[random.integer(3)] ?? 'all')
+    world.trace(`${gone.map(({ id }) => id).join(', ')} are gone`)
+  })
+  world.schedule.after(lagMs + DECIDE_MS + random.integer(DECIDE_SPREAD_MS), () => {
+    survivor.disk.dieAfter(1 + random.integer(60))
+    forceNewCluster(world, survivor)
+    world.reached('M10')
+    bringBack(world, survivor, gone)
+    for (const node of others) watchOver(world, node)
+  })
+  return true
+}
+
+/** It hears its leader, and gets no entries. */
+function starve(world: World, node: SimNode, ms: number): void {
+  const { raftId } = node
+  const drops: World['drops'] = ({ to, type }) =>
+    to === raftId && (type === 'append' || type === 'snapshot')
+  world.drops = drops
+  world.schedule.after(ms, () => {
+    if (world.drops === drops) world.drops = () => false
+  })
+}
+
+/** The next one that was gone starts once nobody of the old group is up as a manager. */
+function bringBack(world: World, survivor: SimNode, gone: readonly SimNode[]): void {
+  const [next, ...rest] = gone
+  if (next === undefined) return
+  const isOld = (node: SimNode): boolean =>
+    node.consensus !== undefined && node.epoch < survivor.epoch
+  if ([...world.nodes.values()].some(isOld)) {
+    world.schedule.after(LOOK_MS, () => bringBack(world, survivor, gone))
+    return
+  }
+  world.schedule.after(world.random.integer(RETURN_SPREAD_MS), () => {
+    world.lost.delete(next.id)
+    world.restart(next)
+    watchOver(world, next)
+    world.schedule.after(LOOK_MS, () => bringBack(world, survivor, rest))
+  })
+}
+
+/** When it is shut out its operator makes it a member of the new group, or a worker. */
+function watchOver(world: World, node: SimNode): void {
+  if (world.nodes.get(node.id) !== node) return
+  if (node.shutOutBy === 0 || node.consensus !== undefined) {
+    const isOld = node.raftId !== 0 && node.epoch < world.checkers.epoch
+    if (isOld) world.schedule.after(LOOK_MS, () => watchOver(world, node))
+    return
+  }
+  const isRebuilt = world.random.integer(2) === 0
+  world.schedule.after(world.random.integer(RETURN_SPREAD_MS), () => {
+    if (world.nodes.get(node.id) !== node || node.shutOutBy === 0) return
+    if (isRebuilt) rebuild(world, node)
+    else demote(world, node)
+  })
+}
+
+/** That drops its log; half of the time it is to be a manager again. */
+function demote(world: World, node: SimNode): void {
+  const isPromoted = world.random.integer(2) === 0
+  setRole(world, node.id, { role: 'worker' })
+  const look = (): void => {
+    if (world.nodes.get(node.id) !== node) return
+    if (node.raftId !== 0) world.schedule.after(LOOK_MS, look)
+    else if (isPromoted) setRole(world, node.id, { role: 'manager' })
+  }
+  look()
+}
+
+/** A start with `--rebuild`: an empty log, and another member of the group that goes on. */
+function rebuild(world: World, node: SimNode): void {
+  world.trace(`${node.id} is rebuilt for the new group`)
+  node.crash('all')
+  node.disk.heal()
+  node.removeLog()
+  node.raftId = 0
+  node.shutOutBy = 0
+  world.restart(node)
+}
