@@ -11,6 +11,10 @@ type Line = readonly [request: Request, answer: Answer | undefined]
 const done: Answer = { kind: 'done' }
 const create = (label: string): Request => ({ kind: 'create', label })
 const update = (from: string, to: string): Request => ({ kind: 'update', from, to })
+const restore = (label: string, previous = ''): Line => [
+  { kind: 'restore', label, previous },
+  { kind: 'done' },
+]
 const remove = (creation: string): Request => ({ kind: 'remove', creation })
 const read = (label: string): Line => [{ kind: 'read' }, { kind: 'value', label }]
 
@@ -66,6 +70,24 @@ test.each<[string, Kind, readonly Line[], readonly string[]]>([
     [[create('c1'), done], [update('c1', 'c1.2'), done], read('c1.2'), read('c1')],
     ['c1.2'],
   ],
+  [
+    'what a survivor does not have',
+    'service',
+    [
+      [create('c1'), done],
+      [update('c1', 'c1.2'), done],
+      restore('c1'),
+      read('c1'),
+      [update('c1', 'c1.3'), done],
+    ],
+    [],
+  ],
+  [
+    'a removal that a survivor has not heard of, and a rollback after it',
+    'service',
+    [[create('c1'), done], [remove('c1'), done], restore('c1.2', 'c1'), read('c1.2'), read('c1')],
+    ['c1.2'],
+  ],
 ])('%s is linearizable', (_what, kind, lines, rollsBack) => {
   expect(play(kind, lines, rollsBack)).toEqual([])
 })
@@ -107,6 +129,18 @@ test.each<[string, Kind, readonly Line[], readonly string[]]>([
     'a service rolled back that must not be',
     'service',
     [[create('c1'), done], [update('c1', 'c1.2'), done], read('c1')],
+    [],
+  ],
+  [
+    'what a survivor has and does not say',
+    'config',
+    [[create('c1'), done], restore('c1'), read('')],
+    [],
+  ],
+  [
+    'what a survivor does not have and says',
+    'config',
+    [[create('c1'), done], [update('c1', 'c1.2'), done], restore('c1'), read('c1.2')],
     [],
   ],
   [

@@ -135,8 +135,11 @@ describe('the checker of tasks', () => {
     expect(problems).toEqual(['T1: task t1 became running, which n1 never reported'])
   })
 
-  test('finds ports that change under a running task', () => {
-    const checker = new TaskChecker()
+  test.each([
+    ['n2', ['T6: the ports of task t1 changed while it had them']],
+    ['n1', []],
+  ])('finds ports that change under a running task while %s is cloned', (cloned, expected) => {
+    const checker = new TaskChecker((nodeId) => nodeId === cloned)
     checker.reported('n1', 't1', 'running')
     const port: PortConfig = {
       name: '',
@@ -154,7 +157,7 @@ describe('the checker of tasks', () => {
       { tasks: [with_(30_001)] },
     ])
 
-    expect(problems).toEqual(['T6: the ports of task t1 changed while it had them'])
+    expect(problems).toEqual(expected)
   })
 })
 
