@@ -9,7 +9,7 @@ import type { Task } from '../../../proto/gen/objects.ts'
 import { type TaskState, TaskStateNumber } from '../../../proto/gen/types.ts'
 import { satisfiesAll } from './places.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
-import { isPlaced, stateOf } from './task-facts.ts'
+import { hasEnded, isPlaced, stateOf } from './task-facts.ts'
 
 /** Who may write an observed state. */
 const OWNER: Readonly<Record<TaskState, 'manager' | 'agent' | 'either' | 'nobody'>> = {
@@ -163,7 +163,9 @@ function* checkWrittenOnce(before: Task, after: Task): Iterable<string> {
       yield `T1: ${field} of task ${after.id} changed`
 }
 
+/** What has ended has none, and may have been ended by an agent whose disk knows nothing of them. */
 function* checkPorts(before: Task, after: Task): Iterable<string> {
+  if (hasEnded(after)) return
   const had = before.status?.hostPorts ?? []
   if (had.length > 0 && !isEqual(had, after.status?.hostPorts ?? []))
     yield `T6: the ports of task ${after.id} changed while it had them`
