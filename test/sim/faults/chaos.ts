@@ -16,8 +16,8 @@ import { membershipFaults } from './membership.ts'
 import { networkFaults } from './network.ts'
 import { orchestrationFaults } from './orchestration.ts'
 import { processFaults } from './process.ts'
-import { tailFaults } from './tails.ts'
 import { quorumFaults } from './quorum.ts'
+import { tailFaults } from './tails.ts'
 
 export const allFaults: readonly Fault[] = [
   ...networkFaults,
