@@ -21,13 +21,13 @@ type Damage = {
   readonly lastIndex: number
   /** What it promised is forgotten, and nothing on its disk says so. */
   readonly isForgetful: boolean
-  /** The manager has ended because of it, and waits for its operator. */
-  isRefused: boolean
 }
 
 export class Atlas {
   #world: World
   #damage: Damage | undefined
+  /** Ended because of their damage, and wait for their operator, whatever they are to the group now. */
+  readonly #refused: Set<SimNode> = new Set()
 
   constructor(world: World) {
     this.#world = world
@@ -69,7 +69,7 @@ export class Atlas {
   /** This manager's log, of a process that is dead, was damaged. */
   damaged(node: SimNode, isForgetful: boolean): void {
     const { lastIndex } = this.#world.checkers.durable(node)
-    this.#damage = { node, lastIndex, isForgetful, isRefused: false }
+    this.#damage = { node, lastIndex, isForgetful }
     // What an older self did not yet know it may go back on: that is what was done to it.
     if (isForgetful) this.#world.checkers.replaced(node)
   }
@@ -81,7 +81,7 @@ export class Atlas {
     const isOld = error instanceof SwarmError && error.facts['kind'] === 'old-copy'
     const isLate = this.#damage.isForgetful && (isOld || error instanceof AssertionError)
     if (!isRefusal && !isLate) return false
-    this.#damage.isRefused = true
+    this.#refused.add(node)
     this.#world.reached('damage refused')
     this.#world.schedule.after(REPAIR_AFTER_MS + this.#world.random.integer(REPAIR_SPREAD_MS), () =>
       this.repair(node),
@@ -91,10 +91,7 @@ export class Atlas {
 
   /** The operator starts it with an empty log; the group takes it in as another member. */
   repair(node: SimNode): void {
-    const damage = this.#damage
-    if (damage?.node !== node || !damage.isRefused || this.#world.nodes.get(node.id) !== node)
-      return
-    damage.isRefused = false
+    if (!this.#refused.delete(node) || this.#world.nodes.get(node.id) !== node) return
     node.crash('all')
     this.#world.trace(`${node.id} is rebuilt`)
     node.disk.heal()
