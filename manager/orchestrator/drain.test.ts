@@ -105,6 +105,15 @@ describe.each([
     expect(story.get(second).desiredState).toBe('shutdown')
   })
 
+  test('a budget lets go also what would not be restarted, and it runs elsewhere', () => {
+    const story = begin({ ...ONE_AWAY, task: { restart: { condition: 'none' } } }, 3)
+    for (const id of ['n1', 'n2', 'n3']) story.set(id, 'drain')
+
+    // Without a successor its slot would be done, and missed by no budget (simulator, seed 57013).
+    expect(story.states().filter((state) => state === 'running').length).toBe(2)
+    expect(story.wanted().length).toBe(3)
+  })
+
   test.each([
     ['start-first', START_FIRST],
     ['a budget', ONE_AWAY],

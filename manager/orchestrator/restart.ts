@@ -131,7 +131,7 @@ export function replaceTask(
     (other) => other.createdClusterMs > task.createdClusterMs,
   )
   const isAllowed =
-    shouldRestart(task, tasks, round.now) || isOnTheMove(round, { service, tasks }, task)
+    shouldRestart(task, tasks, round.now) || isOnTheMove(round, { service, tasks }, { task, loss })
   if (hasSuccessor || !isAllowed) return [ended]
   const isDrained =
     loss === 'drained' || round.view.nodes.get(task.nodeId)?.spec?.availability === 'drain'
@@ -155,8 +155,13 @@ export function replaceTask(
   return [ended, createTask(successor)]
 }
 
-/** Its slot leaves a drained node, where something runs still: it is to run elsewhere, not to be done. */
-function isOnTheMove({ view }: Round, { service, tasks }: SlotView, task: Task): boolean {
+/** The slot leaves a drained node gently: it is to run elsewhere, not to be done, whatever its policy. */
+function isOnTheMove(
+  { view }: Round,
+  { service, tasks }: SlotView,
+  { task, loss }: { readonly task: Task; readonly loss: Loss },
+): boolean {
+  if (loss === 'drained' && isDrainedGently(service)) return true
   return tasks.some(
     (other) => other !== task && isLeaving(service, other, view.nodes.get(other.nodeId)),
   )
