@@ -132,6 +132,38 @@ function messages<K extends NonNullable<SessionMessage['body']>['kind']>(
   })
 }
 
+function isClose(text: string): boolean {
+  return text.startsWith('close')
+}
+
+/** Why sessions were closed. */
+function reasons(outputs: readonly DispatcherOutput[]): readonly string[] {
+  return outputs.flatMap((output) =>
+    output.kind === 'close' ? [output.reason?.message ?? 'ok'] : [],
+  )
+}
+
+/** Time goes by while agents are heard; a leader whose store has `appliedIndex` answers for all. */
+function beatFor(
+  desk: Desk,
+  durationMs: number,
+  appliedIndex: number,
+  sessions: readonly number[] = [1, 2],
+): readonly DispatcherOutput[] {
+  const outputs: DispatcherOutput[] = []
+  for (let waited = 0; waited < durationMs; waited += 500) {
+    for (const session of sessions) desk.beat(session, waited / 500 + 1)
+    const round = desk.wait(500)
+    outputs.push(...round)
+    for (const output of round)
+      if (output.kind === 'relay') {
+        const reply = { term: 1, refusals: [], appliedIndex }
+        outputs.push(...desk.step({ kind: 'relay-done', id: output.id, reply }))
+      }
+  }
+  return outputs
+}
+
 function writes(outputs: readonly DispatcherOutput[]): readonly WriteRequest['body'][] {
   return outputs.flatMap((output) => (output.kind === 'write' ? [output.request.body] : []))
 }
@@ -345,13 +377,13 @@ test('a heartbeat is answered only after a leader of the current term answered',
   const lost = desk.step({ kind: 'relay-done', id: idOf(relays, 'relay'), reply: undefined })
   const again = desk.wait(300)
   desk.step({ kind: 'leader', term: 5, isKnown: true })
-  const deposed = { term: 4, refusals: [] }
+  const deposed = { term: 4, refusals: [], appliedIndex: 0 }
   const old = desk.step({ kind: 'relay-done', id: idOf(again, 'relay'), reply: deposed })
   const third = desk.wait(300)
   const answered = desk.step({
     kind: 'relay-done',
     id: idOf(third, 'relay'),
-    reply: { term: 5, refusals: [] },
+    reply: { term: 5, refusals: [], appliedIndex: 0 },
   })
 
   expect(relays).toMatchObject([
@@ -372,7 +404,7 @@ test('heartbeats leave in one batch every 250 ms, from hello on, the newest of e
   desk.step({
     kind: 'relay-done',
     id: idOf(first, 'relay'),
-    reply: { term: 1, refusals: [] },
+    reply: { term: 1, refusals: [], appliedIndex: 0 },
   })
   desk.beat(1, 2)
   desk.beat(1, 3)
@@ -383,7 +415,7 @@ test('heartbeats leave in one batch every 250 ms, from hello on, the newest of e
   const answers = desk.step({
     kind: 'relay-done',
     id: idOf(second, 'relay'),
-    reply: { term: 1, refusals: [] },
+    reply: { term: 1, refusals: [], appliedIndex: 0 },
   })
 
   expect(early).toEqual([])
@@ -400,6 +432,74 @@ test('heartbeats leave in one batch every 250 ms, from hello on, the newest of e
   expect(messages(answers, 'heartbeatAck').map((ack) => ack.heartbeatAck.sequence)).toEqual([3, 1])
 })
 
+test('sessions are sent elsewhere when the own store does not reach in time what the leader had', () => {
+  const desk = new Desk()
+  desk.run(1)
+  desk.run(2, HELLO, 'n2')
+
+  const inTime = beatFor(desk, 9_000, 12)
+  const late = beatFor(desk, 2_000, 12)
+
+  expect(told(inTime)).not.toContain('close 1: unavailable')
+  expect(told(late).filter(isClose)).toEqual(['close 1: unavailable', 'close 2: unavailable'])
+  expect(reasons(late)[0]).toBe(
+    'this manager is behind, it has applied index 10 and the leader had 12 before: try another one',
+  )
+})
+
+test('a manager that gets on keeps its sessions, although the leader is always ahead of it', () => {
+  const desk = new Desk()
+  desk.run(1)
+  const outputs: DispatcherOutput[] = []
+
+  for (let round = 0; round < 10; round++) {
+    const own = desk.store.view().index
+    outputs.push(...beatFor(desk, 4_000, own + 5), ...beatFor(desk, 4_000, own + 10))
+    for (let count = 0; count < 5; count++) desk.apply([])
+  }
+
+  expect(told(outputs).filter(isClose)).toEqual([])
+})
+
+test('a session at a manager that is behind waits for it, and its heartbeats count meanwhile', () => {
+  const desk = new Desk()
+  desk.run(1)
+  beatFor(desk, 12_000, 12)
+
+  const reads = desk.open(3)
+  const behind = desk.step({
+    ...{ kind: 'read-index-done', id: idOf(reads, 'read-index') },
+    index: 12,
+  })
+  const answered = beatFor(desk, 4_000, 12, [3])
+  desk.apply([])
+  const caughtUp = desk.apply([])
+
+  expect(behind).toEqual([])
+  expect(messages(answered, 'heartbeatAck').length).toBeGreaterThan(0)
+  expect(writes(caughtUp)).toMatchObject([{ kind: 'nodeRegister' }])
+})
+
+test('a leader that does not say what it had, as an older version, moves nobody', () => {
+  const desk = new Desk()
+  desk.run(1)
+
+  expect(told(beatFor(desk, 20_000, 0))).not.toContain('close 1: unavailable')
+})
+
+test('of many sessions at a manager that is behind, a part leaves each second', () => {
+  const ids = Array.from({ length: 1_500 }, (_, at) => at + 1)
+  const desk = new Desk(
+    storeWith({ index: 10, clusters: [cluster()], nodes: ids.map((id) => node({ id: `n${id}` })) }),
+  )
+  for (const id of ids) desk.run(id, HELLO, `n${id}`)
+  beatFor(desk, 10_000, 12, ids)
+
+  const counts = [0, 1, 2].map(() => told(beatFor(desk, 1_000, 12, ids)).filter(isClose).length)
+
+  expect(counts).toEqual([1_000, 500, 0])
+})
+
 test('a session that the leader refuses ends with its reason', () => {
   const desk = new Desk()
   desk.run(1)
@@ -410,7 +510,7 @@ test('a session that the leader refuses ends with its reason', () => {
   const outputs = desk.step({
     kind: 'relay-done',
     id: idOf(relays, 'relay'),
-    reply: { term: 1, refusals },
+    reply: { term: 1, refusals, appliedIndex: 0 },
   })
 
   expect(outputs).toMatchObject([{ kind: 'close', reason: { message: 'cloned' } }])

@@ -24,6 +24,7 @@ import type { View } from '../store/view.ts'
 import { findEpoch } from './assignments.ts'
 import { Briefing } from './briefing.ts'
 import { STATUS_UPDATES_MAX } from './handlers.ts'
+import { Lag } from './lag.ts'
 import { NodeSessions } from './node-sessions.ts'
 import { Reads } from './reads.ts'
 import { Relay } from './relay.ts'
@@ -39,6 +40,8 @@ const SILENT_PERIODS = 5
 /** Sessions end after this long without a leader: an election timeout. */
 const LEADERLESS_MS = 1_000
 const EXPIRE_INTERVAL_MS = 1_000
+/** While this manager is behind, so many running sessions end each time. */
+const SENT_ELSEWHERE_MAX = 1_000
 
 export type DispatcherInput =
   /** A stream was opened by the node that its certificate names. `session` is never used again. */
@@ -111,6 +114,7 @@ export class Dispatcher {
   readonly #outbox = new Outbox<DispatcherOutput>()
   readonly #reads = new Reads<Session>()
   readonly #relay: Relay
+  readonly #lag: Lag
   readonly #writes: Writes
   readonly #briefing: Briefing
   #nowMs: number
@@ -128,6 +132,7 @@ export class Dispatcher {
   constructor({ raftId, view, nowMs, log }: DispatcherOptions) {
     this.#log = log
     this.#relay = new Relay(raftId)
+    this.#lag = new Lag(view.index)
     this.#writes = new Writes(raftId)
     this.#nowMs = nowMs
     this.#briefing = new Briefing({
@@ -158,10 +163,12 @@ export class Dispatcher {
         this.#drain(input.session)
         break
       case 'applied':
+        this.#lag.applied(input.view.index)
         this.#briefing.apply(input.view, input.changes, this.#nowMs)
         this.#catchUpAll()
         break
       case 'reset':
+        this.#lag.applied(input.view.index)
         this.#briefing.reset(input.view, this.#nowMs)
         this.#catchUpAll()
         break
@@ -395,7 +402,25 @@ export class Dispatcher {
       const reason = this.#expiry(session, silentMs)
       if (reason !== undefined) this.#close(session, 'unavailable', reason)
     }
+    this.#sendElsewhere(silentMs)
     for (const session of this.#writes.giveUp(this.#nowMs)) this.#end(session, undefined)
+  }
+
+  /**
+   * Of a manager that is behind, nodes do not hear what they should do. Their sessions end; the next
+   * one waits in `catching-up` if it is here again. Its heartbeats are relayed there, so that no node is
+   * down because all the managers that it reaches are behind.
+   */
+  #sendElsewhere(limitMs: number): void {
+    const missing = this.#lag.findMissing(limitMs, this.#nowMs)
+    if (missing === undefined) return
+    const { index } = this.#briefing.view
+    const running = [...this.#sessions.values()].filter(({ phase }) => phase === 'running')
+    if (running.length > 0)
+      this.#log.warn({ applied: index, missing, sessions: running.length }, 'manager is behind')
+    const reason = `this manager is behind, it has applied index ${index} and the leader had ${missing} before: try another one`
+    for (const session of running.slice(0, SENT_ELSEWHERE_MAX))
+      this.#close(session, 'unavailable', reason)
   }
 
   /** Why the session must end now. */
@@ -438,6 +463,7 @@ export class Dispatcher {
   }
 
   #finishRelay(id: number, reply: RelayReply | undefined): void {
+    this.#lag.heard(reply?.appliedIndex ?? 0, this.#nowMs)
     for (const { session, sequence, refusal } of this.#relay.finish(id, reply)) {
       if (session.phase === 'leaving' || session.phase === 'closed') continue
       if (refusal !== undefined) this.#close(session, 'permission-denied', refusal)

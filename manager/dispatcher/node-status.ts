@@ -60,7 +60,7 @@ export class NodeStatus {
       const reason = this.#hear(view, { nodeId, instance, holder: request.holder, periodMs })
       if (reason !== undefined) refusals.push({ nodeId, instance, reason })
     }
-    return { term: this.#term, refusals }
+    return { term: this.#term, refusals, appliedIndex: view.index }
   }
 
   /** Raft id of the manager that holds the node's session; undefined when it was not heard yet. */

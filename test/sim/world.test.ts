@@ -151,6 +151,45 @@ test.for([1, 2, 3, 4, 5])(
   },
 )
 
+test.for([1, 2, 3])(
+  'an agent leaves a manager that hears its leader but gets no entries (seed %s)',
+  (seed) => {
+    const world = calmCluster(seed)
+    const [laggard, worker] = [followerOf(world), world.nodes.get('w1')]
+    if (worker === undefined) throw new Error('no worker')
+    const others = world.listManagers().filter((node) => node !== laggard)
+    const isAtLaggard = (): boolean =>
+      worker.agent?.status().session === 'running' &&
+      worker.agent.listManagers()[0]?.addr === laggard.addr
+    for (const { id } of others) world.network.cut(id, worker.id)
+    until(world, isAtLaggard)
+    for (const { id } of others) world.network.mend(id, worker.id)
+    world.retry(() => leaderOf(world), {
+      caller: localCaller,
+      body: { kind: 'serviceCreate', serviceCreate: { spec: serviceOf(8) } },
+    })
+    until(world, () => running(world) === 8)
+    expect(isAtLaggard()).toBe(true)
+
+    world.drops = ({ to, type }) =>
+      to === laggard.raftId && (type === 'append' || type === 'snapshot')
+    const service = leaderOf(world).manager?.view().services.list()[Symbol.iterator]().next().value
+    world.retry(() => leaderOf(world), {
+      caller: localCaller,
+      body: { kind: 'serviceRemove', serviceRemove: { id: service?.id ?? '' } },
+    })
+    const tookMs = until(world, () => worker.runtime.listRunning().length === 0)
+    world.run(world.schedule.nowMs + 60_000)
+
+    expect(tookMs).toBeLessThanOrEqual(25_000)
+    // It does not come back, and counts as heard all the time.
+    expect(isAtLaggard()).toBe(false)
+    expect(worker.agent?.status()).toMatchObject({ session: 'running' })
+    expect(worker.agent?.status().sessionStarts).toBeLessThanOrEqual(4)
+    expect(world.violations).toEqual([])
+  },
+)
+
 test('a leader that was stopped and goes on answers no read with what it knew (P3)', () => {
   const world = calmCluster(3)
   const paused = leaderOf(world)
