@@ -160,6 +160,19 @@ test('a snapshot travels on a connection of its own and is reported', async () =
   expect(a.snapshots).toEqual(['2 finished'])
 })
 
+test('a snapshot that does not arrive is reported as well: else nothing is ever sent to that member again', async () => {
+  const [a, gone, other] = [await newEnd(1), await newEnd(2), await newEnd(3)]
+  const impostor = { ...other.member(), raftId: 4, nodeId: 'n4' }
+  a.transport.setMembers([a.member(), gone.member(), other.member(), impostor])
+  await gone.transport.close()
+  const snapshot = { index: 9, term: 3, confState: undefined, data: new Uint8Array(3_000_000) }
+
+  for (const to of [2, 4, 5]) a.transport.send([{ ...message(1, to), type: 'snapshot', snapshot }])
+  await until(() => a.snapshots.length >= 3)
+
+  expect([...a.snapshots].sort()).toEqual(['2 failed', '4 failed', '5 failed'])
+})
+
 test('who is called before it knows anybody answers on the same connection', async () => {
   const [a, joiner] = [await newEnd(1), await newEnd(2)]
   a.transport.setMembers([a.member(), joiner.member()])
