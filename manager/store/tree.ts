@@ -13,7 +13,7 @@ import { assert, defined } from '../../lib/assert.ts'
  */
 export type Key = { readonly rank: number; readonly text: string }
 
-/** The right to change nodes in place: only those made under this very object. */
+/** The right to change nodes in place: only what was made under this very object. */
 export type Edit = { readonly name: 'edit' }
 
 /**
@@ -23,9 +23,12 @@ export type Edit = { readonly name: 'edit' }
  * it means nothing and is not read. Only a root is empty, and no branch has a single child.
  */
 export type Node<V> = {
+  /** Under which its values and children were made. */
   readonly edit: Edit
-  readonly ranks: number[]
-  readonly texts: string[]
+  /** Under which its keys were: a copy for another value has the keys of the node that it replaces. */
+  keysEdit: Edit
+  ranks: number[]
+  texts: string[]
   readonly values: V[]
   /** Undefined in a leaf; a branch has no values. */
   readonly children: Node<V>[] | undefined
@@ -62,7 +65,8 @@ export function newEdit(): Edit {
 
 /** The root of an empty tree. */
 export function newTree<V>(): Node<V> {
-  return { edit: newEdit(), ranks: [], texts: [], values: [], children: undefined }
+  const edit = newEdit()
+  return { edit, keysEdit: edit, ranks: [], texts: [], values: [], children: undefined }
 }
 
 /** The value of `key`, or undefined. */
@@ -114,6 +118,7 @@ export function removeValue<V>(root: Node<V>, key: Key, edit: Edit): Node<V> {
   }
   const position = lowerBound(node, key)
   assert(node.texts[position] === key.text, 'a removed key is there', { key: key.text })
+  ownKeys(node)
   removeAt(node.ranks, position)
   removeAt(node.texts, position)
   if (node.values.length > 0) removeAt(node.values, position)
@@ -145,7 +150,10 @@ function* walkLeaves<V>(root: Node<V>): Generator<Node<V>, undefined> {
 function ownedWithRoom<V>(root: Node<V>, key: Key, edit: Edit): Node<V> {
   const top = owned(root, edit)
   if (top.texts.length < WIDTH) return top
-  const above = { edit, ranks: [key.rank], texts: [key.text], values: [], children: [top] }
+  const above: Node<V> = {
+    ...{ edit, keysEdit: edit, ranks: [key.rank], texts: [key.text] },
+    ...{ values: [], children: [top] },
+  }
   splitChild(above, 0, key)
   return above
 }
@@ -168,6 +176,7 @@ function leafWithRoom<V>(top: Node<V>, key: Key): Node<V> {
 function insertText<V>(leaf: Node<V>, key: Key): number {
   const position = lowerBound(leaf, key)
   assert(leaf.texts[position] !== key.text, 'an inserted key is new', { key: key.text })
+  ownKeys(leaf)
   insertAt(leaf.ranks, position, key.rank)
   insertAt(leaf.texts, position, key.text)
   return position
@@ -211,15 +220,19 @@ function childAt<V>(children: readonly Node<V>[], position: number): Node<V> {
   return defined(children[position], 'a branch has a child for each key')
 }
 
+/** The node as one whose values and children may be changed; before its keys are, `ownKeys`. */
 function owned<V>(node: Node<V>, edit: Edit): Node<V> {
   if (node.edit === edit) return node
-  return {
-    edit,
-    ranks: node.ranks.slice(),
-    texts: node.texts.slice(),
-    values: node.values.slice(),
-    children: node.children?.slice(),
-  }
+  const { keysEdit, ranks, texts, values, children } = node
+  return { edit, keysEdit, ranks, texts, values: values.slice(), children: children?.slice() }
+}
+
+/** Afterwards the keys of a node that may be changed may be, too. */
+function ownKeys<V>(node: Node<V>): void {
+  if (node.keysEdit === node.edit) return
+  node.keysEdit = node.edit
+  node.ranks = node.ranks.slice()
+  node.texts = node.texts.slice()
 }
 
 /** The child as one that may be changed; `parent` may be, and has it afterwards. */
@@ -241,8 +254,11 @@ function splitChild<V>(parent: Node<V>, position: number, key: Key): void {
 function splitAt<V>(parent: Node<V>, position: number, half: number): void {
   const children = childrenOf(parent)
   const left = ownedChild(parent, children, position)
+  ownKeys(parent)
+  ownKeys(left)
   const right: Node<V> = {
     edit: parent.edit,
+    keysEdit: parent.edit,
     ranks: left.ranks.splice(half),
     texts: left.texts.splice(half),
     values: left.values.splice(half),
@@ -259,6 +275,8 @@ function joinChild<V>(parent: Node<V>, position: number): void {
   const at = position === 0 ? 0 : position - 1
   const left = ownedChild(parent, children, at)
   const right = childAt(children, at + 1)
+  ownKeys(parent)
+  ownKeys(left)
   left.ranks.push(...right.ranks)
   left.texts.push(...right.texts)
   left.values.push(...right.values)
