@@ -4,11 +4,12 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { applyTo, node, storeWith, task } from '../../test/build.ts'
-import { changeFor, wish } from '../../test/changes.ts'
+import { changeFor, type Wish, wish } from '../../test/changes.ts'
 import type { Change } from './change.ts'
-import { Digest } from './digest.ts'
+import { type Cut, Digest } from './digest.ts'
+import { newEntry } from './entry.ts'
 import { SCHEMA } from './schema.ts'
-import { Store } from './store.ts'
+import { DIGEST_INTERVAL, HASHES_PER_ENTRY, Store } from './store.ts'
 import type { View } from './view.ts'
 
 test('the digest after any entries is that of the contents counted anew', () => {
@@ -20,17 +21,7 @@ test('the digest after any entries is that of the contents counted anew', () => 
     const store = new Store()
 
     for (const { wishes, read } of steps) {
-      const working = store.working()
-      // Several changes of one object in an entry too, as a follower may be given.
-      const changes: Change[] = []
-      for (const each of wishes) {
-        const change = changeFor(working.view, each)
-        if (change === undefined) continue
-        working.apply([change])
-        changes.push(change)
-      }
-      working.drop()
-      applyTo(store, changes)
+      applyTo(store, changesFor(store, wishes))
       if (read) store.digest()
     }
 
@@ -69,21 +60,68 @@ test.each([
   expect(other.digest()).not.toEqual(storeWith({ tasks: [task()] }).digest())
 })
 
-test('more changes than may wait, of objects that wait already too, are counted all the same', () => {
-  const tasks = Array.from({ length: 1_200 }, (_, i) => task({ id: `t${i}` }))
-  const store = storeWith({ tasks: tasks.slice(0, 60) })
+test('a cut is of its moment, however late it is counted and whatever changes meanwhile', () => {
+  const step = fc.record({
+    wishes: fc.array(wish, { maxLength: 9, size: 'max' }),
+    act: fc.constantFrom('cut', 'hash', 'digest', 'none', 'none'),
+  })
+  const property = fc.property(fc.array(step, { maxLength: 40, size: 'max' }), (steps) => {
+    const store = new Store()
+    const cuts: { readonly cut: Cut; readonly view: View }[] = []
 
-  for (let from = 60; from < tasks.length; from += 60) {
-    const made = tasks.slice(from, from + 60)
-    const changed = tasks.slice(from - 60, from).map((each) => ({ ...each, nodeId: 'n1' }))
-    applyTo(store, [
-      ...made.map((object): Change => ({ kind: 'create', table: 'tasks', object })),
-      ...changed.map((object): Change => ({ kind: 'update', table: 'tasks', object })),
-    ])
+    for (const { wishes, act } of steps) {
+      applyTo(store, changesFor(store, wishes))
+      if (act === 'cut') cuts.push({ cut: store.cutDigest(), view: store.view() })
+      if (act === 'hash') store.hashSome(2)
+      if (act === 'digest') expect(store.digest()).toEqual(countedAnew(store.view()))
+    }
+    store.hashSome(Number.POSITIVE_INFINITY)
+
+    for (const { cut, view } of cuts) expect(cut.digest).toEqual(countedAnew(view))
+  })
+  fc.assert(property, { numRuns: 60 })
+})
+
+test('a store hashes a bounded number of objects with each entry, until its digest is counted', () => {
+  const store = new Store()
+  const tasks = Array.from({ length: 2 * HASHES_PER_ENTRY + 1 }, (_, i) => task({ id: `t${i}` }))
+  const makeAll = tasks.map((object): Change => ({ kind: 'create', table: 'tasks', object }))
+  const change: Change = { kind: 'update', table: 'tasks', object: task({ id: 't0', nodeId: 'n' }) }
+
+  store.apply(DIGEST_INTERVAL, newEntry(makeAll, { timeMs: 1, wallMs: 1 }))
+  const digest = countedAnew(store.view())
+  const known: (number | undefined)[] = []
+  for (let i = 1; i <= 3; i++) {
+    known.push(store.lastDigest()?.index)
+    store.apply(DIGEST_INTERVAL + i, newEntry([change], { timeMs: 1, wallMs: 1 }))
   }
 
-  expect(store.digest()).toEqual(countedAnew(store.view()))
+  expect(known).toEqual([undefined, undefined, DIGEST_INTERVAL])
+  expect(store.lastDigest()).toMatchObject({ index: DIGEST_INTERVAL, digest })
 })
+
+test('a digest that another manager asks for is counted at once', () => {
+  const store = new Store()
+  const tasks = Array.from({ length: 2 * HASHES_PER_ENTRY }, (_, i) => task({ id: `t${i}` }))
+  const makeAll = tasks.map((object): Change => ({ kind: 'create', table: 'tasks', object }))
+  store.apply(DIGEST_INTERVAL, newEntry(makeAll, { timeMs: 1, wallMs: 1 }))
+
+  expect(store.findDigest(DIGEST_INTERVAL)).toEqual(countedAnew(store.view()))
+})
+
+/** Several changes of one object in an entry too, as a follower may be given. */
+function changesFor(store: Store, wishes: readonly Wish[]): readonly Change[] {
+  const working = store.working()
+  const changes: Change[] = []
+  for (const each of wishes) {
+    const change = changeFor(working.view, each)
+    if (change === undefined) continue
+    working.apply([change])
+    changes.push(change)
+  }
+  working.drop()
+  return changes
+}
 
 function countedAnew(view: View): Uint8Array {
   const digest = new Digest()

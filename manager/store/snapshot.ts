@@ -16,8 +16,9 @@ import {
   encodeStoreSnapshotHead,
   type StoreSnapshotHead,
 } from '../../proto/gen/store.ts'
+import { EMPTY_BYTES } from '../../proto/wire.ts'
 import { fromStoreChange, type Put } from './change.ts'
-import { Digest } from './digest.ts'
+import { type Cut, Digest } from './digest.ts'
 import { SCHEMA, TABLE_NAMES } from './schema.ts'
 import { Store } from './store.ts'
 import { newTableSet, type TableSet } from './table-set.ts'
@@ -26,23 +27,35 @@ import type { TableName, Tables, TableView, View } from './view.ts'
 /** Some 200 tasks: a few milliseconds of work on either side. */
 export const CHUNK_BYTES_MAX = 65_536
 
+/** As much work as a chunk. */
+const HASHES_PER_STEP = 200
+
 /** A record is an object, and none is larger than an entry of the log. */
 const RECORD_BYTES_MAX = 2_097_152
 
 /**
- * The store's state as of now, in chunks of at most CHUNK_BYTES_MAX; the store may go on meanwhile.
+ * The store's state as of now, in chunks of at most CHUNK_BYTES_MAX, some of them empty; the store
+ * may go on meanwhile, but not become another one by `replaceBy`.
  * The work for a chunk is done when it is asked for.
  */
 export function saveSnapshot(store: Store): Generator<Uint8Array, undefined> {
-  const view = store.view()
+  return stepsOf(store, store.view(), store.cutDigest())
+}
+
+/** Empty chunks until the digest, which stands first, is counted. */
+function* stepsOf(store: Store, view: View, cut: Cut): Generator<Uint8Array, undefined> {
+  while (cut.digest === undefined) {
+    store.hashSome(HASHES_PER_STEP)
+    yield EMPTY_BYTES
+  }
   const head = {
     ...emptyStoreSnapshotHead,
     index: view.index,
     timeMs: view.timeMs,
-    digest: store.digest(),
+    digest: cut.digest,
     objectCount: countObjects(view),
   }
-  return chunksOf(recordsOf(view, head))
+  yield* chunksOf(recordsOf(view, head))
 }
 
 export class SnapshotReader {

@@ -10,8 +10,8 @@ import { equalBytes } from '../../lib/crypto.ts'
 import { emptyMeta, type Meta } from '../../proto/gen/objects.ts'
 import { type DigestCheck, emptyDigestCheck, type StoreEntry } from '../../proto/gen/store.ts'
 import { fromStoreChange, type Put, type Remove } from './change.ts'
-import { type Body, Digest } from './digest.ts'
-import { newTableSet, type TableSet, viewOf } from './table-set.ts'
+import { type Body, type Cut, Digest, type FindBody } from './digest.ts'
+import { forkTableSet, newTableSet, type TableSet, viewOf } from './table-set.ts'
 import type { TableName, View } from './view.ts'
 import { type StoreEvent, WatchFeed } from './watch.ts'
 import { Working } from './working.ts'
@@ -20,6 +20,8 @@ import { Working } from './working.ts'
 export const DIGEST_INTERVAL = 1_024
 /** How many of those it remembers, for a check comes later than what it is about. */
 const DIGESTS_MAX = 8
+/** Objects that are hashed with each entry while a digest is wanted: about two milliseconds. */
+export const HASHES_PER_ENTRY = 256
 
 /** Everything that a snapshot carries. */
 export type StoreState = {
@@ -44,11 +46,12 @@ export class Store {
   #digest: Digest
   /** The last digests taken, oldest first. */
   #digests: readonly DigestCheck[] = []
+  /** The one that is being counted, and of which index it is. */
+  #counting: { readonly index: number; readonly cut: Cut } | undefined
   /** The view of `#index`, once somebody asked for it. */
   #view: View | undefined
   #working: Working | undefined
-  readonly #find = <K extends TableName>(table: K, id: string): Body =>
-    this.#tables[table].wrap(this.#tables[table].get(id))
+  readonly #find: FindBody = (table, id) => bodyIn(this.#tables, table, id)
 
   constructor(state: StoreState = newStoreState()) {
     this.#tables = state.tables
@@ -78,9 +81,9 @@ export class Store {
       change.kind === 'remove' ? this.#remove(change) : this.#put(change, entry.wallMs),
     )
     for (const { table, id } of events) this.#digest.noteChange(table, id)
-    this.#digest.bound(this.#find)
     this.#working?.commit({ index, timeMs: entry.timeMs }, changes)
-    if (isDigestDue) this.#keepDigest()
+    if (isDigestDue) this.#beginDigest()
+    this.hashSome(HASHES_PER_ENTRY)
     this.feed.publish(index, entry.timeMs, events)
     return this.#checkDigest(entry.digest)
   }
@@ -103,7 +106,21 @@ export class Store {
 
   /** The digest of the applied state. */
   digest(): Uint8Array {
-    return this.#digest.bytes(this.#find)
+    const digest = this.#digest.bytes(this.#find)
+    this.#keepDigest()
+    return digest
+  }
+
+  /** Wants the digest of the applied state, which `hashSome` counts, while the state goes on. */
+  cutDigest(): Cut {
+    const tables = forkTableSet(this.#tables)
+    return this.#digest.cut((table, id) => bodyIn(tables, table, id))
+  }
+
+  /** Hashes up to `count` objects for the digests that are wanted. */
+  hashSome(count: number): void {
+    this.#digest.settle(count)
+    this.#keepDigest()
   }
 
   /** The newest digest that every manager took at the same index, to be sent in an entry. */
@@ -113,6 +130,8 @@ export class Store {
 
   /** The digest that was taken at this index; undefined when it is forgotten or never was. */
   findDigest(index: number): Uint8Array | undefined {
+    // Who asks would not ask again: then it is counted at once, however much is left of it.
+    if (this.#counting?.index === index) this.hashSome(Number.POSITIVE_INFINITY)
     return this.#digests.find((check) => check.index === index)?.digest
   }
 
@@ -131,6 +150,7 @@ export class Store {
     this.#timeMs = other.#timeMs
     this.#digest = other.#digest
     this.#digests = []
+    this.#counting = undefined
     this.#view = undefined
     this.feed.reset(this.#index)
   }
@@ -165,17 +185,29 @@ export class Store {
     return { ...emptyMeta, version: this.#index, createdMs, updatedMs }
   }
 
+  /** None while the last one is not counted: then so much changes that it takes several intervals. */
+  #beginDigest(): void {
+    this.#counting ??= { index: this.#index, cut: this.cutDigest() }
+  }
+
   #keepDigest(): void {
-    const check = { ...emptyDigestCheck, index: this.#index, digest: this.digest() }
+    const digest = this.#counting?.cut.digest
+    if (this.#counting === undefined || digest === undefined) return
+    const check = { ...emptyDigestCheck, index: this.#counting.index, digest }
     this.#digests = [...this.#digests, check].slice(-DIGESTS_MAX)
+    this.#counting = undefined
   }
 
   #checkDigest(check: DigestCheck | undefined): CheckResult {
     if (check === undefined) return 'none'
-    const own = this.#digests.find(({ index }) => index === check.index)
+    const own = this.findDigest(check.index)
     if (own === undefined) return 'unknown'
-    return equalBytes(own.digest, check.digest) ? 'equal' : 'different'
+    return equalBytes(own, check.digest) ? 'equal' : 'different'
   }
+}
+
+function bodyIn<K extends TableName>(tables: TableSet, table: K, id: string): Body {
+  return tables[table].wrap(tables[table].get(id))
 }
 
 /** The state before the first entry. */
