@@ -21,12 +21,15 @@ export type Surroundings = {
   readonly now: number
   /** Nodes with wanted tasks of the service of this name. */
   readonly findTasks: (name: string) => readonly NodeInfo[]
+  /** Whether there is any task that does not want to be beside some service. */
+  readonly isAnyShunning: () => boolean
   /** Nodes with wanted tasks that do not want to be beside a service of this name. */
   readonly findShunning: (name: string) => readonly NodeInfo[]
 }
 
 export class Candidates {
   readonly pool: Pool
+  readonly service: ServiceState
   /** More than the others are avoided: those where the spec failed too often. */
   readonly failing: ReadonlyMap<NodeInfo, number>
   /** Nodes that the affinities leave; undefined where there are none. */
@@ -38,16 +41,22 @@ export class Candidates {
   readonly #isAlone: boolean
   readonly #maxReplicas: number
   readonly #isSpread: boolean
-  readonly #service: ServiceState
 
   /** For tasks like `task`, which is of the group. */
   constructor(group: Group, task: Task, pool: Pool, around: Surroundings) {
     const placement = task.spec?.placement
     this.pool = pool
-    this.#service = group.service
+    this.service = group.service
     this.failing = listFailing(group, around.nodes, around.now)
     this.#maxReplicas = placement?.maxReplicas ?? 0
     this.#isSpread = pool.requirement.strategy === 'spread'
+    if (!around.isAnyShunning() && (placement?.affinities.length ?? 0) === 0) {
+      this.affine = undefined
+      this.isOpening = false
+      this.#isAlone = false
+      this.#avoided = NOWHERE
+      return
+    }
     const own = nameKey(task.serviceAnnotations?.name ?? '')
     const near = placement?.affinities.filter(({ isAnti }) => !isAnti) ?? NONE
     const far = shunnedBy(task)
@@ -75,12 +84,12 @@ export class Candidates {
   }
 
   countOn(info: NodeInfo): number {
-    return this.#service.counts?.get(info) ?? 0
+    return this.service.counts?.get(info) ?? 0
   }
 
   /** Nodes that do not rank as the pool has them: apart from them its order is the group's. */
   listApart(): NodeInfo[] {
-    const { counts } = this.#service
+    const { counts } = this.service
     if (counts === undefined && this.failing.size + this.#avoided.size === 0) return []
     const apart = new Set<NodeInfo>()
     const add = (info: NodeInfo): void => {
@@ -115,7 +124,7 @@ export class Candidates {
   explain(): string {
     const reasons = this.pool.countReasons()
     const known = new Set([
-      ...(this.#service.counts?.nodes() ?? NONE),
+      ...(this.service.counts?.nodes() ?? NONE),
       ...this.#avoided,
       ...(this.affine ?? NONE),
     ])

@@ -27,13 +27,13 @@ import {
 
 /** Objects that are read at the start, and those that changed since it began. */
 type Loading = {
-  readonly objects: Iterator<Loaded>
+  readonly nodes: Iterator<Node>
+  readonly tasks: Iterator<Task>
   readonly changed: Set<string>
 }
 
-type Loaded =
-  | { readonly kind: 'node'; readonly node: Node }
-  | { readonly kind: 'task'; readonly task: Task }
+/** Where a task is counted. */
+type At = { readonly info: NodeInfo; readonly service: ServiceState }
 
 export class ClusterIndex {
   readonly nodes: Nodes = new Nodes()
@@ -47,7 +47,11 @@ export class ClusterIndex {
 
   /** An index that is made from this view, as far as it is loaded. */
   constructor(view: View) {
-    this.#loading = { objects: listObjects(view), changed: new Set() }
+    this.#loading = {
+      nodes: view.nodes.list()[Symbol.iterator](),
+      tasks: view.tasks.list()[Symbol.iterator](),
+      changed: new Set(),
+    }
   }
 
   /** Reads up to `count` objects; true when everything has been read. */
@@ -55,16 +59,17 @@ export class ClusterIndex {
     const loading = this.#loading
     if (loading === undefined) return true
     for (let i = 0; i < count; i++) {
-      const { done, value } = loading.objects.next()
-      if (done === true) {
+      const node = loading.nodes.next()
+      if (node.done !== true) {
+        if (!loading.changed.has(node.value.id)) this.nodes.add(node.value)
+        continue
+      }
+      const task = loading.tasks.next()
+      if (task.done === true) {
         this.#loading = undefined
         return true
       }
-      const object = value.kind === 'node' ? value.node : value.task
-      if (loading.changed.has(object.id)) continue
-      if (value.kind === 'node') this.nodes.add(value.node)
-      else if (loading.changed.size === 0) this.#takeOver(value.task)
-      else this.#observeTask(value.task.id, value.task)
+      this.#loadTask(task.value, loading.changed)
     }
     return false
   }
@@ -78,11 +83,11 @@ export class ClusterIndex {
     }
   }
 
-  /** The task, which waited, was placed on this node. */
-  place(known: Known, assigned: Task, info: NodeInfo): void {
+  /** The task, which waited, was placed on this node; `service` is its own. */
+  place(known: Known, assigned: Task, { info, service }: At): void {
     known.task = assigned
     known.isWaiting = false
-    this.#charge(known, info)
+    this.#charge(known, info, service)
   }
 
   /** The group has no task that waits; it is made again when there is one. */
@@ -95,6 +100,11 @@ export class ClusterIndex {
   /** On which nodes wanted tasks of the service are. */
   nodesOf(serviceId: string | undefined): readonly NodeInfo[] {
     return listThere(this.#services.get(serviceId ?? '')?.counts)
+  }
+
+  /** Whether there is any task that does not want to be beside some service. */
+  get isAnyShunning(): boolean {
+    return this.#shunning.size > 0
   }
 
   /** Nodes with tasks that do not want to be beside a service of that name. */
@@ -130,6 +140,11 @@ export class ClusterIndex {
     if (task !== undefined) this.#takeOver(task)
   }
 
+  #loadTask(task: Task, changed: ReadonlySet<string>): void {
+    if (changed.size === 0) this.#takeOver(task)
+    else if (!changed.has(task.id)) this.#observeTask(task.id, task)
+  }
+
   /** Nothing is known of the task; afterwards all that follows from it is. */
   #takeOver(task: Task): void {
     const state = task.status?.state
@@ -162,17 +177,16 @@ export class ClusterIndex {
     if (service !== undefined) this.#forget(service)
   }
 
-  #charge(known: Known, info: NodeInfo): void {
+  #charge(known: Known, info: NodeInfo, service?: ServiceState): void {
     const { task } = known
     known.info = info
-    known.service = isCounted(task) ? this.#service(task) : undefined
+    known.service = isCounted(task) ? (service ?? this.#service(task)) : undefined
     charge(info, task, 1)
     if (known.service !== undefined) this.#count(task, { info, service: known.service }, 1)
     this.nodes.touch(info)
   }
 
-  #count(task: Task, at: { info: NodeInfo; service: ServiceState }, sign: 1 | -1): void {
-    const { info, service } = at
+  #count(task: Task, { info, service }: At, sign: 1 | -1): void {
     info.taskCount += sign
     assert(info.taskCount >= 0, 'a node has at least no tasks', { node: info.node.id })
     countOn(service, info, sign)
@@ -204,11 +218,6 @@ function listThere(counts: NodeCounts | undefined): readonly NodeInfo[] {
 }
 
 const NOWHERE: readonly NodeInfo[] = []
-
-function* listObjects(view: View): Generator<Loaded, undefined> {
-  for (const node of view.nodes.list()) yield { kind: 'node', node }
-  for (const task of view.tasks.list()) yield { kind: 'task', task }
-}
 
 /** Whether the same follows from the task as before: its spec and node never change. */
 function isSame({ task: before, isWaiting, info, service }: Known, task: Task): boolean {

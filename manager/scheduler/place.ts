@@ -16,7 +16,7 @@ import { explain, type Requirement } from './filters.ts'
 import type { NodeInfo } from './node-info.ts'
 import type { Pools } from './pool.ts'
 import { PoolRanking, type Ranking } from './ranking.ts'
-import type { Group, Known } from './service-state.ts'
+import type { Group, Known, ServiceState } from './service-state.ts'
 
 const ASSIGNED = 'scheduler assigned task to node'
 const CONFIRMED = 'scheduler confirmed task can run on preassigned node'
@@ -47,6 +47,7 @@ export function newWork(round: Round, index: ClusterIndex, pools: Pools, left: n
       const [service] = round.view.services.by('name', nameKey(name))
       return index.nodesOf(service?.id)
     },
+    isAnyShunning: () => index.isAnyShunning,
     findShunning: (name) => index.shunning(name),
   }
   return { round, index, pools, around, changes: [], left }
@@ -86,7 +87,8 @@ function confirm(known: Known, candidates: Candidates, work: Work): void {
     refuse(known, explain(new Map(reason === undefined ? [] : [[reason, 1]])), work)
     return
   }
-  assign(known, { info, message: CONFIRMED, requirement: pool.requirement }, work)
+  const { service } = candidates
+  assign(known, { info, service, message: CONFIRMED, requirement: pool.requirement }, work)
   pool.seat(info.ordinal)
 }
 
@@ -95,6 +97,8 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
   const candidates = new Candidates(group, first, work.pools.get(first), work.around)
   if (candidates.pool.fitCount === 0) return refuseAll(group, candidates, work)
   const ranking = newRanking(candidates, first, work)
+  const { service } = candidates
+  const { requirement } = candidates.pool
   try {
     for (let at = 0; ; at++) {
       const known = group.free[at]
@@ -111,7 +115,7 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
         return refuseAll(group, candidates, work)
       }
       work.left -= 1
-      assign(known, { info, message: ASSIGNED, requirement: candidates.pool.requirement }, work)
+      assign(known, { info, service, message: ASSIGNED, requirement }, work)
       ranking.placed(info)
     }
   } finally {
@@ -129,11 +133,14 @@ function newRanking(candidates: Candidates, { spec }: Task, work: Work): Ranking
 
 type Assignment = {
   readonly info: NodeInfo
+  /** Of the task. */
+  readonly service: ServiceState
   readonly message: string
   readonly requirement: Requirement
 }
 
-function assign(known: Known, { info, message, requirement }: Assignment, work: Work): void {
+function assign(known: Known, at: Assignment, work: Work): void {
+  const { info, message, requirement } = at
   const { generic } = requirement
   const total = info.node.description?.resources?.generic ?? []
   const place: Place = {
@@ -143,7 +150,7 @@ function assign(known: Known, { info, message, requirement }: Assignment, work: 
   const { now, wallMs } = work.round
   const assigned = withPlace(known.task, place, { now, wallMs, message })
   work.changes.push({ kind: 'update', table: 'tasks', object: assigned })
-  work.index.place(known, assigned, info)
+  work.index.place(known, assigned, at)
 }
 
 /** The rest of the group says why it waits. */

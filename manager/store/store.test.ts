@@ -100,7 +100,7 @@ test.each([
     service({ id: 's1', spec: { annotations: { name: 'S2' } } }),
     'a unique key is given once',
   ],
-  ['an updated object is not there', 'update', service({ id: 's3' }), 'a changed object is there'],
+  ['an updated object is not there', 'update', service({ id: 's3' }), 'a replaced key is there'],
 ] as const)('apply() asserts when %s', (_, kind, object, message) => {
   const store = storeWith({ services: [service({ id: 's1' }), service({ id: 's2' })] })
 

@@ -5,7 +5,7 @@
  * what does not fit the state here is a bug, and stops the node rather than let managers differ
  * (DESIGN section 5). When to compare digests is decided here, what follows from it is not.
  */
-import { assert, defined } from '../../lib/assert.ts'
+import { assert } from '../../lib/assert.ts'
 import { equalBytes } from '../../lib/crypto.ts'
 import { emptyMeta, type Meta } from '../../proto/gen/objects.ts'
 import { type DigestCheck, emptyDigestCheck, type StoreEntry } from '../../proto/gen/store.ts'
@@ -163,17 +163,11 @@ export class Store {
       table.create(after)
       return { kind: 'create', table: change.table, id, before: undefined, after }
     }
-    const before = table.get(id)
-    const createdMs = before?.meta?.createdMs ?? wallMs
-    const after = { ...change.object, meta: this.#newMeta(createdMs, wallMs) }
-    table.update(after, before)
-    return {
-      kind: 'update',
-      table: change.table,
-      id,
-      before: defined(before, 'a changed object is there'),
-      after,
-    }
+    const { before, after } = table.replace(id, (there) => {
+      const createdMs = there.meta?.createdMs ?? wallMs
+      return { ...change.object, meta: this.#newMeta(createdMs, wallMs) }
+    })
+    return { kind: 'update', table: change.table, id, before, after }
   }
 
   #remove<K extends TableName>({ table, id }: Remove<K>): StoreEvent<K> {

@@ -94,14 +94,27 @@ export function insertKey(root: Node<never>, key: Key, edit: Edit): Node<never> 
 
 /** Afterwards `key`, which must be there, has `value`. */
 export function replaceValue<V>(root: Node<V>, key: Key, value: V, edit: Edit): Node<V> {
-  const top = owned(root, edit)
-  let node = top
-  while (node.children !== undefined)
-    node = ownedChild(node, node.children, childPosition(node, key))
-  const position = lowerBound(node, key)
-  assert(node.texts[position] === key.text, 'a replaced key is there', { key: key.text })
-  node.values[position] = value
-  return top
+  const place = ownPlace(root, key, edit)
+  place.leaf.values[place.position] = value
+  return place.root
+}
+
+/** Where a value is: it may be read there, and be set to another. */
+export type Place<V> = {
+  readonly root: Node<V>
+  readonly leaf: { readonly values: V[] }
+  readonly position: number
+}
+
+/** The place of `key`, which must be there, in a tree of which the way to it may be changed. */
+export function ownPlace<V>(from: Node<V>, key: Key, edit: Edit): Place<V> {
+  const root = owned(from, edit)
+  let leaf = root
+  while (leaf.children !== undefined)
+    leaf = ownedChild(leaf, leaf.children, childPosition(leaf, key))
+  const position = lowerBound(leaf, key)
+  assert(leaf.texts[position] === key.text, 'a replaced key is there', { key: key.text })
+  return { root, leaf, position }
 }
 
 /** Afterwards `key`, which must be there, is not. */
@@ -176,9 +189,7 @@ function leafWithRoom<V>(top: Node<V>, key: Key): Node<V> {
 function insertText<V>(leaf: Node<V>, key: Key): number {
   const position = lowerBound(leaf, key)
   assert(leaf.texts[position] !== key.text, 'an inserted key is new', { key: key.text })
-  ownKeys(leaf)
-  insertAt(leaf.ranks, position, key.rank)
-  insertAt(leaf.texts, position, key.text)
+  insertOwnKey(leaf, position, key)
   return position
 }
 
@@ -225,6 +236,19 @@ function owned<V>(node: Node<V>, edit: Edit): Node<V> {
   if (node.edit === edit) return node
   const { keysEdit, ranks, texts, values, children } = node
   return { edit, keysEdit, ranks, texts, values: values.slice(), children: children?.slice() }
+}
+
+/** Puts a key into a node that may be changed. */
+function insertOwnKey<V>(node: Node<V>, position: number, { rank, text }: Key): void {
+  if (node.keysEdit === node.edit) {
+    insertAt(node.ranks, position, rank)
+    insertAt(node.texts, position, text)
+    return
+  }
+  // A copy that is then added to would be allocated twice, the second time with room for many more.
+  node.keysEdit = node.edit
+  node.ranks = node.ranks.toSpliced(position, 0, rank)
+  node.texts = node.texts.toSpliced(position, 0, text)
 }
 
 /** Afterwards the keys of a node that may be changed may be, too. */
