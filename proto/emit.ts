@@ -83,13 +83,13 @@ export const SCALARS: Readonly<Record<ScalarName, Scalar>> = {
 /** What generated files may import from wire.ts; `type` goes with those that are only types. */
 const WIRE_EXPORTS: ReadonlyMap<string, string> = new Map([
   ...['EMPTY_BYTES', 'EMPTY_LIST', 'EMPTY_MAP', 'decode', 'encode'].map(same),
-  ...['refuseEnumValue', 'sortedEntries'].map(same),
+  ...['Shared', 'refuseEnumValue', 'sortedEntries'].map(same),
   ...['Method', 'Reader', 'Writer'].map((name) => [name, `type ${name}`] as const),
 ])
 
 /** Names that no message and no enum may have, for generated code needs them. */
 export const TAKEN_TYPES: ReadonlySet<string> = new Set(
-  'Map Method Object Reader ReadonlyMap Readonly Record Uint8Array Writer'.split(' '),
+  'Map Method Object Reader ReadonlyMap Readonly Record Shared Uint8Array Writer'.split(' '),
 )
 
 /** What a local variable cannot be called: words of the language, and what generated code uses. */
@@ -180,13 +180,18 @@ default: return refuseEnumValue('${name}', value)
 }
 
 function emitMessage({ name, fullName, comment, fields }: MessageType): string {
-  const texts = fields.map(emitField)
+  const texts = fields.map((field) => emitField(field, name))
   const byNumber = texts.toSorted((a, b) => a.number - b.number)
   // A oneof is one member, at the place of its first field.
   const members = [...new Map(texts.map((text) => [text.member, text])).values()]
   const inMembers = (line: (text: FieldText) => string): string => members.map(line).join('\n')
+  const shared = fields
+    .filter(({ isShared }) => isShared)
+    .map(
+      (field) => `const ${sharedName(field, name)} = new Shared<${elementOf(field.type).type}>()\n`,
+    )
   return `
-${docOf(comment)}export interface ${name} {
+${shared.join('')}${shared.length > 0 ? '\n' : ''}${docOf(comment)}export interface ${name} {
 ${inMembers((text) => `${docOf(text.comment)}readonly ${text.member}: ${text.type}`)}
 /** Fields of a newer version, as they came; written back after the others. */
 readonly $unknown?: Uint8Array
@@ -227,8 +232,8 @@ return unknown === undefined ? message : { ...message, $unknown: unknown.finish(
 `
 }
 
-function emitField(field: Field): FieldText {
-  const element = elementOf(field.type)
+function emitField(field: Field, message: string): FieldText {
+  const element = field.isShared ? sharedElement(field, message) : elementOf(field.type)
   switch (field.shape.kind) {
     case 'single':
       return emitSingle(field, element, element.write === undefined)
@@ -408,6 +413,22 @@ function messageElement(name: string): Element {
     ],
     read: `read${name}(reader, reader.open())`,
   }
+}
+
+/** Of a field whose messages often are equal. */
+function sharedElement(field: Field, message: string): Element {
+  const element = elementOf(field.type)
+  const shared = sharedName(field, message)
+  return {
+    ...element,
+    put: (tag, value) => [`writer.tag(${tag}).shared(${shared}, ${value}, write${element.type})`],
+    read: `reader.shared(${shared}, read${element.type})`,
+  }
+}
+
+/** What is remembered of the field. */
+function sharedName({ name }: Field, message: string): string {
+  return `shared${message}${name.charAt(0).toUpperCase()}${name.slice(1)}`
 }
 
 function emitService({ name, fullName, comment, methods }: ServiceType): string {

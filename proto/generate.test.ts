@@ -337,6 +337,11 @@ describe('generate()', () => {
       `${head} message A {} service S { rpc M(A) returns (A) { option (x) = 1; } }`,
       /p.S.M: option \(x\)/,
     ],
+    [
+      'a shared field that is no message',
+      `${head} message A { string x = 1 [(shared) = true]; }`,
+      /p.A.x: option \(shared\) but for a single message/,
+    ],
     ['a service option', `${head} service S { option (x) = 1; }`, /p.S: option \(x\)/],
     ['extend', `${head} message A {} extend A { int32 x = 1; }`, /p.x: extend is not supported/],
     ['a required field', `${head} message A { required int32 x = 1; }`, /required/],

@@ -1,7 +1,7 @@
 /**
  * Writes `gen/NAME.ts` for every `NAME.proto` of a tree. It reads the files with protobufjs' parser
  * and refuses, naming file and declaration, what has no form in TypeScript here: proto3 only, no
- * groups, extensions or options but a method's `(roles)`, the types that `emit.ts` knows (which also
+ * groups, extensions or options but a method's `(roles)` and a field's `(shared)`, the types that `emit.ts` knows (which also
  * decides what the output looks like). The output depends on the .proto files alone; a file whose
  * text stays the same is not touched, one whose .proto is gone is removed. From STYLE section 17.
  * Run: `node proto/generate.ts [source folder, output folder]`.
@@ -186,14 +186,18 @@ function messageOf(type: protobuf.Type, names: Names): MessageType {
 }
 
 function fieldOf(field: protobuf.Field, names: Names): Field {
-  refuseOptions(field, ['proto3_optional'])
+  refuseOptions(field, ['proto3_optional', '(shared)'])
   if (field.delimited) throw unsupported(field, 'a group')
+  const type = valueTypeOf(field, names)
+  const shape = shapeOf(field, names)
+  const isShared = field.options?.['(shared)'] === true
+  if (isShared && (type.kind !== 'message' || shape.kind !== 'single'))
+    throw unsupported(field, 'option (shared) but for a single message')
   return {
     name: field.name,
     number: field.id,
     comment: field.comment ?? undefined,
-    type: valueTypeOf(field, names),
-    shape: shapeOf(field, names),
+    ...{ type, isShared, shape },
   }
 }
 

@@ -39,6 +39,8 @@ export interface Field {
   readonly number: number
   readonly comment: string | undefined
   readonly type: ValueType
+  /** Equal messages of it are one object, as far as they come soon enough after one another. */
+  readonly isShared: boolean
   /** `optional`: absence is not the same as the default. */
   readonly shape:
     | { readonly kind: 'single' | 'optional' | 'list' }

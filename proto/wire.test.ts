@@ -6,7 +6,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { SwarmError } from '../lib/errors.ts'
-import { decode, encode, Reader, refuseEnumValue, sortedEntries, Writer } from './wire.ts'
+import { decodeTask, emptyTask, encodeTask } from './gen/objects.ts'
+import { emptyContainerSpec, emptyTaskSpec, type TaskSpec, writeTaskSpec } from './gen/specs.ts'
+import { decode, encode, Reader, refuseEnumValue, Shared, sortedEntries, Writer } from './wire.ts'
 
 const anyUint64 = fc.oneof(
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -150,3 +152,52 @@ function varint(value: bigint): Uint8Array {
   for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128)
   return Uint8Array.of(...bytes, Number(rest))
 }
+
+test('an equal message of a shared field is the same object, one that differs is not', () => {
+  const bytesOf = (image: string): Uint8Array =>
+    encodeTask({
+      ...emptyTask,
+      spec: { ...emptyTaskSpec, container: { ...emptyContainerSpec, image } },
+    })
+  const long = 'x'.repeat(5_000)
+
+  const [first, other, again] = ['a', 'b', 'a'].map((image) => decodeTask(bytesOf(image)))
+  const longOnes = [long, long].map((image) => decodeTask(bytesOf(image)))
+
+  expect(again?.spec).toBe(first?.spec)
+  expect(other?.spec?.container?.image).toBe('b')
+  expect(longOnes[1]?.spec).not.toBe(longOnes[0]?.spec)
+  expect(longOnes[1]).toEqual(longOnes[0])
+})
+
+test('a shared field is not taken over from where it nested less deep', () => {
+  const shared = new Shared<string>()
+  const bytes = { buf: new Uint8Array([1, 2, 3]), start: 1, end: 3 }
+  shared.keep(bytes, 2, 'made')
+
+  expect(shared.find(bytes, 2)).toBe('made')
+  expect(shared.find({ buf: new Uint8Array([2, 3]), start: 0, end: 2 }, 2)).toBe('made')
+  expect(shared.find(bytes, 3)).toBeUndefined()
+  expect(shared.find({ ...bytes, end: 2 }, 2)).toBeUndefined()
+})
+
+test('a shared field is written alike however often, and whatever is written between', () => {
+  const specs = ['a', 'b'].map((image) => ({
+    ...emptyTaskSpec,
+    container: { ...emptyContainerSpec, image: image.repeat(200) },
+  }))
+  const property = fc.property(fc.array(fc.constantFrom(...specs)), (order) => {
+    const shared = new Shared<TaskSpec>()
+    const writer = new Writer()
+    const plain = new Writer()
+    for (const spec of order) {
+      writer.shared(shared, spec, writeTaskSpec)
+      plain.open()
+      writeTaskSpec(spec, plain)
+      plain.close()
+    }
+
+    expect(writer.finish()).toEqual(plain.finish())
+  })
+  fc.assert(property)
+})

@@ -14,6 +14,9 @@ import { SwarmError } from '../lib/errors.ts'
 export const DEPTH_MAX = 64
 /** Up to here V8 keeps an array on its own heap; a longer one costs ten times as much to allocate. */
 const SHORT_BYTES_MAX = 64
+/** How many messages of a shared field are remembered, and how long such a one may be. */
+const SHARED_SLOTS = 256
+const SHARED_BYTES_MAX = 4_096
 /** A writer that grew larger is not kept for the next message. */
 const SCRATCH_BYTES_MAX = 65_536
 
@@ -47,6 +50,65 @@ export const EMPTY_BYTES: Uint8Array = new Uint8Array(0)
 export const EMPTY_LIST: readonly never[] = Object.freeze([])
 export const EMPTY_MAP: ReadonlyMap<never, never> = new Map<never, never>()
 
+/** Some bytes of a longer array; a view of its own would take longer to make than to compare. */
+type Bytes = { readonly buf: Uint8Array; readonly start: number; readonly end: number }
+
+/** A message as it was read: equal bytes give an equal message, so they may give this very one. */
+type Kept<T> = { readonly bytes: Uint8Array; readonly depth: number; readonly value: T }
+
+/**
+ * What is remembered of one field whose messages often are equal, such as the spec of a service's
+ * tasks: those of which all objects then share the memory, and the last one that was written.
+ */
+export class Shared<T> {
+  /** By hash of the bytes. */
+  readonly #kept: (Kept<T> | undefined)[] = new Array(SHARED_SLOTS).fill(undefined)
+  #written: T | undefined
+  /** What was written for it, length included; undefined when it was written only once. */
+  #writtenBytes: Uint8Array | undefined
+
+  /** The message that was read from equal bytes, nested as deep; undefined where there is none. */
+  find(bytes: Bytes, depth: number): T | undefined {
+    const kept = this.#kept[hashOf(bytes) % SHARED_SLOTS]
+    // How deep a message may nest depends on where it is: it must not depend on what came before.
+    return kept?.depth === depth && isEqual(kept.bytes, bytes) ? kept.value : undefined
+  }
+
+  /** `value` was read from these bytes. */
+  keep(bytes: Bytes, depth: number, value: T): void {
+    const { buf, start, end } = bytes
+    if (end - start > SHARED_BYTES_MAX) return
+    this.#kept[hashOf(bytes) % SHARED_SLOTS] = { bytes: buf.slice(start, end), depth, value }
+  }
+
+  /** What was written for this very object; undefined when it must be written (anew). */
+  findWritten(value: T): Uint8Array | undefined {
+    return this.#written === value ? this.#writtenBytes : undefined
+  }
+
+  /** `bytes` were written for it. They are kept when it is the second time in a row. */
+  noteWritten(value: T, bytes: () => Uint8Array): void {
+    if (this.#written === value) this.#writtenBytes = bytes()
+    else {
+      this.#written = value
+      this.#writtenBytes = undefined
+    }
+  }
+}
+
+function hashOf({ buf, start, end }: Bytes): number {
+  let hash = 0x811c9dc5
+  const stop = Math.min(end, start + SHARED_BYTES_MAX)
+  for (let i = start; i < stop; i++) hash = Math.imul(hash ^ (buf[i] ?? 0), 0x01000193)
+  return hash >>> 0
+}
+
+function isEqual(kept: Uint8Array, { buf, start, end }: Bytes): boolean {
+  if (kept.length !== end - start) return false
+  for (let i = 0; i < kept.length; i++) if (kept[i] !== buf[start + i]) return false
+  return true
+}
+
 export class Writer {
   readonly #out: protobuf.Writer = new protobuf.Writer()
   #depth = 0
@@ -67,6 +129,20 @@ export class Writer {
   close(): void {
     this.#depth -= 1
     this.#out.ldelim()
+  }
+
+  /** A message with its length, whose bytes are taken over if it was written just before. */
+  shared<T>(shared: Shared<T>, value: T, write: (value: T, writer: Writer) => void): void {
+    const known = shared.findWritten(value)
+    if (known !== undefined) {
+      this.#out.raw(known)
+      return
+    }
+    const start = this.#out.pos
+    this.open()
+    write(value, this)
+    this.close()
+    shared.noteWritten(value, () => this.#out.buf.slice(start, this.#out.pos))
   }
 
   int32(value: number): void {
@@ -195,6 +271,22 @@ export class Reader {
   close(end: number): void {
     if (this.#in.pos !== end) throw new RangeError('a field goes past the end of its message')
     this.#depth -= 1
+  }
+
+  /** Reads a message with its length, or takes the object that equal bytes gave before. */
+  shared<T>(shared: Shared<T>, read: (reader: Reader, end: number) => T): T {
+    const end = this.open()
+    const depth = this.#depth
+    const bytes = { buf: this.#in.buf, start: this.#in.pos, end }
+    const known = shared.find(bytes, depth)
+    if (known !== undefined) {
+      this.#in.pos = end
+      this.close(end)
+      return known
+    }
+    const value = read(this, end)
+    shared.keep(bytes, depth, value)
+    return value
   }
 
   /** Skips the field whose tag was just read. */
