@@ -93,7 +93,8 @@ export class ClusterIndex {
   /** The group has no task that waits; it is made again when there is one. */
   drop(group: Group): void {
     const { service } = group
-    service.groups = service.groups.filter((other) => other !== group)
+    const others = service.groups.filter((other) => other !== group)
+    service.groups = others.length === 0 ? NO_GROUPS : others
     this.#forget(service)
   }
 
@@ -218,6 +219,7 @@ function listThere(counts: NodeCounts | undefined): readonly NodeInfo[] {
 }
 
 const NOWHERE: readonly NodeInfo[] = []
+const NO_GROUPS: readonly Group[] = []
 
 /** Whether the same follows from the task as before: its spec and node never change. */
 function isSame({ task: before, isWaiting, info, service }: Known, task: Task): boolean {

@@ -103,15 +103,13 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
     for (let at = 0; ; at++) {
       const known = group.free[at]
       if (known === undefined || (at > 0 && (work.left <= 0 || candidates.isOpening))) {
-        group.free.splice(0, at)
-        group.sortedCount = group.free.length
+        dropTried(group, at)
         return known === undefined ? 'none' : 'untried'
       }
       if (!known.isWaiting) continue
       const info = ranking.next()
       if (info === undefined) {
-        group.free.splice(0, at)
-        group.sortedCount = group.free.length
+        dropTried(group, at)
         return refuseAll(group, candidates, work)
       }
       work.left -= 1
@@ -121,6 +119,12 @@ function placeFree(group: Group, first: Task, work: Work): Rest {
   } finally {
     ranking.close()
   }
+}
+
+/** The first `count` of those without a node were placed. */
+function dropTried(group: Group, count: number): void {
+  group.free = count === group.free.length ? NONE : group.free.slice(count)
+  group.sortedCount = group.free.length
 }
 
 function newRanking(candidates: Candidates, { spec }: Task, work: Work): Ranking {
@@ -184,6 +188,8 @@ function sortFree(group: Group): void {
       .sort(({ task: a }, { task: b }) => a.slot - b.slot || (a.id < b.id ? -1 : 1))
   group.sortedCount = group.free.length
 }
+
+const NONE: never[] = []
 
 function findFirst({ free, fixed }: Group): Task | undefined {
   const [first] = free

@@ -86,7 +86,7 @@ export function groupOf(service: ServiceState, { specVersion }: Task): Group {
     fixedNext: 0,
     isQueued: false,
   }
-  service.groups = [...service.groups, made]
+  service.groups = service.groups.length === 0 ? [made] : [...service.groups, made]
   return made
 }
 

@@ -26,6 +26,7 @@ export class PendingTable<K extends TableName> {
   constructor(base: Table<K>) {
     this.#base = base
     this.table = base.fork()
+    this.table.remember()
   }
 
   /** Afterwards the object is as in `put`, at version 0. */

@@ -51,6 +51,8 @@ export class Store {
   /** The view of `#index`, once somebody asked for it. */
   #view: View | undefined
   #working: Working | undefined
+  /** The one made last. */
+  #meta: Meta = emptyMeta
   readonly #find: FindBody = (table, id) => bodyIn(this.#tables, table, id)
 
   constructor(state: StoreState = newStoreState()) {
@@ -175,8 +177,12 @@ export class Store {
     return { kind: 'remove', table, id, before, after: undefined }
   }
 
+  /** Objects that an entry changes and that were made together have one. */
   #newMeta(createdMs: number, updatedMs: number): Meta {
-    return { ...emptyMeta, version: this.#index, createdMs, updatedMs }
+    const last = this.#meta
+    if (last.version === this.#index && last.createdMs === createdMs) return last
+    this.#meta = { ...emptyMeta, version: this.#index, createdMs, updatedMs }
+    return this.#meta
   }
 
   /** None while the last one is not counted: then so much changes that it takes several intervals. */

@@ -34,8 +34,8 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   #size = 0
   #rows: Node<Tables[K]> = newTree()
   /**
-   * Rows by id as they are now, those written or read since the first write: a search of the tree
-   * costs some ten times as much. A table that nobody writes, as in a view, has none.
+   * Rows by id as they are now, those written or read since `remember`: a search of the tree costs
+   * some ten times as much. Where nobody asks for single rows over and over there is none.
    */
   #recent: Map<string, Tables[K]> | undefined
   /** Key → ids, for each index of the schema, in its order. */
@@ -94,6 +94,11 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     return copy
   }
 
+  /** From now on rows that were read or written are found in a map: for a table that is read a lot. */
+  remember(): void {
+    this.#recent = new Map()
+  }
+
   /**
    * Afterwards this table is as `other`. They must differ in objects of these ids only, and not in
    * whether such an object is there.
@@ -115,8 +120,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#assertUnique(object)
     const id = orderedKey(object.id)
     this.#rows = insertValue(this.#rows, id, object, this.#edit)
-    this.#recent ??= new Map()
-    this.#recent.set(object.id, object)
+    this.#recent?.set(object.id, object)
     this.#size += 1
     this.schema.indexes.forEach((index, i) => {
       const key = index.key(object)
@@ -141,8 +145,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#assertUnique(after)
     place.leaf.values[place.position] = after
     this.#rows = place.root
-    this.#recent ??= new Map()
-    this.#recent.set(id, after)
+    this.#recent?.set(id, after)
     const { indexes } = this.schema
     for (let i = 0; i < indexes.length; i++) {
       const index = defined(indexes[i], 'a list has no gaps')

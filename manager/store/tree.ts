@@ -234,8 +234,10 @@ function childAt<V>(children: readonly Node<V>[], position: number): Node<V> {
 /** The node as one whose values and children may be changed; before its keys are, `ownKeys`. */
 function owned<V>(node: Node<V>, edit: Edit): Node<V> {
   if (node.edit === edit) return node
-  const { keysEdit, ranks, texts, values, children } = node
-  return { edit, keysEdit, ranks, texts, values: values.slice(), children: children?.slice() }
+  const { keysEdit, ranks, texts, children } = node
+  // Sets and branches have no values, ever: then the empty list need not be copied.
+  const values = node.values.length === texts.length ? node.values.slice() : node.values
+  return { edit, keysEdit, ranks, texts, values, children: children?.slice() }
 }
 
 /** Puts a key into a node that may be changed. */
