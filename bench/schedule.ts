@@ -3,8 +3,9 @@
  * pending in a store to their assignments committed to it, with the watch feed on: the loop is run
  * by the leader's own `Leader`, a round at a time, each round is one entry of the store, and a
  * subscriber takes every event. Reading the whole state at the start counts. `writer` adds what a
- * leader does besides: the working view, and entries as bytes there and back. Each scenario runs in a
- * process of its own. SwarmKit's figures are those of its scheduler benchmark on a machine like the
+ * leader does besides: the working view, and entries as bytes there and back. The digest of it all,
+ * which the store counts a little with each entry whenever one is due, is counted at the end and
+ * told apart. Each scenario runs in a process of its own. SwarmKit's figures are those of its scheduler benchmark on a machine like the
  * one that docs/scheduler.md names.
  */
 import { spawnSync } from 'node:child_process'
@@ -56,6 +57,8 @@ type Found = {
   readonly ms: number
   /** Of the processor, by the thread that does it all: what else is at work here hardly shows. */
   readonly cpuMs: number
+  /** The same for the digest of what has changed, afterwards. */
+  readonly digestMs: number
   readonly roundsMs: readonly number[]
   readonly rssMib: number
 }
@@ -89,6 +92,11 @@ function report(each: Scenario, times: number, isWhole: boolean): void {
     },
     { name: 'processor time', unit: 'ms', samples: found.map(({ cpuMs }) => cpuMs) },
     { name: 'for one task', unit: 'µs', samples: found.map(({ cpuMs }) => (cpuMs * 1e3) / tasks) },
+    {
+      name: 'the digest of it, afterwards',
+      unit: 'ms',
+      samples: found.map(({ digestMs }) => digestMs),
+    },
     { name: 'a round of the scheduler, median', unit: 'ms', samples: [medianOf(rounds)] },
     {
       name: 'a round of the scheduler, p99.9',
@@ -119,7 +127,7 @@ function measure(each: Scenario, isWhole: boolean): Found {
   const store = newWorld(each)
   const scheduler = new Scheduler()
   const leader = new Leader([
-    { name: 'scheduler', reconcile: (round) => scheduler.reconcile(round) },
+    { name: 'scheduler', reconcile: (round) => scheduler.reconcile(round), knowsOwn: true },
   ])
   const subscription = store.feed.subscribe({ eventsMax: 10 * ENTRY })
   const working = isWhole ? store.working() : undefined
@@ -140,15 +148,22 @@ function measure(each: Scenario, isWhole: boolean): Found {
       working?.apply(part)
       commit(store, working?.takeChanges() ?? part, isWhole)
     }
-    leader.noteChanges(ran.outcome.changes)
+    leader.noteChanges(ran.outcome.changes, ran.name)
     for (const delivery of subscription.drain())
       if (delivery.kind === 'entry') assigned += delivery.events.length
   }
   const ms = performance.now() - began
-  const cpu = process.threadCpuUsage(cpuBegan)
+  const cpuMs = threadMs(cpuBegan)
+  const digestBegan = process.threadCpuUsage()
+  store.digest()
+  const digestMs = threadMs(digestBegan)
   if (assigned !== each.tasks) throw new Error(`${assigned} of ${each.tasks} tasks were assigned`)
-  const cpuMs = (cpu.user + cpu.system) / 1000
-  return { ms, cpuMs, roundsMs, rssMib: process.resourceUsage().maxRSS / 1024 }
+  return { ms, cpuMs, digestMs, roundsMs, rssMib: process.resourceUsage().maxRSS / 1024 }
+}
+
+function threadMs(began: NodeJS.CpuUsage): number {
+  const { user, system } = process.threadCpuUsage(began)
+  return (user + system) / 1000
 }
 
 function commit(store: Store, changes: readonly Change[], isWhole: boolean): void {

@@ -90,7 +90,7 @@ export function newLoops(): readonly Loop[] {
     { name: 'restart', reconcile: newRestartReconciler() },
     { name: 'enforcer', reconcile: newEnforcer() },
     { name: 'allocator', reconcile: reconcileAllocator },
-    { name: 'scheduler', reconcile: (round) => scheduler.reconcile(round) },
+    { name: 'scheduler', reconcile: (round) => scheduler.reconcile(round), knowsOwn: true },
     { name: 'reaper', reconcile: newReaper() },
   ]
 }

@@ -54,6 +54,23 @@ test('leader tells each loop the ids that changed since its last round', () => {
   expect(leader.runNext(options())).toBeUndefined()
 })
 
+test('leader tells a loop that knows its own changes of those of others only', () => {
+  const seen: [string, Changed][] = []
+  const knowing = { ...recorder('a', seen), knowsOwn: true }
+  const leader = new Leader([knowing, recorder('b', seen)])
+  while (leader.runNext(options()) !== undefined);
+  seen.length = 0
+
+  leader.noteChanges([{ kind: 'remove', table: 'tasks', id: 't1' }], 'a')
+  leader.noteChanges([{ kind: 'remove', table: 'tasks', id: 't2' }], 'b')
+  while (leader.runNext(options()) !== undefined);
+
+  expect(seen.map(([name, { ids }]) => [name, ...ids.tasks])).toEqual([
+    ['a', 't2'],
+    ['b', 't1', 't2'],
+  ])
+})
+
 test('leader runs a loop again at the time it asked for', () => {
   const seen: [string, Changed][] = []
   const leader = new Leader([recorder('a', seen, 5_000)])

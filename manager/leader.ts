@@ -10,7 +10,12 @@ import type { Change } from './store/change.ts'
 import type { Changed, Outcome, Reconcile } from './store/round.ts'
 import type { TableName, View } from './store/view.ts'
 
-export type Loop = { readonly name: string; readonly reconcile: Reconcile }
+export type Loop = {
+  readonly name: string
+  readonly reconcile: Reconcile
+  /** It has taken over what it returns itself, and is not told of it: for loops that change much. */
+  readonly knowsOwn?: boolean
+}
 
 /** One reconciler and what it has not seen yet. */
 type LoopState = {
@@ -42,11 +47,12 @@ export class Leader {
     }))
   }
 
-  /** Every loop will look at these objects. */
-  noteChanges(changes: readonly Change[]): void {
+  /** Every loop will look at these objects, but for loop `by`, which made the changes and knows them. */
+  noteChanges(changes: readonly Change[], by?: string): void {
+    const told = this.#loops.filter(({ loop }) => loop.name !== by || loop.knowsOwn !== true)
     for (const change of changes) {
       const id = change.kind === 'remove' ? change.id : change.object.id
-      for (const state of this.#loops) noteId(state, change.table, id)
+      for (const state of told) noteId(state, change.table, id)
     }
   }
 

@@ -264,7 +264,7 @@ export class Writer {
     for (const problem of run.outcome.problems ?? [])
       this.#config.log.error({ loop: run.name, ...problem }, 'object set aside by a control loop')
     this.#working.apply(run.outcome.changes)
-    this.#config.leader.noteChanges(run.outcome.changes)
+    this.#config.leader.noteChanges(run.outcome.changes, run.name)
     return run.outcome.changes.length
   }
 

@@ -3,7 +3,8 @@
  * spec are placed as a group, group after group, a bounded number in a round. Global tasks have
  * their node already and are only checked. A task that fits nowhere stays pending and says why; it
  * is tried again when a node, or what is taken of one, has changed. What is kept between rounds is
- * an index over the view's nodes and tasks; a leader's first rounds make it, in slices.
+ * an index over the view's nodes and tasks; a leader's first rounds make it, in slices. What a round
+ * returns is in it already, so that the scheduler need not be told of it (`Loop.knowsOwn`).
  */
 import type { Outcome, Problem, Round } from '../store/round.ts'
 import { ClusterIndex } from './cluster-index.ts'

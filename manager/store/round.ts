@@ -10,7 +10,10 @@ import type { TableName, View } from './view.ts'
 
 export type Round = {
   readonly view: View
-  /** Ids of objects that were created, changed or removed since this reconciler's last round, its own included. */
+  /**
+   * Ids of objects that were created, changed or removed since this reconciler's last round, its own
+   * included unless it knows them (`Loop.knowsOwn`).
+   */
   readonly changed: Changed
   /** Cluster time, ms. */
   readonly now: number
