@@ -65,7 +65,7 @@ function isTakenDown(step: Step, was: Task, now: Task | undefined): boolean {
 
 /** A manager told it to end, or rejected it, and its node could have run it on. */
 function isOnPurpose({ before, after }: Step, task: Task): boolean {
-  const isTold = task.desiredState === 'shutdown' && /^(running|shutdown)$/.test(stateOf(task))
+  const isTold = task.desiredState === 'shutdown' && stateOf(task) === 'running'
   if (!isTold && stateOf(task) !== 'rejected') return false
   return [before, after].every((view) => {
     const node = view.nodes.get(task.nodeId)

@@ -55,13 +55,21 @@ function signWrong(context: FaultContext, node: SimNode): boolean {
   const { world, random } = context
   const leader = world.findLeader()
   if (leader === undefined || leader === node || !age(context, node)) return false
-  const sizeMs = DAY_MS + random.integer(4 * DAY_MS)
-  setWrong(context, leader, random.integer(2) === 0 ? -sizeMs : sizeMs)
+  setWrong(context, leader, eitherWay(context, DAY_MS + random.integer(4 * DAY_MS)))
   return true
 }
 
-/** Either way, whoever it is: managers sign certificates by that clock. */
-function drawJumpMs({ random }: FaultContext): number {
-  const sizeMs = Math.min(5 * DAY_MS, Math.round(1_000 * 10 ** (random.fraction() * JUMP_DECADES)))
-  return random.integer(2) === 0 ? -sizeMs : sizeMs
+/** Whoever it is: managers sign certificates by that clock. */
+function drawJumpMs(context: FaultContext): number {
+  const decades = context.random.fraction() * JUMP_DECADES
+  return eitherWay(context, Math.min(5 * DAY_MS, Math.round(1_000 * 10 ** decades)))
+}
+
+/**
+ * Behind by less than half of what certificates live: a manager alone that is behind by more signs its
+ * own as over, and is out when its clock is right again (docs/certificates.md).
+ */
+function eitherWay({ world, random }: FaultContext, sizeMs: number): number {
+  if (random.integer(2) === 0) return sizeMs
+  return -Math.min(sizeMs, world.rates.certLifeMs / 2 - 1)
 }

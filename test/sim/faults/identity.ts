@@ -27,12 +27,14 @@ function expire(context: FaultContext, node: SimNode): boolean {
   node.crash('all')
   node.claims = { ...claims, notAfterMs: world.wallMs() - 1 }
   world.restartLater(node)
+  const { epoch } = world.checkers
   world.schedule.after(10_000 + random.integer(30_000), () => {
     if (world.nodes.get(node.id) !== node) return
     // By a manager whose clock was set back it was let in, and has another one: others count on it again.
     if (node.claims !== undefined && node.claims.notAfterMs > world.wallMs()) return
-    // Who heals the cluster sees to the certificates as well.
-    if (isHealed()) setAnew(world, node)
+    // Who heals the cluster sees to the certificates as well, and so does who goes on with what is left.
+    const isMissed = world.lost.size > 0 || world.checkers.epoch !== epoch
+    if (isHealed() || isMissed) setAnew(world, node)
     else replace(world, node)
   })
   return true
