@@ -155,13 +155,18 @@ export function replaceTask(
   return [ended, createTask(successor)]
 }
 
-/** The slot leaves a drained node gently: it is to run elsewhere, not to be done, whatever its policy. */
+/**
+ * The slot leaves a drained node gently, or is taken from its node by the enforcer within a budget: it
+ * is to run elsewhere, not to be done, whatever its policy. What ran is rejected by nobody else.
+ */
 function isOnTheMove(
   { view }: Round,
   { service, tasks }: SlotView,
   { task, loss }: { readonly task: Task; readonly loss: Loss },
 ): boolean {
   if (loss === 'drained' && isDrainedGently(service)) return true
+  const isTaken = getState(task) === 'rejected' && task.runningClusterMs > 0
+  if (isTaken && service.spec?.disruptionBudget !== undefined) return true
   return tasks.some(
     (other) => other !== task && isLeaving(service, other, view.nodes.get(other.nodeId)),
   )
