@@ -118,3 +118,16 @@ test.each(['any', 'none'] as const)(
     expect(states()).toEqual(['rejected', 'rejected'])
   },
 )
+
+test('a slot with two tasks is lost with the second of them', () => {
+  // A start-first update that paused left both (simulator, seed 71054).
+  const world = running(0, { disruptionBudget: { maxUnavailable: 1 } })
+  const old = { ...world.getTask('t1'), id: 'old', createdClusterMs: 5, runningClusterMs: 30 }
+  world.write([{ kind: 'create', table: 'tasks', object: old }])
+  expect(world.wantedOf('web').length).toBe(3)
+
+  world.setNode(node({ id: 'n1', ...zoned('b') }))
+
+  const states = ['t1', 'old', 't2'].map((id) => stateOf(world, id)?.state)
+  expect(states).toEqual(['rejected', 'running', 'rejected'])
+})

@@ -21,6 +21,9 @@ import { countDisruptionsLeft, isLastAvailable } from './disruption.ts'
 import { type Look, NOTHING, newReconciler } from './reconciler.ts'
 import { updateTask } from './slots.ts'
 
+/** SwarmKit's words. */
+const ENFORCED = 'task rejected by constraint enforcer'
+
 /** The reconciler; its keys are nodes. */
 export function newEnforcer(): Reconcile {
   /** Nodes that keep a task until its service may lose one more, by service. */
@@ -58,19 +61,27 @@ function listTouched({ view, changed }: Round, waiting: Waiting): Iterable<strin
 class Budgets {
   #round: Round | undefined
   readonly #left: Map<string, number> = new Map()
+  /** Tasks that the view still has as they were. */
+  readonly #taken: Set<string> = new Set()
 
   begin(round: Round): void {
     this.#round = round
     this.#left.clear()
+    this.#taken.clear()
   }
 
   /** Whether the task may be taken down now; it then counts as taken. */
   take(service: Service, task: Task): boolean {
     const round = defined(this.#round, 'a round was begun')
-    if (!isLastAvailable(task, round.view.tasks.by('service', service.id))) return true
-    const left = this.#left.get(service.id) ?? countDisruptionsLeft(round, service)
-    if (left <= 0) return false
-    this.#left.set(service.id, left - 1)
+    const others = [...round.view.tasks.by('service', service.id)].filter(
+      (other) => !this.#taken.has(other.id),
+    )
+    if (isLastAvailable(task, others)) {
+      const left = this.#left.get(service.id) ?? countDisruptionsLeft(round, service)
+      if (left <= 0) return false
+      this.#left.set(service.id, left - 1)
+    }
+    this.#taken.add(task.id)
     return true
   }
 }
@@ -93,12 +104,17 @@ function lookAt(round: Round, nodeId: string, { budgets, waiting }: Memory): Loo
   return { changes: rejected.map((task) => reject(round, task)) }
 }
 
+/** Whether the task was taken from its node here; agents reject tasks as well. */
+export function isEnforced(task: Task): boolean {
+  return getState(task) === 'rejected' && task.status?.message === ENFORCED
+}
+
 function reject({ now, wallMs }: Round, task: Task): Change {
   return updateTask(
     withManagerState(task, 'rejected', {
       now,
       wallMs,
-      message: 'task rejected by constraint enforcer',
+      message: ENFORCED,
       error: 'assigned node no longer meets constraints',
     }),
   )

@@ -23,6 +23,7 @@ import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
+import { isEnforced } from './enforcer.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { shouldRestart } from './restart-policy.ts'
 import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
@@ -157,7 +158,7 @@ export function replaceTask(
 
 /**
  * The slot leaves a drained node gently, or is taken from its node by the enforcer within a budget: it
- * is to run elsewhere, not to be done, whatever its policy. What ran is rejected by nobody else.
+ * is to run elsewhere, not to be done, whatever its policy.
  */
 function isOnTheMove(
   { view }: Round,
@@ -165,8 +166,7 @@ function isOnTheMove(
   { task, loss }: { readonly task: Task; readonly loss: Loss },
 ): boolean {
   if (loss === 'drained' && isDrainedGently(service)) return true
-  const isTaken = getState(task) === 'rejected' && task.runningClusterMs > 0
-  if (isTaken && service.spec?.disruptionBudget !== undefined) return true
+  if (isEnforced(task) && service.spec?.disruptionBudget !== undefined) return true
   return tasks.some(
     (other) => other !== task && isLeaving(service, other, view.nodes.get(other.nodeId)),
   )

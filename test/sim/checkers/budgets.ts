@@ -31,7 +31,7 @@ function* checkService(
   const budgets = services.map((service) => service?.spec?.disruptionBudget?.maxUnavailable)
   const names = [...slots].join(', ')
   if (services.every(startsFirst)) {
-    const rejected = [...slots].filter((slot) => isRejected(after, slot))
+    const rejected = [...slots].filter((slot) => [...after.tasks.by('slot', slot)].some(isRejected))
     if (rejected.length < slots.size)
       yield `T8: start-first service ${id} loses ${names} before anything else runs there`
   }
@@ -66,7 +66,7 @@ function isTakenDown(step: Step, was: Task, now: Task | undefined): boolean {
 /** A manager told it to end, or rejected it, and its node could have run it on. */
 function isOnPurpose({ before, after }: Step, task: Task): boolean {
   const isTold = task.desiredState === 'shutdown' && stateOf(task) === 'running'
-  if (!isTold && stateOf(task) !== 'rejected') return false
+  if (!isTold && !isRejected(task)) return false
   return [before, after].every((view) => {
     const node = view.nodes.get(task.nodeId)
     if (node === undefined || node.status?.state === 'down') return false
@@ -79,8 +79,9 @@ function runs(task: Task): boolean {
   return task.desiredState === 'running' && stateOf(task) === 'running'
 }
 
-function isRejected(view: View, slot: string): boolean {
-  return [...view.tasks.by('slot', slot)].some((task) => stateOf(task) === 'rejected')
+/** By the enforcer: agents reject tasks as well. */
+function isRejected(task: Task): boolean {
+  return stateOf(task) === 'rejected' && task.status?.message.includes('enforcer') === true
 }
 
 /** Whatever it is updated by, and only where its tasks can run elsewhere. */
