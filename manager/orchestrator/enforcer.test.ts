@@ -2,8 +2,13 @@
  * The enforcer: what a changed node must give up.
  */
 import { expect, test } from 'vitest'
-import type { Node, Task } from '../../proto/gen/objects.ts'
-import type { RestartPolicy, ServiceSpec } from '../../proto/gen/specs.ts'
+import {
+  emptyUpdateStatus,
+  type Node,
+  type Task,
+  type UpdateStatus,
+} from '../../proto/gen/objects.ts'
+import { emptyTaskSpec, type RestartPolicy, type ServiceSpec } from '../../proto/gen/specs.ts'
 import { node, type Part, service, task } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
 
@@ -122,8 +127,17 @@ test.each(['any', 'none'] as const)(
 test('a slot with two tasks is lost with the second of them', () => {
   // A start-first update that paused left both (simulator, seed 71054).
   const world = running(0, { disruptionBudget: { maxUnavailable: 1 } })
-  const old = { ...world.getTask('t1'), id: 'old', createdClusterMs: 5, runningClusterMs: 30 }
-  world.write([{ kind: 'create', table: 'tasks', object: old }])
+  const web = world.getService('web')
+  const updateStatus: UpdateStatus = {
+    ...emptyUpdateStatus,
+    state: 'paused',
+    targetSpecVersion: web.specVersion,
+  }
+  world.write([{ kind: 'update', table: 'services', object: { ...web, updateStatus } }])
+  const made = world.getTask('t1')
+  const spec = { ...(made.spec ?? emptyTaskSpec), forceUpdate: 9 }
+  const old = { ...made, id: 'old', spec, specVersion: 99, createdClusterMs: 5 }
+  world.write([{ kind: 'create', table: 'tasks', object: { ...old, runningClusterMs: 30 } }])
   expect(world.wantedOf('web').length).toBe(3)
 
   world.setNode(node({ id: 'n1', ...zoned('b') }))
