@@ -320,7 +320,8 @@ export class World {
     let claims = this.#claimsOf(id, { role, wallMs: this.wallMs() })
     this.retry(
       () => {
-        const signer = this.anyManager()
+        // Who comes after the faults is told of a manager that serves: another one makes it wait.
+        const signer = this.anyManager(({ id: manager }) => this.core?.has(manager) !== false)
         if (signer === undefined) return undefined
         const signed = this.#claimsOf(id, { role, wallMs: signer.wallMs() })
         if (!isValidAt(signed, this.wallMs())) return undefined
@@ -367,8 +368,8 @@ export class World {
     return { nodeId, role, clusterId: cluster.id, ...certificateLife(cluster, wallMs) }
   }
 
-  anyManager(): SimNode | undefined {
-    const managers = this.listManagers()
+  anyManager(isAsked: (node: SimNode) => boolean = () => true): SimNode | undefined {
+    const managers = this.listManagers().filter(isAsked)
     return managers[this.random.integer(Math.max(1, managers.length))]
   }
 
