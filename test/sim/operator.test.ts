@@ -1,10 +1,11 @@
 /**
  * When the simulator's operator may take a copy of the log away: never one that a quorum needs. What
  * it took too early looked like a cluster that does not come back (seeds 30002, 30017, 30167, 30198).
+ * And whom it sends the hosts to that it brings in.
  */
 import { expect, test } from 'vitest'
 import { calmCluster, leaderOf, until } from './calm.ts'
-import { isServing, isWhole, setRole } from './operator.ts'
+import { bringIn, isServing, isWhole, setRole } from './operator.ts'
 import type { World } from './world.ts'
 
 function followerIdOf(world: World): string {
@@ -55,3 +56,24 @@ test('the operator goes on with a group that one of its voters is missed in', ()
   expect(isWhole(world)).toBe(false)
   expect(isWhole(world, missed)).toBe(true)
 })
+
+test.each([1, 2, 3])(
+  'a host that comes after healing asks no manager that stays cut off (seeds 70150, 71066), %i',
+  (seed) => {
+    const world = calmCluster(seed)
+    const cutOffId = followerIdOf(world)
+    const rest = [...world.nodes.keys()].filter((id) => id !== cutOffId)
+    for (const id of rest) {
+      world.network.cut(cutOffId, id)
+      world.network.cut(id, cutOffId)
+    }
+    world.core = new Set(rest)
+
+    const joiners = [1, 2, 3, 4, 5].map(() => bringIn(world, 'worker'))
+    world.run(world.schedule.nowMs + 5_000)
+
+    const { nodes } = world.checkers.reference.view()
+    const states = joiners.map((joiner) => nodes.get(joiner?.id ?? '')?.status?.state)
+    expect(states).toEqual(joiners.map(() => 'ready'))
+  },
+)
