@@ -48,11 +48,15 @@ class Driver {
       loops: () => [],
       now: { monotonicMs: 0, wallMs: 0, isOver: () => false },
     })
-    const members = [1, 2].map((raftId) => ({
+    this.members(1, 2)
+  }
+
+  members(...raftIds: readonly number[]): this {
+    const members = raftIds.map((raftId) => ({
       ...{ raftId, nodeId: `n${raftId}`, raftAddr: '', addr: `n${raftId}` },
       ...{ isVoter: true, isConnected: true },
     }))
-    this.event({ kind: 'members', term: 1, members })
+    return this.event({ kind: 'members', term: 1, members })
   }
 
   event(...events: readonly MainEvent[]): this {
@@ -113,6 +117,20 @@ class Driver {
 
   forwards(): readonly Extract<ManagerOutput, { readonly kind: 'forward' }>[] {
     return this.outputs.filter((output) => output.kind === 'forward')
+  }
+
+  /** An agent dials this manager. */
+  open(session: number): this {
+    const input = { kind: 'opened', session, nodeId: 'w1', peerAddr: '' } as const
+    this.manager.step({ kind: 'session', input })
+    return this.#drain()
+  }
+
+  /** `session: code` of each session that this manager has ended. */
+  closed(): readonly string[] {
+    return this.outputs.flatMap((output) =>
+      output.kind === 'close' ? [`${output.session}: ${output.reason?.code}`] : [],
+    )
   }
 
   #consensus<K extends ConsensusInput['kind']>(
@@ -251,4 +269,17 @@ test('a join that is refused is answered only when the leader is confirmed', () 
   driver.follow(3, 2)
 
   expect([before, driver.answers()]).toEqual([[], ['7: failed-precondition', '8: unavailable']])
+})
+
+test('sessions go elsewhere while the leader is none of the members that this manager knows (seed 71049)', () => {
+  const driver = new Driver().follow(2, 3).open(7)
+
+  const early = driver.wait(900).closed()
+  const late = driver.wait(200).open(8).closed()
+  const known = driver.members(1, 2, 3).open(9).wait(1_100).closed()
+  const again = driver.members(1, 2).wait(1_100).wait(1_100).closed()
+
+  expect([early, late]).toEqual([[], ['7: unavailable', '8: unavailable']])
+  expect(known).toEqual(late)
+  expect(again).toEqual([...late, '9: unavailable'])
 })

@@ -204,6 +204,7 @@ export class Manager {
       case 'members':
         this.#members = event.members
         this.#leadership?.noteMembers()
+        this.#tellSessionsOfLeader()
         break
       case 'members-changed':
         this.#memberJoined(event.id)
@@ -228,8 +229,17 @@ export class Manager {
     this.#term = event.term
     this.#leaderId = event.leader
     this.#isRaftLeader = event.role === 'leader'
-    this.#agentCalls.step({ kind: 'leader', term: event.term, isKnown: event.leader !== 0 })
+    this.#tellSessionsOfLeader()
     this.#passCalls()
+  }
+
+  /**
+   * A new member knows the leader's number before it knows the members, and a leader that joined
+   * after what this one has applied is none of them: no heartbeat gets to it from here.
+   */
+  #tellSessionsOfLeader(): void {
+    const isKnown = this.#isRaftLeader || this.#findLeader() !== undefined
+    this.#agentCalls.step({ kind: 'leader', term: this.#term, isKnown })
   }
 
   #committed(entries: readonly CommittedEntry[]): void {

@@ -61,7 +61,7 @@ export type DispatcherInput =
   | { readonly kind: 'applied'; readonly view: View; readonly changes: readonly Change[] }
   /** The store was replaced: everything may have changed. */
   | { readonly kind: 'reset'; readonly view: View }
-  /** What this manager's consensus knows of the leader; at start and at each change. */
+  /** Whether this manager knows the leader and where it is; at start and at each change. */
   | { readonly kind: 'leader'; readonly term: number; readonly isKnown: boolean }
   | { readonly kind: 'write-done'; readonly id: number; readonly outcome: WriteOutcome }
   /** `reply` is undefined when no leader answered. */
