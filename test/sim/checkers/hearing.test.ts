@@ -1,6 +1,7 @@
 /** Whether a node that is turned down was heard, on a calm cluster. */
 import { expect, test } from 'vitest'
 import { calmCluster, leaderOf, until } from '../calm.ts'
+import type { SimNode } from '../sim-node.ts'
 import { World } from '../world.ts'
 import { HearingChecker } from './hearing.ts'
 
@@ -59,20 +60,32 @@ test('a refused clone that is heard does not keep its node up, until it has take
   expect(world.violations.join()).toContain('L6: node w1 was turned down, but was heard')
 })
 
-test('what waits in a clogged way to the leader keeps nobody up', () => {
+/** What the checker says of heartbeats at a manager that does not lead, each after `before`. */
+function newJudge(): {
+  readonly world: World
+  readonly leader: SimNode
+  readonly manager: SimNode
+  readonly judge: (before?: () => void) => string | undefined
+} {
   const world = calmCluster(1)
   const leader = leaderOf(world)
   const manager = [...world.nodes.values()].find(({ id }) => id !== leader.id && id !== 'w1')
   if (manager === undefined) throw new Error('no other manager')
-  const judge = (): string | undefined => {
+  const judge = (before?: () => void): string | undefined => {
     const checker = new HearingChecker(world)
     checker.elected(leader)
     for (let count = 0; count < 4; count++) {
+      before?.()
       checker.heartbeat({ nodeId: 'w1', instance: 'w1-1' }, manager)
       world.run(world.schedule.nowMs + 2_000)
     }
     return checker.turnedDown('w1', leader)
   }
+  return { world, leader, manager, judge }
+}
+
+test('what waits in a clogged way to the leader keeps nobody up', () => {
+  const { world, leader, manager, judge } = newJudge()
 
   const whileOpen = judge()
   world.network.clog(manager.id, leader.id)
@@ -80,4 +93,19 @@ test('what waits in a clogged way to the leader keeps nobody up', () => {
 
   expect(whileOpen).toContain('L6: node w1 was turned down, but was heard')
   expect(whileClogged).toBeUndefined()
+})
+
+test('what comes to a manager that does not know the leader as a member keeps nobody up (seed 71049)', () => {
+  const { leader, manager, judge } = newJudge()
+  const know = (raftIds: readonly number[]): void => {
+    const { term, members } = manager.manager?.status() ?? { term: 0, members: [] }
+    const known = members.filter(({ raftId }) => raftIds.includes(raftId))
+    manager.manager?.step({ kind: 'event', event: { kind: 'members', term, members: known } })
+  }
+
+  const whileKnown = judge(() => know([leader.raftId]))
+  const whileUnknown = judge(() => know([manager.raftId]))
+
+  expect(whileKnown).toContain('L6: node w1 was turned down, but was heard')
+  expect(whileUnknown).toBeUndefined()
 })

@@ -1,10 +1,11 @@
 /**
  * Who is heard is not down (peers.md 3.4, L6, at every step): a leader turns a node down only when it
  * missed five of its heartbeats. Counted are those that reached a manager which was well and had a
- * way to the leader, neither cut nor clogged; all others may be missed. One in flight may be lost to a
- * cut, three may not. Those of an instance that the leader refuses as a clone are not the node's, for
- * as long as the leader takes the one in use for alive (docs/sessions.md). The leader is asked by what
- * it logs, for what it decides may take long to be committed.
+ * way to the leader, neither cut nor clogged, and knew the leader as a member: one that has just joined
+ * may not have got the members yet. All others may be missed. One in flight may be lost to a cut, three
+ * may not. Those of an instance that the leader refuses as a clone are not the node's, for as long as
+ * the leader takes the one in use for alive (docs/sessions.md). The leader is asked by what it logs,
+ * for what it decides may take long to be committed.
  */
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
@@ -75,10 +76,16 @@ export class HearingChecker {
       isWell(manager) &&
       isWell(leader) &&
       leader.manager?.isLeading === true &&
-      manager.manager?.status().leaderId === leader.raftId &&
+      this.#isKnown(manager, leader) &&
       !network.isCut(manager.id, leader.id) &&
       !network.isClogged(manager.id, leader.id) &&
       !network.isCut(leader.id, manager.id)
     )
+  }
+
+  #isKnown(manager: SimNode, leader: SimNode): boolean {
+    const status = manager.manager?.status()
+    if (status?.leaderId !== leader.raftId) return false
+    return manager === leader || status.members.some(({ raftId }) => raftId === leader.raftId)
   }
 }
