@@ -72,6 +72,29 @@ describe.each([
     expect(story.tasks('new').length).toBe(expected)
   })
 
+  test.each([
+    ['pause', 'paused'],
+    ['rollback', 'rollback-started'],
+    ['continue', 'updating'],
+  ] as const)('a budget that lasting failures use up: %s', (failureAction, state) => {
+    const story = begin({
+      replicas: 4,
+      maxUnavailable: 1,
+      update: { failureAction, maxFailureRatio: 0.5 },
+    })
+    story.update()
+    story.stopOld()
+    const [made] = story.tasks('new')
+    story.report(made, 'failed')
+    expect(story.status()?.state).toBe('updating')
+    story.advance(5_000)
+    const [again] = story.tasks('new')
+    story.report(again, 'failed')
+
+    expect(story.status()?.state).toBe(state)
+    expect(story.running()).toBe(3)
+  })
+
   test('a budget counts what is down already, which is begun first', () => {
     const story = begin({ replicas: 4, maxUnavailable: 2, update: { parallelism: 0 } })
     story.report(story.tasks('old')[3], 'failed')

@@ -30,6 +30,7 @@ import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import { countDisruptionsLeft } from './disruption.ts'
+import { isEnforced } from './enforcer.ts'
 import { mayKeep } from './global.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
@@ -159,13 +160,34 @@ function lookAtWork(round: Round, update: Update): Look {
   const { service, config, works } = update
   const { status, end } = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
   if (end !== undefined) return endEarly(round, service, end)
+  const left = countLeft(round, service, config)
+  const chosen = chooseSlots(works, config, round.now, left)
+  const culprit = chosen.length === 0 && left <= 0 ? findLasting(works, service) : undefined
+  if (culprit !== undefined && config.failureAction !== 'continue')
+    return endEarly(round, service, { status, taskId: culprit.id })
   const surplus = works.flatMap((work) => endSurplus(work, round))
-  const chosen = chooseSlots(works, config, round.now, countLeft(round, service, config))
   const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
   return {
     changes: [...statusChanges(service, status), ...surplus, ...replaced],
     nextMs: nextWorkerMs(works, round.now),
   }
+}
+
+/**
+ * The last task of the present spec in a slot where it failed, and failed again when it was restarted.
+ * Where such slots use up the disruption budget the update would wait for them for ever.
+ */
+function findLasting(works: readonly SlotWork[], service: Service): Task | undefined {
+  for (const { slot } of works) {
+    const failed = slot.tasks.filter(
+      (task) =>
+        task.specVersion === service.specVersion &&
+        (getState(task) === 'failed' || getState(task) === 'rejected') &&
+        !isEnforced(task),
+    )
+    if (failed.length > 1 && failed.some((task) => task.madeByUpdate)) return failed.at(-1)
+  }
+  return undefined
 }
 
 /** How many slots may lose what runs there; start-first, none does. */
