@@ -2,13 +2,35 @@
  * Rollbacks (swarm-mode.md 2.9): by a failed update and by hand, what ends them, and what they never do.
  * Each story is played twice, the second time with a new leader after every event.
  */
+
 import { describe, expect, test } from 'vitest'
+import { emptyUpdateStatus, type UpdateStatus } from '../../proto/gen/objects.ts'
 import { type UpdateShape, UpdateStory } from '../../test/update-story.ts'
 
 describe.each([
   ['one leader', false],
   ['a new leader after every event', true],
 ] as const)('with %s', (_name, isNewLeader) => {
+  test('what is out of date after a rollback was completed is updated, and not by its config', () => {
+    const story = begin({ replicas: 3, update: { parallelism: 1 }, rollback: { parallelism: 0 } })
+    const web = story.world.getService('web')
+    if (web.spec?.task === undefined) throw new Error('web has a spec')
+    const specVersion = web.specVersion + 1
+
+    // As where the node of its tasks is no longer one of those that the spec names (simulator, seed 72129).
+    const spec = { ...web.spec, task: { ...web.spec.task, forceUpdate: 1 } }
+    const updateStatus: UpdateStatus = {
+      ...emptyUpdateStatus,
+      state: 'rollback-completed',
+      targetSpecVersion: specVersion,
+    }
+    const object = { ...web, spec, specVersion, updateStatus }
+    story.world.write([{ kind: 'update', table: 'services', object }])
+
+    expect(story.status()?.state).toBe('updating')
+    expect(story.tasks('new').length).toBe(1)
+  })
+
   test('an update that fails goes back to the spec before, which runs again everywhere', () => {
     const story = begin({ replicas: 3, update: { failureAction: 'rollback' } })
     const before = story.tasks('old').map((task) => task.id)

@@ -88,17 +88,18 @@ function lookAt(round: Round, serviceId: string): Look {
   if (service === undefined || isJob(service)) return NOTHING
   const status = findCurrentStatus(service)
   if (isPaused(status)) return NOTHING
-  const config = findUpdateConfig(service) ?? DEFAULT_UPDATE
+  // By a status that a completed rollback left nothing new is begun: what is found is an update.
+  const isGoing = status !== undefined && isUnderWay(status)
+  const running = isGoing ? status : beginStatus(round, service)
+  const config = findUpdateConfig({ ...service, updateStatus: running }) ?? DEFAULT_UPDATE
   const works = assessSlots(round, service, config)
   if (works.every(isUpToDate)) {
-    const look =
-      status !== undefined && isUnderWay(status)
-        ? lookAtEnd(round, { service, status, config, works })
-        : forgetStale(service)
+    const look = isGoing
+      ? lookAtEnd(round, { service, status, config, works })
+      : forgetStale(service)
     const surplus = works.flatMap((work) => endSurplus(work, round))
     return { ...look, changes: [...look.changes, ...surplus] }
   }
-  const running = status !== undefined && isUnderWay(status) ? status : beginStatus(round, service)
   return lookAtWork(round, { service, status: running, config, works })
 }
 
