@@ -21,6 +21,7 @@ import type {
   SessionMessage,
 } from '../proto/gen/dispatcher.ts'
 import type { NodeDescription, Task } from '../proto/gen/objects.ts'
+import type { Now, ProbeResult } from './health.ts'
 import { Managers } from './managers.ts'
 import { Memory } from './memory.ts'
 import { Reporter } from './reporter.ts'
@@ -46,6 +47,7 @@ export type AgentInput =
     }
   | { readonly kind: 'persisted'; readonly version: number }
   | { readonly kind: 'operation-done'; readonly id: number; readonly result: OperationResult }
+  | { readonly kind: 'probe-done'; readonly id: number; readonly result: ProbeResult }
   | { readonly kind: 'exited'; readonly exit: Exit }
   /** The daemon stops and is back within `returnMs`; tasks go on. Ends with the output `done`. */
   | { readonly kind: 'stop'; readonly returnMs: number }
@@ -63,6 +65,8 @@ export type AgentOutput =
    * different tasks overlap. `cancel`: abort it; it is answered all the same.
    */
   | Extract<WorkerEffect, { readonly kind: 'operation' | 'cancel' }>
+  /** Run a health check by the Runtime, answered by `probe-done` whatever happens; `cancel` aborts it. */
+  | Extract<WorkerEffect, { readonly kind: 'probe' }>
   /** Make `state` durable instead of what was before; answered by `persisted`. One at a time. */
   | { readonly kind: 'persist'; readonly version: number; readonly state: Uint8Array }
   | { readonly kind: 'command'; readonly command: AgentCommand }
@@ -82,13 +86,6 @@ export type AgentOptions = {
   /** What the last `persist` of this node held; undefined when there is none. */
   readonly state: Uint8Array | undefined
   readonly now: Now
-}
-
-export type Now = {
-  /** Monotonic, ms. */
-  readonly nowMs: number
-  /** Wall time, ms: for the stamps of statuses, which are only displayed. */
-  readonly wallMs: number
 }
 
 export type AgentStatus = {
@@ -160,6 +157,9 @@ export class Agent {
         break
       case 'operation-done':
         this.#worker.operationDone(input.id, input.result, this.#now)
+        break
+      case 'probe-done':
+        this.#worker.probeDone(input.id, input.result, this.#now)
         break
       case 'exited':
         this.#worker.exited(input.exit, this.#now.wallMs)

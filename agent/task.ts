@@ -4,7 +4,9 @@
  * SwarmKit's (swarm-mode.md 3.2). The status is also the memory of what was done: `starting` is
  * made durable before the container is started, so a task with it was started, or may have been,
  * and is never started again. Where the managers know of a start and this status does not, the
- * agent's memory is lost or an older one, and they are believed.
+ * agent's memory is lost or an older one, and they are believed. A container with a health check is
+ * not running before the first check that succeeds (`health.ts`), and is stopped, and its task
+ * failed, where too many do not.
  *
  *   accepted ─► preparing ─► ready ─► starting ─► running ─► complete
  *       │           │          │         │           └─────► failed
@@ -15,13 +17,26 @@ import type { SwarmError } from '../lib/errors.ts'
 import type { KnownTask } from '../proto/gen/agent.ts'
 import {
   emptyContainerStatus,
+  emptyHealth,
   emptyTask,
   emptyTaskStatus,
+  type Health,
   type Task,
   type TaskStatus,
 } from '../proto/gen/objects.ts'
+import type { Healthcheck } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../proto/task-state.ts'
+import {
+  endProbe,
+  findCheck,
+  isNews,
+  newWatch,
+  type Now,
+  type ProbeResult,
+  toTold,
+  type Watch,
+} from './health.ts'
 import type { Container, Exit, Started } from './runtime/runtime.ts'
 
 export type TaskRecord = {
@@ -41,6 +56,8 @@ export type TaskRecord = {
   readonly exit: Exit | undefined
   /** Failures in a row of the operation that is tried next. */
   readonly failures: number
+  /** Of a container that was started and has a health check. */
+  readonly watch: Watch | undefined
 }
 
 type Ending = { readonly state: 'failed' | 'shutdown'; readonly error: string }
@@ -103,6 +120,7 @@ const NEW_RECORD: Omit<TaskRecord, 'task' | 'status'> = {
   operation: undefined,
   exit: undefined,
   failures: 0,
+  watch: undefined,
 }
 
 /** What the next step is; undefined when there is none until something happens. */
@@ -125,7 +143,8 @@ export function planStep(record: TaskRecord, wallMs: number): Step | undefined {
         ? undefined
         : { kind: 'become', record: become(record, { state: 'starting', wallMs }) }
     case 'starting':
-      return { kind: 'operate', operation: 'start' }
+      // One that runs waits for its first check to succeed.
+      return record.container === 'running' ? undefined : { kind: 'operate', operation: 'start' }
     case 'running':
       return undefined
     default:
@@ -238,7 +257,7 @@ export function adopt(
 ): TaskRecord {
   const found: TaskRecord = { ...record, container: container?.state ?? 'none' }
   if (isTerminal(record.status.state)) return found
-  if (container?.state === 'running') return afterStart(found, container, wallMs)
+  if (container?.state === 'running') return heed(afterStart(found, container, wallMs))
   if (container?.state === 'exited') {
     const exit = container.exit ?? lostExit(record.task.id, wallMs)
     return settleExit(
@@ -250,6 +269,39 @@ export function adopt(
   if (record.status.state !== 'ready' || container !== undefined) return found
   // What was prepared is gone.
   return become(found, { state: 'preparing', wallMs })
+}
+
+/** Whether the container's health is looked at: it runs, and is meant to. */
+export function isWatched(record: TaskRecord): boolean {
+  return (
+    record.watch !== undefined &&
+    record.container === 'running' &&
+    record.operation === undefined &&
+    record.ending === undefined &&
+    !isTerminal(record.status.state) &&
+    !record.isForgotten &&
+    isWanted(record.task.desiredState)
+  )
+}
+
+/** The health check that was under way has ended. */
+export function observeProbe(record: TaskRecord, result: ProbeResult, now: Now): TaskRecord {
+  if (record.watch === undefined) return record
+  const watch = endProbe(record.watch, result, now)
+  const seen: TaskRecord = { ...record, watch }
+  if (!isNews(record.watch.health, watch.health)) return seen
+  const told = { ...seen, status: { ...seen.status, health: toTold(watch.health) } }
+  const isUp = watch.health.state === 'healthy' && told.status.state === 'starting'
+  return heed(isUp ? become(told, { state: 'running', wallMs: now.wallMs }) : told)
+}
+
+/** What is unhealthy is stopped. */
+function heed(record: TaskRecord): TaskRecord {
+  return isUnhealthy(record) ? { ...record, ending: { state: 'failed', error: '' } } : record
+}
+
+function isUnhealthy({ status }: TaskRecord): boolean {
+  return status.health?.state === 'unhealthy'
 }
 
 /** A newer version of the assignment. */
@@ -288,6 +340,8 @@ export function mustBeDurable(before: TaskRecord, after: TaskRecord): boolean {
   return (
     before.task !== after.task ||
     before.isForgotten !== after.isForgotten ||
+    // It is stopped for it: a later process must know why.
+    (!isUnhealthy(before) && isUnhealthy(after)) ||
     (before.status.state !== after.status.state &&
       (after.status.state === 'starting' || isTerminal(after.status.state)))
   )
@@ -295,16 +349,15 @@ export function mustBeDurable(before: TaskRecord, after: TaskRecord): boolean {
 
 function afterStart(
   record: TaskRecord,
-  started: Pick<Started, 'containerId' | 'pid' | 'hostPorts'> | undefined,
+  started: Pick<Started, 'containerId' | 'pid' | 'hostPorts' | 'imageCheck'> | undefined,
   wallMs: number,
 ): TaskRecord {
+  const check = findCheck(record.task.spec?.container?.healthcheck, started?.imageCheck)
   const found: TaskRecord = {
     ...record,
     container: record.exit === undefined ? 'running' : 'exited',
   }
-  // What is adopted has been running since it was started, not since the daemon was.
-  const running =
-    record.status.state === 'running' ? found : become(found, { state: 'running', wallMs })
+  const running = check === undefined ? asRunning(found, wallMs) : asWatched(found, check, wallMs)
   if (started === undefined || isTerminal(record.status.state)) return running
   const { containerId, pid, hostPorts } = started
   return {
@@ -313,11 +366,29 @@ function afterStart(
   }
 }
 
+/** What is adopted has been running since it was started, not since the daemon was. */
+function asRunning(record: TaskRecord, wallMs: number): TaskRecord {
+  return record.status.state === 'running' ? record : become(record, { state: 'running', wallMs })
+}
+
+/** Started, and running once it is healthy: what was found out before a daemon's restart holds. */
+function asWatched(record: TaskRecord, check: Healthcheck, wallMs: number): TaskRecord {
+  const { state, container, health: told = emptyHealth } = record.status
+  const health: Health =
+    state === 'running' && told.state === 'starting' ? { ...told, state: 'healthy' } : told
+  const watched = { ...record, watch: newWatch(check, health) }
+  if (state === 'running') return watched
+  // The start period begins when the container has been started, or is first seen to be.
+  const since = container === undefined ? wallMs : record.status.timestampMs
+  return become(watched, { state: 'starting', wallMs: since })
+}
+
 function afterStop(record: TaskRecord, wallMs: number): TaskRecord {
   const { ending, exit } = record
   const stopped: TaskRecord = { ...record, ending: undefined, exit: undefined }
   if (ending === undefined) return stopped
-  return become(withExitCode(stopped, exit), { ...ending, wallMs })
+  const error = ending.state === 'failed' && isUnhealthy(record) ? unhealthy(exit) : ending.error
+  return become(withExitCode(stopped, exit), { ...ending, error, wallMs })
 }
 
 /** The end of a container that nobody stopped, once no operation is under way. */
@@ -325,7 +396,7 @@ function settleExit(record: TaskRecord, wallMs: number): TaskRecord {
   const { exit } = record
   if (exit === undefined) return record
   const ended: TaskRecord = { ...record, container: 'exited', ending: undefined, exit: undefined }
-  const error = errorOf(exit)
+  const error = isUnhealthy(record) ? unhealthy(exit) : errorOf(exit)
   const isUnwanted = record.isForgotten || !isWanted(record.task.desiredState)
   const state = isUnwanted ? 'shutdown' : error === '' ? 'complete' : 'failed'
   return become(withExitCode(ended, exit), { state, error: isUnwanted ? '' : error, wallMs })
@@ -345,6 +416,13 @@ function errorOf({ exitCode, oomKilled, error }: Exit): string {
   if (error !== '') return `task: ${error}`
   if (oomKilled) return `task: non-zero exit (${exitCode}): OOM killed`
   return exitCode === 0 ? '' : `task: non-zero exit (${exitCode})`
+}
+
+/** Swarm's words; it was stopped, so that even a good end is none. */
+function unhealthy(exit: Exit | undefined): string {
+  const cause = 'dockerexec: unhealthy container'
+  const error = exit === undefined ? '' : errorOf(exit)
+  return error === '' ? cause : `${error}: ${cause}`
 }
 
 function lostExit(taskId: string, atMs: number): Exit {

@@ -14,20 +14,23 @@ import type { AgentState } from '../proto/gen/agent.ts'
 import type { AssignmentMark, Assignments } from '../proto/gen/dispatcher.ts'
 import { emptyTask, emptyTaskStatus, type Task, type TaskStatus } from '../proto/gen/objects.ts'
 import { compareTaskState } from '../proto/task-state.ts'
+import { beginProbe, cancelProbe, isDue, type Now, type ProbeResult, schedule } from './health.ts'
 import type { Memory } from './memory.ts'
-import type { Container, Exit } from './runtime/runtime.ts'
+import type { Container, Exit, Probe } from './runtime/runtime.ts'
 import {
   adopt,
   begin,
   cancel,
   fail,
   forget,
+  isWatched,
   mustBeDurable,
   newRecord,
   type Operation,
   type OperationKind,
   type OperationResult,
   observeExit,
+  observeProbe,
   planStep,
   reassign,
   restore,
@@ -42,6 +45,13 @@ const PREPARING_MAX = 16
 
 export type WorkerEffect =
   | { readonly kind: 'operation'; readonly id: number; readonly operation: Operation }
+  /** Its id is none of an operation's. */
+  | {
+      readonly kind: 'probe'
+      readonly id: number
+      readonly task: Task
+      readonly probe: Probe
+    }
   | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'report'; readonly taskId: string; readonly status: TaskStatus }
   /** Nothing is left of the task, nor anything to report. */
@@ -88,7 +98,7 @@ export class Worker {
   #isReleased = false
   /** Whether the runtime has told what it holds. */
   #isAdopted = false
-  /** Operation → task. */
+  /** Operation or health check → task. */
   #operations = new Map<number, string>()
   #lastOperation = 0
   #preparing = 0
@@ -178,7 +188,7 @@ export class Worker {
     this.#removeLeftovers(wallMs)
   }
 
-  operationDone(id: number, result: OperationResult, now: { nowMs: number; wallMs: number }): void {
+  operationDone(id: number, result: OperationResult, now: Now): void {
     const entry = this.#entries.get(this.#operations.get(id) ?? '')
     assert(entry?.record.operation?.id === id, 'only an operation under way can be done', { id })
     this.#operations.delete(id)
@@ -197,6 +207,14 @@ export class Worker {
     entry.retryMs = now.nowMs + backoffMs(entry.record.failures, this.#random, RETRY)
   }
 
+  /** A health check has ended; of a task that is gone by then nothing is learnt. */
+  probeDone(id: number, result: ProbeResult, now: Now): void {
+    const entry = this.#entries.get(this.#operations.get(id) ?? '')
+    this.#operations.delete(id)
+    if (entry?.record.watch?.probe?.id === id)
+      this.#update(entry, observeProbe(entry.record, result, now))
+  }
+
   exited(exit: Exit, wallMs: number): void {
     const entry = this.#entries.get(exit.taskId)
     const leftover = this.#leftovers.get(exit.taskId)
@@ -206,11 +224,14 @@ export class Worker {
   }
 
   /** What is to be done now. */
-  pump(now: { readonly nowMs: number; readonly wallMs: number }): readonly WorkerEffect[] {
+  pump(now: Now): readonly WorkerEffect[] {
     const effects: WorkerEffect[] = []
     if (!this.#isAdopted) return effects
     for (const entry of this.#entries.values()) {
-      if (this.#isReleased) this.#proceed(entry, effects, now)
+      if (this.#isReleased) {
+        this.#proceed(entry, effects, now)
+        this.#probe(entry, effects, now)
+      }
       this.#report(entry, effects)
     }
     return effects
@@ -260,8 +281,9 @@ export class Worker {
 
   #update(entry: Entry, record: TaskRecord): void {
     if (mustBeDurable(entry.record, record)) entry.version = this.#memory.touch()
-    // Since when it runs is kept for whoever adopts it; nothing waits for that.
+    // Since when it runs, and how well, is kept for whoever adopts it; nothing waits for that.
     else if (!isRunning(entry.record) && isRunning(record)) this.#memory.touch()
+    else if (entry.record.status.health !== record.status.health) this.#memory.touch()
     entry.record = record
   }
 
@@ -269,7 +291,7 @@ export class Worker {
   #proceed(
     entry: Entry,
     effects: WorkerEffect[],
-    now: { readonly nowMs: number; readonly wallMs: number },
+    now: Now,
   ): void {
     for (;;) {
       const step = planStep(entry.record, now.wallMs)
@@ -299,6 +321,25 @@ export class Worker {
     }
   }
 
+  /** Looks at the container's health when it is time to; of one that is to end nobody asks. */
+  #probe(entry: Entry, effects: WorkerEffect[], now: Now): void {
+    const { record } = entry
+    const { watch } = record
+    if (watch === undefined) return
+    if (!isWatched(record)) {
+      if (watch.probe === undefined || watch.probe.isCancelled) return
+      effects.push({ kind: 'cancel', id: watch.probe.id })
+      entry.record = { ...record, watch: cancelProbe(watch) }
+    } else if (watch.schedule === undefined) {
+      entry.record = { ...record, watch: schedule(watch, record.status.timestampMs, now) }
+    } else if (isDue(watch, now.nowMs)) {
+      const id = this.#nextOperation(record.task.id)
+      const { test, timeoutMs } = watch.check
+      effects.push({ kind: 'probe', id, task: record.task, probe: { test, timeoutMs } })
+      entry.record = { ...record, watch: beginProbe(watch, id, now) }
+    }
+  }
+
   #mayOperate(entry: Entry, operation: OperationKind, nowMs: number): boolean {
     if (!this.#memory.isDurable(entry.version)) return false
     if (entry.record.failures > 0 && nowMs < entry.retryMs) return false
@@ -307,11 +348,16 @@ export class Worker {
 
   #operate(entry: Entry, kind: OperationKind): WorkerEffect {
     const { task } = entry.record
-    this.#lastOperation += 1
-    this.#operations.set(this.#lastOperation, task.id)
+    const id = this.#nextOperation(task.id)
     if (kind === 'prepare') this.#preparing += 1
-    entry.record = begin(entry.record, this.#lastOperation, kind)
-    return { kind: 'operation', id: this.#lastOperation, operation: { kind, task } }
+    entry.record = begin(entry.record, id, kind)
+    return { kind: 'operation', id, operation: { kind, task } }
+  }
+
+  #nextOperation(taskId: string): number {
+    this.#lastOperation += 1
+    this.#operations.set(this.#lastOperation, taskId)
+    return this.#lastOperation
   }
 
   /** What is reported is durable first: after a crash it must still be so. */

@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Agent, type AgentOutput } from '../agent/agent.ts'
+import type { ProbeResult } from '../agent/health.ts'
 import type { Runtime } from '../agent/runtime/runtime.ts'
 import type { OperationResult } from '../agent/task.ts'
 import { SwarmError } from '../lib/errors.ts'
@@ -53,6 +54,7 @@ export class AgentShell implements LoopPart {
   #options: AgentShellOptions
   #agent: Agent
   #connections = new Map<number, Connection>()
+  /** Health checks too. */
   #operations = new Map<number, AbortController>()
   #logs: LogPublisher
   #done: (() => void) | undefined
@@ -165,6 +167,9 @@ export class AgentShell implements LoopPart {
         break
       case 'operation':
         this.#operate(output)
+        break
+      case 'probe':
+        this.#probe(output)
         break
       case 'cancel':
         this.#operations.get(output.id)?.abort()
@@ -286,6 +291,22 @@ export class AgentShell implements LoopPart {
           'operation met a bug',
         )
       done({ kind: 'failed', error: refusalOf(error) })
+    })
+  }
+
+  #probe({ id, task, probe }: Extract<AgentOutput, { readonly kind: 'probe' }>): void {
+    const abort = new AbortController()
+    this.#operations.set(id, abort)
+    const done = (result: ProbeResult): void => {
+      this.#operations.delete(id)
+      if (this.#isEnded) return
+      this.#agent.step({ kind: 'probe-done', id, result })
+      this.#options.loop.wake()
+    }
+    this.#options.runtime.probe(task, probe, abort.signal).then(done, (error: unknown) => {
+      const refusal = refusalOf(error)
+      this.#options.log.warn({ task: task.id, error: refusal.message }, 'health check not run')
+      done({ kind: 'failed', error: refusal })
     })
   }
 

@@ -15,6 +15,7 @@ function runtimeWith(stop: (task: Task) => Promise<void>): Runtime {
     list: refuse,
     prepare: refuse,
     start: refuse,
+    probe: refuse,
     stop,
     remove: refuse,
     watch: () => undefined,

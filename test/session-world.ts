@@ -518,6 +518,8 @@ export class SessionWorld {
           }),
         )
         break
+      // Nothing here has a health check.
+      case 'probe':
       case 'cancel':
       case 'command':
       case 'node-changed':

@@ -18,14 +18,17 @@ import {
   openProcessRuntime,
   type ProcessCommand,
   type ProcessKeeper,
+  type ProcessProbe,
   type ProcessStatus,
 } from './process.ts'
-import type { Exit, Runtime } from './runtime.ts'
+import type { Exit, ProbeOutcome, Runtime } from './runtime.ts'
 
 class MemoryKeeper implements ProcessKeeper {
   readonly commands: ProcessCommand[] = []
   readonly signals: (readonly [string, number])[] = []
   readonly processes: Map<string, ProcessStatus> = new Map()
+  readonly probes: ProcessProbe[] = []
+  endLast: (outcome: ProbeOutcome) => void = () => undefined
   /** Signals that end a process. */
   deadly: readonly number[] = [15, 9]
   #onExit: (process: ProcessStatus) => void = () => undefined
@@ -52,6 +55,18 @@ class MemoryKeeper implements ProcessKeeper {
 
   removeProcess(taskId: string): Promise<void> {
     this.processes.delete(taskId)
+    return Promise.resolve()
+  }
+
+  probeProcess(probe: ProcessProbe): Promise<ProbeOutcome> {
+    this.probes.push(probe)
+    return new Promise((resolve) => {
+      this.endLast = (outcome) => resolve(outcome)
+    })
+  }
+
+  endProbe(): Promise<void> {
+    this.endLast({ kind: 'late', output: '' })
     return Promise.resolve()
   }
 
@@ -230,4 +245,33 @@ test('describe() says plainly that there is no isolation', async () => {
 
   expect(warnings.join()).toMatch(/without image and isolation/)
   expect(resources.nanoCpus).toBeGreaterThan(0)
+})
+
+test('a health check runs as the process does, a line of shell by the shell', async () => {
+  const probed = task({ env: ['A=1'], dir: '/srv' })
+  const shell = runtime.probe(probed, { test: ['CMD-SHELL', 'a | b'], timeoutMs: 5 }, signal)
+  keeper.endLast({ kind: 'exited', exitCode: 3, output: 'bad' })
+  const command = runtime.probe(probed, { test: ['CMD', 'a', 'b'], timeoutMs: 5 }, signal)
+  keeper.endLast({ kind: 'exited', exitCode: 0, output: '' })
+
+  expect([await shell, await command]).toEqual([
+    { kind: 'exited', exitCode: 3, output: 'bad' },
+    { kind: 'exited', exitCode: 0, output: '' },
+  ])
+  expect(keeper.probes).toMatchObject([
+    { taskId: 't1', argv: ['/bin/sh', '-c', 'a | b'], directory: '/srv', timeoutMs: 5 },
+    { argv: ['a', 'b'] },
+  ])
+  expect(keeper.probes[0]?.env).toContain('A=1')
+})
+
+test('a health check that is not wanted any more is given up', async () => {
+  const abort = new AbortController()
+  const probe = { test: ['CMD', 'a'], timeoutMs: 5 }
+  const outcome = runtime.probe(task(), probe, abort.signal)
+  abort.abort()
+
+  expect(await outcome).toEqual({ kind: 'late', output: '' })
+  await runtime.probe(task(), probe, abort.signal)
+  expect(keeper.probes).toHaveLength(1)
 })

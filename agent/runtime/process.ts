@@ -27,6 +27,8 @@ import type {
   ContainerLine,
   Exit,
   LogOptions,
+  Probe,
+  ProbeOutcome,
   Runtime,
   RuntimeDescription,
   Started,
@@ -34,6 +36,7 @@ import type {
 
 const GRACE_MS_DEFAULT = 10_000
 const NANO = 1_000_000_000
+const SHELL = ['/bin/sh', '-c']
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** What the runtime needs of the keeper (`node/keeper/client.ts`). */
@@ -44,6 +47,10 @@ export interface ProcessKeeper {
   signalProcess(taskId: string, signal: number): Promise<void>
   /** An ended process is forgotten; no effect twice. */
   removeProcess(taskId: string): Promise<void>
+  /** A health check has ended, and so has all that it started; one at a time for a task. */
+  probeProcess(probe: ProcessProbe): Promise<ProbeOutcome>
+  /** The task's health check under way is given up. */
+  endProbe(taskId: string): Promise<void>
   /** Every process that was not removed. */
   listProcesses(): Promise<readonly ProcessStatus[]>
   /** Told of each end while the keeper can be reached. */
@@ -60,6 +67,15 @@ export type ProcessCommand = {
   readonly directory: string
   /** Comes back with the status: what the daemon wants to know again after a restart. */
   readonly label: string
+}
+
+export type ProcessProbe = {
+  readonly taskId: string
+  readonly argv: readonly string[]
+  /** K=V; it gets nothing else. */
+  readonly env: readonly string[]
+  readonly directory: string
+  readonly timeoutMs: number
 }
 
 export type ProcessStatus = {
@@ -153,6 +169,29 @@ class ProcessRuntime implements Runtime {
     })
     if (status.state === 'exited') this.#noteExit(status)
     return { containerId: task.id, pid: status.pid, hostPorts }
+  }
+
+  async probe(task: Task, probe: Probe, signal: AbortSignal): Promise<ProbeOutcome> {
+    const { keeper } = this.#options
+    const spec = containerOf(task)
+    const [kind, ...words] = probe.test
+    const giveUp = (): void => {
+      // A keeper that is away has given it up by itself, or does when it is asked again.
+      keeper.endProbe(task.id).catch(() => undefined)
+    }
+    if (signal.aborted) return { kind: 'late', output: '' }
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await keeper.probeProcess({
+        taskId: task.id,
+        argv: kind === 'CMD-SHELL' ? [...SHELL, ...words] : words,
+        env: this.#environment(spec),
+        directory: spec.dir === '' ? '/' : spec.dir,
+        timeoutMs: probe.timeoutMs,
+      })
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
   }
 
   async stop(task: Task): Promise<void> {

@@ -6,6 +6,7 @@
  */
 
 import type { Plugin, Task } from '../../proto/gen/objects.ts'
+import type { Healthcheck } from '../../proto/gen/specs.ts'
 import type { Platform, PortConfig, Resources } from '../../proto/gen/types.ts'
 
 export interface Runtime {
@@ -21,6 +22,12 @@ export interface Runtime {
   prepare(task: Task, signal: AbortSignal): Promise<void>
   /** Starts the prepared container. Never called twice for a task (DESIGN section 7). */
   start(task: Task): Promise<Started>
+  /**
+   * Runs a health check once in the container, which runs. Resolves when the check and all that it
+   * started has ended: soon after its timeout or `signal` at the latest. A SwarmError says why it
+   * could not be run.
+   */
+  probe(task: Task, probe: Probe, signal: AbortSignal): Promise<ProbeOutcome>
   /** Stop signal, then SIGKILL to the whole cgroup after the grace. Resolves when nothing runs. */
   stop(task: Task): Promise<void>
   /** Removes the container, its files and anonymous volumes. Resolves also when there is none. */
@@ -50,6 +57,8 @@ export type Container = {
   /** Meaningful in state `exited`. */
   readonly exit: Exit | undefined
   readonly hostPorts: readonly PortConfig[]
+  /** What the image says, where it says something. */
+  readonly imageCheck?: Healthcheck
 }
 
 export type Started = {
@@ -57,7 +66,21 @@ export type Started = {
   readonly pid: number
   /** Ports in mode host as they were opened (published_port 0 is filled). */
   readonly hostPorts: readonly PortConfig[]
+  /** What the image says, where it says something. */
+  readonly imageCheck?: Healthcheck
 }
+
+export type Probe = {
+  /** Docker's: CMD and a command, or CMD-SHELL and a line for the image's shell. */
+  readonly test: readonly string[]
+  /** From the start of the check's process on. */
+  readonly timeoutMs: number
+}
+
+export type ProbeOutcome =
+  | { readonly kind: 'exited'; readonly exitCode: number; readonly output: string }
+  /** It took too long, or was given up. */
+  | { readonly kind: 'late'; readonly output: string }
 
 export type Exit = {
   readonly taskId: string

@@ -4,13 +4,15 @@
  * retriable where no keeper could be reached (`connection.ts`).
  */
 
-import type { ProcessStatus } from '../../agent/runtime/process.ts'
+import type { ProcessProbe, ProcessStatus } from '../../agent/runtime/process.ts'
+import type { ProbeOutcome } from '../../agent/runtime/runtime.ts'
 import { type ConnectionOptions, KeeperConnection } from './connection.ts'
 import {
   type CommandResult,
   type HostPort,
   PROTOCOL_VERSION,
   readHostPort,
+  readProbeOutcome,
   readProcessStatus,
   readTaskPorts,
   type StartProcessRequest,
@@ -124,6 +126,16 @@ export class KeeperClient {
   /** An ended process is forgotten. */
   async removeProcess(taskId: string): Promise<void> {
     await this.#connection.call({ kind: 'remove-process', taskId })
+  }
+
+  /** The health check has ended, and so has all that it started. */
+  async probeProcess(probe: ProcessProbe): Promise<ProbeOutcome> {
+    return readProbeOutcome(await this.#connection.call({ kind: 'probe-process', ...probe }))
+  }
+
+  /** The task's health check under way is given up. */
+  async endProbe(taskId: string): Promise<void> {
+    await this.#connection.call({ kind: 'end-probe', taskId })
   }
 
   /** Every process that was not removed, ended or not. */

@@ -16,6 +16,7 @@ import { newKeeperLog } from './keeper-log.ts'
 import { LogCollector } from './log-collector.ts'
 import { PortHolder } from './port-holder.ts'
 import { type ProbeResult, probeHost } from './probe.ts'
+import { ProcessProbes } from './process-probes.ts'
 import { ProcessTable } from './process-table.ts'
 import { type KeeperRequest, PROTOCOL_VERSION } from './protocol.ts'
 import { KeeperServer } from './server.ts'
@@ -54,9 +55,11 @@ async function keep(paths: HostPaths): Promise<void> {
     log,
   })
   const server = new KeeperServer(handle, log)
+  const probes = new ProcessProbes()
   const processes = new ProcessTable(paths.processDirectory, (process) => {
     // Before anybody is told, so that who is told finds every line.
     collector.close(process.taskId)
+    probes.end(process.taskId)
     server.send({ kind: 'process-exited', process })
   })
   const ports = new PortHolder(join(paths.runDirectory, 'ports'), log)
@@ -103,6 +106,11 @@ async function keep(paths: HostPaths): Promise<void> {
       case 'remove-process':
         processes.remove(request.taskId)
         return {}
+      case 'probe-process':
+        return probes.run(request)
+      case 'end-probe':
+        probes.end(request.taskId)
+        return {}
       case 'list-processes':
         return { processes: processes.list() }
       case 'end':
@@ -117,6 +125,7 @@ async function keep(paths: HostPaths): Promise<void> {
     server.close()
     collector.end()
     ports.end()
+    probes.endAll()
     if (forget) {
       processes.killAll()
       await containerd.stop()

@@ -5,12 +5,13 @@
  * repeated after a broken connection and finds its earlier work by the task's id. A daemon that
  * speaks another PROTOCOL_VERSION than the keeper it meets ends that keeper and starts its own.
  */
-import type { ProcessCommand, ProcessStatus } from '../../agent/runtime/process.ts'
+import type { ProcessCommand, ProcessProbe, ProcessStatus } from '../../agent/runtime/process.ts'
+import type { ProbeOutcome } from '../../agent/runtime/runtime.ts'
 import { CODES, type Code, SwarmError } from '../../lib/errors.ts'
 import { Fields } from './fields.ts'
 
 /** Goes up with every change of meaning, and with every repair that a running keeper must get. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 /** A longer frame ends the connection: an `nft` text for 1,000 tasks has 200 KiB. */
 export const FRAME_BYTES_MAX: number = 8 * 1024 * 1024
 
@@ -43,6 +44,9 @@ export type KeeperRequest =
   | StartProcessRequest
   | { readonly kind: 'signal-process'; readonly taskId: string; readonly signal: number }
   | { readonly kind: 'remove-process'; readonly taskId: string }
+  | ProbeProcessRequest
+  /** The task's health check under way is given up. */
+  | { readonly kind: 'end-probe'; readonly taskId: string }
   | { readonly kind: 'list-processes' }
   /**
    * The keeper ends. `forget`: so do its private containerd and the processes, and nothing is
@@ -69,6 +73,8 @@ export type TaskPorts = {
 }
 
 export type StartProcessRequest = ProcessCommand & { readonly kind: 'start-process' }
+
+export type ProbeProcessRequest = ProcessProbe & { readonly kind: 'probe-process' }
 
 export type KeeperEvent = { readonly kind: 'process-exited'; readonly process: ProcessStatus }
 
@@ -162,7 +168,17 @@ export function decodeRequest(fields: Fields): KeeperRequest {
     case 'close-logs':
     case 'close-ports':
     case 'remove-process':
+    case 'end-probe':
       return { kind, taskId: taskId(fields) }
+    case 'probe-process':
+      return {
+        kind,
+        taskId: taskId(fields),
+        argv: fields.texts('argv'),
+        env: fields.texts('env'),
+        directory: fields.text('directory'),
+        timeoutMs: fields.integer('timeoutMs'),
+      }
     case 'start-process':
       return {
         kind,
@@ -207,6 +223,12 @@ export function readProcessStatus(fields: Fields): ProcessStatus {
     error: fields.text('error'),
     exitedAtMs: fields.integer('exitedAtMs'),
   }
+}
+
+export function readProbeOutcome(fields: Fields): ProbeOutcome {
+  const kind = fields.choice('kind', ['exited', 'late'])
+  const output = fields.text('output')
+  return kind === 'late' ? { kind, output } : { kind, exitCode: fields.integer('exitCode'), output }
 }
 
 /** The plain form of an error for the wire. */

@@ -75,6 +75,25 @@ export class Cgroups {
     })
   }
 
+  /**
+   * Of a session in the container no process is left; `sessionId` is its leader's number. SwarmError
+   * 'unavailable' where one cannot be ended in time.
+   */
+  async killSession(taskId: string, sessionId: number, timeoutMs: number): Promise<void> {
+    for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += ROUND_MS) {
+      // In each hierarchy are the same.
+      const [folder] = this.#folders(taskId)
+      const pids = folder === undefined ? [] : listPids(folder)
+      const members = pids.filter((pid) => sessionOf(pid) === sessionId)
+      if (members.length === 0) return
+      for (const pid of members) kill(pid)
+      await delay(ROUND_MS)
+    }
+    throw new SwarmError('unavailable', `a health check of task ${taskId} cannot be ended`, {
+      retriable: true,
+    })
+  }
+
   /** Those that exist: one a hierarchy. */
   #folders(taskId: string, hierarchy?: string): readonly string[] {
     const { root } = this.#options
@@ -103,6 +122,18 @@ function listPids(folder: string): readonly number[] {
   } catch {
     // It went away meanwhile, and its processes before it.
     return []
+  }
+}
+
+/** Undefined where the process is gone, or has ended and only its parent does not know yet. */
+function sessionOf(pid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The name before may hold anything, also brackets.
+    const [state, , , session] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return state === 'Z' ? undefined : Number(session)
+  } catch {
+    return undefined
   }
 }
 

@@ -13,6 +13,8 @@ import type {
   ContainerLine,
   Exit,
   LogOptions,
+  Probe,
+  ProbeOutcome,
   Runtime,
   RuntimeDescription,
   Started,
@@ -31,6 +33,7 @@ import { Lifecycle } from './lifecycle.ts'
 import { readLogs } from './logs.ts'
 import { type Machine, readMachine } from './machine.ts'
 import { Preparation } from './preparation.ts'
+import { Probes } from './probes.ts'
 import { Processes } from './processes.ts'
 import { Rootfs } from './rootfs.ts'
 import { Volumes } from './volumes.ts'
@@ -68,6 +71,7 @@ export class ContainerdRuntime implements Runtime {
   readonly #preparation: Preparation
   readonly #processes: Processes
   readonly #lifecycle: Lifecycle
+  readonly #probes: Probes
   readonly #airgap: AirgapFolder | undefined
 
   /** Use `openContainerd`, which makes what this expects. */
@@ -106,6 +110,7 @@ export class ContainerdRuntime implements Runtime {
       specHost: machine.specHost,
     })
     this.#processes = new Processes({ client, host, cgroups, lifecycle, volumes, taskDirectory })
+    this.#probes = new Probes({ client, host, cgroups, taskDirectory })
     const folder = options.imagesDirectory
     this.#airgap =
       folder === undefined
@@ -144,6 +149,13 @@ export class ContainerdRuntime implements Runtime {
 
   start(task: Task): Promise<Started> {
     return this.#processes.start(task)
+  }
+
+  probe(task: Task, probe: Probe, signal: AbortSignal): Promise<ProbeOutcome> {
+    return refusing(`check the health of task ${task.id}`, () => {
+      requireTaskId(task.id)
+      return this.#probes.run(task.id, probe, signal)
+    })
   }
 
   stop(task: Task): Promise<void> {

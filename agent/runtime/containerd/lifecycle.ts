@@ -21,6 +21,7 @@ import type { Cgroups } from './cgroup.ts'
 import { type ContainerdClient, inNamespace } from './client.ts'
 import type { Host } from './host.ts'
 import { ignoreNotFound, isCode } from './image/content.ts'
+import { parseImageCheck } from './image-check.ts'
 import {
   EXIT_LABEL,
   findExit,
@@ -174,6 +175,7 @@ export class Lifecycle {
       containerId: id,
       pid: process?.pid ?? 0,
       hostPorts: parsePorts(labels.get(PORTS_LABEL) ?? ''),
+      imageCheck: parseImageCheck(record).imageCheck,
     }
     if (process !== undefined && isAlive(process)) {
       this.#markRunning(id)

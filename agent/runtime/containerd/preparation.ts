@@ -17,6 +17,7 @@ import type { Host, NetworkAttachment, NetworkOptions } from './host.ts'
 import { isCode } from './image/content.ts'
 import { throwIfAborted } from './image/flights.ts'
 import type { Image, Images } from './image/images.ts'
+import { formatImageCheck, IMAGE_CHECK_EXTENSION } from './image-check.ts'
 import { LABELS_EXTENSION, newLabels, selectStorable } from './labels.ts'
 import type { Rootfs } from './rootfs.ts'
 import { type PlannedMount, planMounts, rootPropagation } from './spec/mounts.ts'
@@ -140,7 +141,10 @@ export class Preparation {
       ...emptyContainer,
       id: task.id,
       labels: selectStorable(labels),
-      extensions: new Map([[LABELS_EXTENSION, formatLabels(labels)]]),
+      extensions: new Map([
+        [LABELS_EXTENSION, formatLabels(labels)],
+        [IMAGE_CHECK_EXTENSION, formatImageCheck(parts.image.config)],
+      ]),
       image: parts.image.name,
       runtime: {
         name: RUNTIME_NAME,

@@ -18,6 +18,7 @@ import type { Cgroups } from './cgroup.ts'
 import { type ContainerdClient, inNamespace } from './client.ts'
 import type { Host } from './host.ts'
 import { ignoreNotFound, isCode } from './image/content.ts'
+import { parseImageCheck } from './image-check.ts'
 import {
   ADDRESS_LABEL,
   formatPorts,
@@ -70,7 +71,8 @@ export class Processes {
           { containerId: task.id, execId: '' },
           inNamespace({ deadlineMs: CREATE_MS }),
         )
-        return { containerId: task.id, pid, hostPorts }
+        const { imageCheck } = parseImageCheck(record)
+        return { containerId: task.id, pid, hostPorts, imageCheck }
       } catch (error) {
         await this.#giveUp(task.id, error)
         throw error

@@ -72,6 +72,8 @@ test('parseImageConfig reads what a container needs, and takes absence', () => {
       WorkingDir: '/srv',
       Volumes: { '/b': {}, '/a': {} },
       StopSignal: 'SIGINT',
+      Shell: ['/bin/ash', '-c'],
+      Healthcheck: { Test: ['CMD', '/check'], Interval: 1_500_000_000, Retries: 2 },
     },
     rootfs: { diff_ids: [digest('a')] },
   }
@@ -79,7 +81,10 @@ test('parseImageConfig reads what a container needs, and takes absence', () => {
   expect(parseImageConfig(bytes(config), 'it')).toMatchObject({
     ...{ env: ['A=1'], entrypoint: ['/e'], command: [], user: 'web', directory: '/srv' },
     ...{ volumes: ['/a', '/b'], stopSignal: 'SIGINT', diffIds: [digest('a')] },
+    shell: ['/bin/ash', '-c'],
+    healthcheck: { test: ['CMD', '/check'], intervalMs: 1_500, timeoutMs: 0, retries: 2 },
   })
+  expect(parseImageConfig(bytes({}), 'it').healthcheck).toBeUndefined()
   expect(parseImageConfig(bytes({}), 'it')).toMatchObject({ env: [], diffIds: [] })
 })
 

@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { SwarmError } from '../../../../lib/errors.ts'
+import type { Healthcheck } from '../../../../proto/gen/specs.ts'
 import {
   type JsonObject,
   numberAt,
@@ -64,10 +65,16 @@ export type ImageConfig = {
   readonly user: string
   readonly volumes: readonly string[]
   readonly stopSignal: string
+  /** What runs a line of shell; empty: the usual one. */
+  readonly shell: readonly string[]
+  /** Undefined where it has none. */
+  readonly healthcheck: Healthcheck | undefined
   /** Digests of the uncompressed layers, lowest first. */
   readonly diffIds: readonly string[]
 }
 
+/** What 32 bits hold. */
+const RETRIES_MAX = 2 ** 32 - 1
 const DIGEST = /^sha256:[0-9a-f]{64}$|^sha512:[0-9a-f]{128}$/
 
 export function isIndexType(mediaType: string): boolean {
@@ -128,7 +135,24 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
     user: stringAt(config, 'User'),
     volumes: Object.keys(objectAt(config, 'Volumes')).sort(),
     stopSignal: stringAt(config, 'StopSignal'),
+    shell: stringsAt(config, 'Shell'),
+    healthcheck: parseHealthcheck(objectAt(config, 'Healthcheck')),
     diffIds,
+  }
+}
+
+/** Docker's member, which OCI left out: times are nanoseconds. What makes no sense counts as not said. */
+function parseHealthcheck(json: JsonObject): Healthcheck | undefined {
+  const test = stringsAt(json, 'Test')
+  if (Object.keys(json).length === 0) return undefined
+  const msAt = (key: string): number => Math.max(0, Math.ceil(numberAt(json, key) / 1e6))
+  return {
+    test,
+    intervalMs: msAt('Interval'),
+    timeoutMs: msAt('Timeout'),
+    retries: Math.min(Math.max(0, numberAt(json, 'Retries')), RETRIES_MAX),
+    startPeriodMs: msAt('StartPeriod'),
+    startIntervalMs: msAt('StartInterval'),
   }
 }
 

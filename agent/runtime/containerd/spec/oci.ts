@@ -106,8 +106,30 @@ export type OciSyscallArg = {
 
 /** The JSON that runc reads. */
 export function encodeSpec(spec: OciSpec): Uint8Array {
+  return encodeJson(spec)
+}
+
+/** The JSON of a further process. */
+export function encodeProcess(process: OciProcess): Uint8Array {
+  return encodeJson(process)
+}
+
+/** The first process of a spec that `encodeSpec` wrote. */
+export function decodeProcess(spec: Uint8Array): OciProcess {
+  const read: Pick<OciSpec, 'process'> = JSON.parse(
+    new TextDecoder().decode(spec),
+    (key, value) =>
+      (key === 'soft' || key === 'hard') && value >= LIMIT_INFINITY ? Infinity : value,
+  )
+  return read.process
+}
+
+/** What a double makes of the kernel's RLIM_INFINITY, 2^64-1. */
+const LIMIT_INFINITY = 2 ** 64
+
+function encodeJson(value: OciSpec | OciProcess): Uint8Array {
   // JSON has no infinity, and 2^64-1 is no double. A quote inside of a string is always escaped, so
   // the pattern is found nowhere but in the rlimits.
-  const text = JSON.stringify(spec).replace(/"(soft|hard)":null/g, '"$1":18446744073709551615')
+  const text = JSON.stringify(value).replace(/"(soft|hard)":null/g, '"$1":18446744073709551615')
   return new TextEncoder().encode(text)
 }

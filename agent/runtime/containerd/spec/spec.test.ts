@@ -21,6 +21,8 @@ const image: ImageConfig = {
   user: '',
   volumes: [],
   stopSignal: '',
+  shell: [],
+  healthcheck: undefined,
   diffIds: [],
 }
 
