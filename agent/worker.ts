@@ -288,11 +288,7 @@ export class Worker {
   }
 
   /** Takes the task's steps as far as they go now. */
-  #proceed(
-    entry: Entry,
-    effects: WorkerEffect[],
-    now: Now,
-  ): void {
+  #proceed(entry: Entry, effects: WorkerEffect[], now: Now): void {
     for (;;) {
       const step = planStep(entry.record, now.wallMs)
       if (step === undefined) return

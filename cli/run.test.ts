@@ -58,8 +58,12 @@ describe('command line', () => {
     ['node rm', "tsswarm node rm: missing required argument 'node'"],
     ['node ls -H unix:///x', 'tsswarm node ls: -H stands before the command'],
     [
-      'service create --health-cmd x img',
-      "--health-cmd is a flag of Docker's that is not supported",
+      'service create --log-driver x img',
+      "--log-driver is a flag of Docker's that is not supported",
+    ],
+    [
+      'service create --no-healthcheck --health-retries 3 img',
+      '--no-healthcheck conflicts with --health-* options',
     ],
     ['service create -t img', "-t is a flag of Docker's that is not supported"],
     ['service update --network-add x web', "--network-add is a flag of Docker's"],

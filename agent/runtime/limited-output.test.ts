@@ -16,8 +16,6 @@ test('LimitedOutput keeps 4,096 bytes and says when there was more', () => {
   expect(textOf()).toBe('')
   expect(textOf('a', 'b')).toBe('ab')
   expect(textOf('x'.repeat(4_096))).toBe('x'.repeat(4_096))
-  expect(textOf('x'.repeat(4_000), 'y'.repeat(97))).toBe(
-    `${'x'.repeat(4_000)}${'y'.repeat(96)}...`,
-  )
+  expect(textOf('x'.repeat(4_000), 'y'.repeat(97))).toBe(`${'x'.repeat(4_000)}${'y'.repeat(96)}...`)
   expect(textOf('x'.repeat(9_000), 'y')).toBe(`${'x'.repeat(4_096)}...`)
 })

@@ -39,6 +39,7 @@ export function formatService(service: Json): string {
     ],
     ['Endpoint Mode', textAt(spec, 'EndpointSpec', 'Mode')],
     ['Ports', listAt(service, 'Endpoint', 'Ports').map(portLine)],
+    ['Healthcheck', healthLines(at(task, 'ContainerSpec', 'Healthcheck'))],
   ])
 }
 
@@ -160,6 +161,18 @@ function restartLines(restart: Json): readonly Line[] {
     ['Max attempts', attempts === 0 ? '' : String(attempts)],
     ['Window', durationAt(restart, 'Window')],
     ['Max delay', durationAt(restart, 'MaxDelay')],
+  ]
+}
+
+function healthLines(check: Json): readonly Line[] {
+  const retries = numberAt(check, 'Retries')
+  return [
+    ['Test', textsAt(check, 'Test').join(' ')],
+    ['Interval', durationAt(check, 'Interval')],
+    ['Timeout', durationAt(check, 'Timeout')],
+    ['Retries', retries === 0 ? '' : String(retries)],
+    ['Start Period', durationAt(check, 'StartPeriod')],
+    ['Start Interval', durationAt(check, 'StartInterval')],
   ]
 }
 

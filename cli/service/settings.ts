@@ -16,6 +16,7 @@ import {
 } from '../text/units.ts'
 import { usageError } from '../usage-error.ts'
 import { splitWords } from './csv.ts'
+import { applyHealthcheck } from './healthcheck.ts'
 
 type Setting = {
   readonly flag: string
@@ -107,6 +108,7 @@ export function applySettings(spec: Json, flags: Flags): Json {
     if (text === undefined) continue
     changed = setAt(withGroupDefaults(changed, path), path, parse(text, flag))
   }
+  changed = applyHealthcheck(changed, flags)
   const isReadOnly = flags.choice('read-only')
   if (isReadOnly === undefined || isReadOnly === flagAt(spec, ...CONTAINER, 'ReadOnly'))
     return changed

@@ -73,6 +73,28 @@ const CREATE: readonly Row[] = [
   [['--stop-grace-period', '1m'], [[[...CONTAINER, 'StopGracePeriod'], 60e9]]],
   [['--cap-add', 'net_admin'], [[[...CONTAINER, 'CapabilityAdd'], ['CAP_NET_ADMIN']]]],
   [['--cap-drop', 'ALL'], [[[...CONTAINER, 'CapabilityDrop'], ['ALL']]]],
+  [['--no-healthcheck'], [[[...CONTAINER, 'Healthcheck'], { Test: ['NONE'] }]]],
+  [['--health-retries', '2'], [[[...CONTAINER, 'Healthcheck'], { Retries: 2 }]]],
+  [
+    [
+      ...['--health-cmd', 'curl -f localhost || exit 1', '--health-interval', '1m'],
+      ...['--health-timeout', '500ms', '--health-retries', '5', '--health-start-period', '2s'],
+      ...['--health-start-interval', '1s'],
+    ],
+    [
+      [
+        [...CONTAINER, 'Healthcheck'],
+        {
+          Test: ['CMD-SHELL', 'curl -f localhost || exit 1'],
+          Interval: 60e9,
+          Timeout: 5e8,
+          Retries: 5,
+          StartPeriod: 2e9,
+          StartInterval: 1e9,
+        },
+      ],
+    ],
+  ],
   [
     ['--mount', 'type=tmpfs,target=/t'],
     [[[...CONTAINER, 'Mounts'], [{ Type: 'tmpfs', Target: '/t' }]]],
@@ -270,6 +292,7 @@ describe('service update', () => {
         Env: ['A=1', 'B=2', 'C=3'],
         Mounts: [{ Type: 'volume', Source: 'v', Target: '/v' }],
         CapabilityDrop: ['CAP_KILL'],
+        Healthcheck: { Test: ['NONE'], Interval: 1e9 },
         Unknown: { Member: [1, null] },
       },
       Resources: {
@@ -381,6 +404,14 @@ describe('service update', () => {
     [['--read-only'], container('ReadOnly'), true],
     [['--user', ''], container('User'), ''],
     [['--stop-grace-period', '0'], container('StopGracePeriod'), 0],
+    [
+      ['--health-cmd', 'x', '--health-retries', '2'],
+      container('Healthcheck'),
+      { Test: ['CMD-SHELL', 'x'], Interval: 1e9, Retries: 2 },
+    ],
+    [['--health-interval', '2s'], container('Healthcheck'), { Interval: 2e9 }],
+    [['--health-cmd', ''], container('Healthcheck'), { Interval: 1e9 }],
+    [['--no-healthcheck'], container('Healthcheck'), { Test: ['NONE'] }],
   ]
 
   test.each(EDITS)('%s', async (flags, path, value) => {

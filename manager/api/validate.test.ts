@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Service } from '../../proto/gen/objects.ts'
 import {
+  emptyHealthcheck,
   emptyMount,
   emptyServiceSpec,
   emptyUpdateConfig,
@@ -44,6 +45,9 @@ describe('checkServiceSpec()', () => {
       placement({ affinities: [near('db'), { ...near('web'), isAnti: true }] }),
     ],
     ['a budget', { disruptionBudget: { maxUnavailable: 1 } }],
+    ['no health check', container({ healthcheck: { ...emptyHealthcheck, test: ['NONE'] } })],
+    ['a health check', container({ healthcheck: { ...emptyHealthcheck, test: ['CMD', 'a', ''] } })],
+    ['times alone', container({ healthcheck: { ...emptyHealthcheck, retries: 2 } })],
     ['generic resources', generic({ kind: 'GPU', count: 2 }, { kind: 'SSD', count: 1 })],
   ]
   test.each(accepted)('accepts %s', (_name, part) => {
@@ -65,6 +69,21 @@ describe('checkServiceSpec()', () => {
     ['an entry of env', container({ env: ['=x'] }), 'invalid environment variable: "=x"'],
     ['a zero byte', container({ args: ['a\0b'] }), 'hold no zero byte'],
     ['a capability', container({ capabilityAdd: ['NET-ADMIN'] }), '"NET-ADMIN" is no capability'],
+    [
+      'a health check of no kind',
+      container({ healthcheck: { ...emptyHealthcheck, test: ['curl', 'x'] } }),
+      'ContainerSpec.Healthcheck.Test: "curl" is no kind of test',
+    ],
+    [
+      'a health check of nothing',
+      container({ healthcheck: { ...emptyHealthcheck, test: ['CMD-SHELL', ''] } }),
+      'CMD-SHELL must be followed by what is to be run',
+    ],
+    [
+      'no health check, and one',
+      container({ healthcheck: { ...emptyHealthcheck, test: ['NONE', 'CMD'] } }),
+      'NONE stands alone',
+    ],
     ['a template', container({ env: ['A={{.Node.ID}}'] }), 'templates are not supported yet'],
     [
       'two mounts on one target',

@@ -22,6 +22,7 @@ import {
 import type { PortConfig, Resources } from '../../proto/gen/types.ts'
 import { checkServiceName } from '../model/naming.ts'
 import { RESTART_DELAY_MS } from '../model/restart-delay.ts'
+import { checkHealthcheck } from './validate-health.ts'
 import { checkPlacement } from './validate-placement.ts'
 
 /** A service holds its spec twice, and one entry of the log holds 1 MiB (DESIGN section 5). */
@@ -94,6 +95,7 @@ function checkContainer(container: ContainerSpec): void {
       throw refusal(`ContainerSpec.CapabilityAdd, CapabilityDrop: "${capability}" is no capability`)
   for (const text of [...container.command, ...container.args, container.user, dir])
     if (hasZero(text)) throw refusal('ContainerSpec: Command, Args, User and Dir hold no zero byte')
+  if (container.healthcheck !== undefined) checkHealthcheck(container.healthcheck)
   checkMounts(container.mounts)
 }
 

@@ -116,7 +116,8 @@ describe.runIf(isInstalled)('docker', { timeout: 60_000 }, () => {
 
   const refused = [
     ['-p 80:80', 'publish it with mode=host'],
-    ['--health-cmd true', 'TaskTemplate.ContainerSpec.Healthcheck is not supported yet'],
+    ['--health-interval 1us', 'Interval in HealthConfig cannot be less than 1ms'],
+    ['--sysctl a=b', 'TaskTemplate.ContainerSpec.Sysctls is not supported yet'],
     ['--network net', 'network net not found'],
     ['--constraint node.role=x', 'constraint expected one operator from ==, !='],
     ['--name a.b', 'name must be valid as a DNS name component'],

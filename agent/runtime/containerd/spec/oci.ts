@@ -116,10 +116,8 @@ export function encodeProcess(process: OciProcess): Uint8Array {
 
 /** The first process of a spec that `encodeSpec` wrote. */
 export function decodeProcess(spec: Uint8Array): OciProcess {
-  const read: Pick<OciSpec, 'process'> = JSON.parse(
-    new TextDecoder().decode(spec),
-    (key, value) =>
-      (key === 'soft' || key === 'hard') && value >= LIMIT_INFINITY ? Infinity : value,
+  const read: Pick<OciSpec, 'process'> = JSON.parse(new TextDecoder().decode(spec), (key, value) =>
+    (key === 'soft' || key === 'hard') && value >= LIMIT_INFINITY ? Infinity : value,
   )
   return read.process
 }

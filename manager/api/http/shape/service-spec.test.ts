@@ -96,7 +96,21 @@ describe('serviceSpec', () => {
     ['unimplemented', container({ Init: true }), 'TaskTemplate.ContainerSpec.Init'],
     ['unimplemented', container({ TTY: true }), 'TaskTemplate.ContainerSpec.TTY'],
     ['unimplemented', container({ OpenStdin: true }), 'TaskTemplate.ContainerSpec.OpenStdin'],
-    ['unimplemented', container({ Healthcheck: { Test: ['NONE'] } }), 'ContainerSpec.Healthcheck'],
+    [
+      'invalid-argument',
+      container({ Healthcheck: { Interval: 999_999 } }),
+      'ContainerSpec: Interval in HealthConfig cannot be less than 1ms',
+    ],
+    [
+      'invalid-argument',
+      container({ Healthcheck: { StartInterval: -1 } }),
+      'ContainerSpec: StartInterval in HealthConfig cannot be less than 1ms',
+    ],
+    [
+      'invalid-argument',
+      container({ Healthcheck: { Retries: -1 } }),
+      'ContainerSpec: Retries in HealthConfig cannot be negative',
+    ],
     ['unimplemented', container({ Hosts: ['1.2.3.4 a'] }), 'TaskTemplate.ContainerSpec.Hosts'],
     ['unimplemented', container({ DNSConfig: { Search: ['a'] } }), 'ContainerSpec.DNSConfig'],
     ['unimplemented', container({ Secrets: [{ SecretID: 'x' }] }), 'ContainerSpec.Secrets'],
@@ -314,6 +328,17 @@ function jsonSpec(): fc.Arbitrary<unknown> {
     },
     ['Protocol', 'PublishMode'],
   )
+  const healthcheck = some(
+    {
+      Test: words,
+      Interval: duration,
+      Timeout: duration,
+      Retries: number,
+      StartPeriod: duration,
+      StartInterval: duration,
+    },
+    ['Test'],
+  )
   const containerSpec = some(
     {
       Image: word,
@@ -325,6 +350,7 @@ function jsonSpec(): fc.Arbitrary<unknown> {
       Dir: word,
       User: word,
       StopSignal: word,
+      Healthcheck: healthcheck,
       ReadOnly: fc.constant(true),
       Mounts: fc.array(mounts, { minLength: 1, maxLength: 3 }),
       StopGracePeriod: fc.oneof(fc.constant(0), duration),

@@ -46,6 +46,7 @@ import {
   type Resources,
 } from '../../../../proto/gen/types.ts'
 import { RESTART_DELAY_MS } from '../../../model/restart-delay.ts'
+import { healthcheck } from './healthcheck.ts'
 import { genericResources, placement } from './placement.ts'
 import {
   choice,
@@ -172,7 +173,7 @@ const container: Shape<ContainerSpec> = object(emptyContainerSpec, {
   ReadOnly: ofContainer.some('readOnly', flag),
   Mounts: ofContainer.some('mounts', list(mount)),
   StopGracePeriod: ofContainer.some('stopGraceMs', maybe(durationMs)),
-  Healthcheck: unsupported(),
+  Healthcheck: unlessBlank(ofContainer.some('healthcheck', maybe(healthcheck))),
   Hosts: unsupported(),
   DNSConfig: unsupported(),
   Secrets: unsupported(),

@@ -2,7 +2,7 @@
  * Shape: how a value is written as Docker's JSON and read back, both from one description, so that
  * the two directions cannot drift apart. `object` describes a message by its members in Docker's
  * spelling. What a client sends and a shape does not know is refused by its path
- * (`TaskTemplate.ContainerSpec.Healthcheck is not supported yet`), unless it says nothing: Go's
+ * (`TaskTemplate.ContainerSpec.Sysctls is not supported yet`), unless it says nothing: Go's
  * clients send many empty members. JSON's null counts as absent, as in Go.
  */
 import { SwarmError } from '../../../../lib/errors.ts'
