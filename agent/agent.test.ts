@@ -6,6 +6,7 @@ import { newSeededRandom } from '../lib/random.ts'
 import { decodeAgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
 import { type Assignments, emptyAssignments, type SessionMessage } from '../proto/gen/dispatcher.ts'
 import { emptyNodeDescription, emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
+import { emptyHealthcheck } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
 import { task } from '../test/build.ts'
 import { Agent, type AgentInput, type AgentOutput } from './agent.ts'
@@ -54,6 +55,8 @@ class Host {
   readonly operations = new Map<string, number>()
   readonly cancelled: number[] = []
   persists: Extract<AgentOutput, { kind: 'persist' }>[] = []
+  /** What its disk holds. */
+  saved: Uint8Array | undefined
   /** Everything else, in short form. */
   log: string[] = []
   readonly sent: Extract<AgentOutput, { kind: 'send' }>['message']['body'][] = []
@@ -123,7 +126,18 @@ class Host {
   persisted(): void {
     const [persist] = this.persists.splice(0, 1)
     if (persist === undefined) throw new Error('nothing to persist')
+    this.saved = persist.state
     this.step({ kind: 'persisted', version: persist.version })
+  }
+
+  /** Every health check that was begun, by its number. */
+  readonly probes: number[] = []
+
+  probed(exitCode: number): void {
+    const id = this.probes.at(-1)
+    if (id === undefined) throw new Error('no check is under way')
+    const result = { kind: 'exited', exitCode, output: '' } as const
+    this.step({ kind: 'probe-done', id, result })
   }
 
   /** The operations under way. */
@@ -163,6 +177,7 @@ class Host {
       this.operations.set(`${kind} ${subject.id}`, output.id)
     } else if (output.kind === 'persist') this.persists.push(output)
     else if (output.kind === 'cancel') this.cancelled.push(output.id)
+    else if (output.kind === 'probe') this.probes.push(output.id)
     else if (output.kind === 'send') {
       this.sent.push(output.message.body)
       if (output.message.body?.kind === 'statuses') {
@@ -600,3 +615,101 @@ test('state that no agent wrote is refused', () => {
 function live(taskId: string): Container {
   return container(taskId, 'running')
 }
+
+/** A task with a health check each second. */
+function checked(id: string, retries = 2): Task {
+  const healthcheck = { ...emptyHealthcheck, test: ['CMD', 'x'], intervalMs: 1_000, retries }
+  return { ...assigned(id), spec: task({ spec: { container: { healthcheck } } }).spec }
+}
+
+/** An agent whose task has been started. */
+function withStarted(): Host {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [checked('t1')]))
+  host.done('prepare t1')
+  host.done('start t1')
+  return host
+}
+
+test('a task with a health check is reported as running when a check has succeeded', () => {
+  const host = withStarted()
+  host.wait(900)
+  expect(host.probes).toEqual([])
+  host.wait(200)
+  expect(host.probes).toHaveLength(1)
+  expect(host.reported()).toEqual({ t1: 'starting' })
+
+  host.probed(0)
+
+  expect(host.reported()).toEqual({ t1: 'running' })
+  host.wait(900)
+  expect(host.probes).toHaveLength(1)
+  host.wait(200)
+  expect(host.probes).toHaveLength(2)
+})
+
+test('a task whose checks fail in a row is stopped and reported as failed', () => {
+  const host = withStarted()
+  for (const exitCode of [0, 1, 1]) {
+    host.wait(1_100)
+    host.probed(exitCode)
+  }
+
+  expect(host.underway()).toEqual(['stop t1'])
+  expect(host.reported()).toEqual({ t1: 'running' })
+  host.done('stop t1')
+  expect(host.reported()).toEqual({ t1: 'failed' })
+  host.wait(5_000)
+  expect(host.probes).toHaveLength(3)
+})
+
+test('what is unhealthy is stopped when that is on disk, not before', () => {
+  const host = withStarted()
+  host.isQuick = false
+  for (const exitCode of [1, 1]) {
+    host.wait(1_100)
+    host.probed(exitCode)
+  }
+
+  expect(host.underway()).toEqual([])
+  while (host.persists.length > 0) host.persisted()
+  expect(host.underway()).toEqual(['stop t1'])
+})
+
+test('a check under way is given up when its task is to end', () => {
+  const host = withStarted()
+  host.wait(1_100)
+  const [probe = -1] = host.probes
+
+  host.assign(change(5, 6, { updates: [{ ...checked('t1'), desiredState: 'shutdown' }] }))
+
+  expect(host.cancelled).toEqual([probe])
+  expect(host.underway()).toEqual(['stop t1'])
+  host.probed(1)
+  host.done('stop t1')
+  expect(host.reported()).toEqual({ t1: 'shutdown' })
+})
+
+test('an agent that is started again goes on checking where it was', () => {
+  const first = withStarted()
+  for (const exitCode of [0, 1]) {
+    first.wait(1_100)
+    first.probed(exitCode)
+  }
+  const second = new Host({
+    state: first.saved ?? new Uint8Array(),
+    containers: [{ ...container('t1', 'running'), containerId: 'c' }],
+  })
+  second.wait(3_000)
+  expect(second.probes).toEqual([])
+
+  second.run()
+  second.assign(full(5, [checked('t1')]))
+  second.wait(1_100)
+  expect(second.probes).toHaveLength(1)
+  expect(second.underway()).toEqual([])
+  second.probed(1)
+
+  expect(second.underway()).toEqual(['stop t1'])
+})

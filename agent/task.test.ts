@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest'
 import { SwarmError } from '../lib/errors.ts'
 import { emptyTaskStatus } from '../proto/gen/objects.ts'
+import { emptyHealthcheck } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
 import { task } from '../test/build.ts'
+import { beginProbe, schedule } from './health.ts'
 import type { Container, Exit } from './runtime/runtime.ts'
 import {
   adopt,
@@ -11,9 +13,11 @@ import {
   cancel,
   fail,
   forget,
+  isWatched,
   mustBeDurable,
   newRecord,
   observeExit,
+  observeProbe,
   planStep,
   reassign,
   restore,
@@ -374,3 +378,125 @@ function adoptRestored(
 ): TaskRecord {
   return adopt(restore(known), found, 5)
 }
+
+/** A task with a health check whose container was started. */
+function started(retries = 2): TaskRecord {
+  const healthcheck = { ...emptyHealthcheck, test: ['CMD', 'x'], retries }
+  const record = newRecord(task({ spec: { container: { healthcheck } } }), undefined, 1)
+  const ready = succeed(begin(walk(record).record, 1, 'prepare'), undefined, 2)
+  return succeed(begin(walk(ready).record, 2, 'start'), STARTED, 3)
+}
+
+/** One check of it, with this exit code. */
+function checked(record: TaskRecord, exitCode: number): TaskRecord {
+  if (record.watch === undefined) throw new Error('it is watched')
+  const now = { nowMs: 10, wallMs: 10 }
+  const probed = { ...record, watch: beginProbe(schedule(record.watch, 3, now), 7, now) }
+  return observeProbe(probed, { kind: 'exited', exitCode, output: 'said' }, now)
+}
+
+/** A later process finds its container. */
+function found(record: TaskRecord, state: Container['state'], exit?: Partial<Exit>): TaskRecord {
+  const { task: assigned, status, isForgotten: forgotten } = record
+  return adopt(restore({ task: assigned, status, forgotten }), container(state, exit), 20)
+}
+
+const UNHEALTHY = 'dockerexec: unhealthy container'
+
+test('a task with a health check is starting until its first success', () => {
+  const record = started()
+  const up = checked(record, 0)
+
+  expect(record.status).toMatchObject({ state: 'starting', timestampMs: 3 })
+  expect(record.status.container).toMatchObject({ containerId: 'c1', pid: 7 })
+  expect(walk(record).operation).toBeUndefined()
+  expect(up.status).toMatchObject({ state: 'running', message: 'started', timestampMs: 10 })
+  expect(up.status.health).toMatchObject({ state: 'healthy' })
+})
+
+test('the image’s health check counts where the spec has none, unless it says NONE', () => {
+  const imageCheck = { ...emptyHealthcheck, test: ['CMD', 'y'] }
+  const start = (test: readonly string[]): TaskRecord => {
+    const healthcheck = { ...emptyHealthcheck, test }
+    const record = newRecord(task({ spec: { container: { healthcheck } } }), undefined, 1)
+    const starting = { ...record, status: { ...record.status, state: 'starting' as const } }
+    return succeed(begin(starting, 1, 'start'), { ...STARTED, imageCheck }, 3)
+  }
+
+  expect(start([]).watch?.check.test).toEqual(['CMD', 'y'])
+  expect(start([]).status.state).toBe('starting')
+  expect(start(['NONE']).watch).toBeUndefined()
+  expect(start(['NONE']).status.state).toBe('running')
+})
+
+test.each<[string, readonly number[], Partial<Exit>, string]>([
+  ['never healthy', [1, 1], { exitCode: 143 }, `task: non-zero exit (143): ${UNHEALTHY}`],
+  ['healthy once', [0, 1, 1], { exitCode: 137 }, `task: non-zero exit (137): ${UNHEALTHY}`],
+  ['that ends well when told to', [0, 1, 1], { exitCode: 0 }, UNHEALTHY],
+])('an unhealthy container, %s, is stopped and its task failed', (_name, codes, exit, error) => {
+  const ill = codes.reduce(checked, started())
+  const stopped = succeed(
+    begin(observeExit(begin(ill, 3, 'stop'), anExit(exit), 11), 3, 'stop'),
+    undefined,
+    12,
+  )
+
+  expect(walk(ill).operation).toBe('stop')
+  expect(mustBeDurable(started(), ill)).toBe(true)
+  expect(stopped.status).toMatchObject({ state: 'failed', error, container: exit })
+  expect(walk(stopped).operation).toBeUndefined()
+})
+
+test('a container that ends before it was healthy has ended as any other', () => {
+  expect(observeExit(started(), anExit(), 9).status).toMatchObject({ state: 'complete', error: '' })
+  expect(observeExit(started(), anExit({ exitCode: 3 }), 9).status).toMatchObject({
+    state: 'failed',
+    error: 'task: non-zero exit (3)',
+  })
+})
+
+test('a later process goes on with what was found out', () => {
+  const running = checked(started(3), 0)
+  const once = checked(running, 1)
+  const waiting = checked(started(3), 1)
+
+  expect(found(running, 'running').status).toEqual(running.status)
+  expect(found(once, 'running').watch?.health).toMatchObject({ state: 'healthy', failingStreak: 1 })
+  expect(found(waiting, 'running').status).toEqual(waiting.status)
+  expect(checked(checked(found(waiting, 'running'), 1), 1).ending?.state).toBe('failed')
+  expect(checked(found(waiting, 'running'), 0).status.state).toBe('running')
+})
+
+test('a later process stops what is unhealthy, or says why it was stopped', () => {
+  const ill = checked(checked(started(), 1), 1)
+
+  expect(walk(found(ill, 'running')).operation).toBe('stop')
+  expect(found(ill, 'exited', { exitCode: 0 }).status).toMatchObject({
+    state: 'failed',
+    error: UNHEALTHY,
+  })
+})
+
+test('an agent without its memory takes a running task for a healthy one', () => {
+  const healthcheck = { ...emptyHealthcheck, test: ['CMD', 'x'] }
+  const told = (state: TaskState): TaskRecord => {
+    const assigned = task({ spec: { container: { healthcheck } }, status: { state } })
+    return newRecord(assigned, container('running'), 5)
+  }
+
+  expect(told('running').status.state).toBe('running')
+  expect(told('running').watch?.health.state).toBe('healthy')
+  expect(told('starting').status.state).toBe('starting')
+  expect(told('assigned').status.state).toBe('starting')
+})
+
+test('nobody asks for the health of what is to end', () => {
+  const up = checked(started(), 0)
+
+  expect(isWatched(up)).toBe(true)
+  expect(isWatched(forget(up))).toBe(false)
+  expect(isWatched(reassign(up, { ...up.task, desiredState: 'shutdown' }))).toBe(false)
+  expect(isWatched(begin(up, 4, 'stop'))).toBe(false)
+  expect(isWatched(observeExit(up, anExit(), 9))).toBe(false)
+  expect(isWatched(at('running'))).toBe(false)
+})

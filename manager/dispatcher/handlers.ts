@@ -7,7 +7,7 @@
 
 import { SwarmError } from '../../lib/errors.ts'
 import type { NodeLeave, NodeRegister, StatusReport } from '../../proto/gen/control.ts'
-import type { Node, Task, TaskStatus } from '../../proto/gen/objects.ts'
+import type { Health, Node, Task, TaskStatus } from '../../proto/gen/objects.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isEqual } from '../model/equal.ts'
@@ -20,6 +20,7 @@ export const STATUS_UPDATES_MAX = 1_024
 /** Longer texts and lists of an agent are cut: they are shown, not used. */
 const TEXT_LENGTH_MAX = 1_024
 const HOST_PORTS_MAX = 1_024
+const HEALTH_RESULTS_MAX = 5
 /** An announced return counts for no longer than this: an hour. */
 export const RETURN_MAX_MS: number = 60 * 60_000
 
@@ -108,5 +109,13 @@ function shorten(status: TaskStatus): TaskStatus {
     message: status.message.slice(0, TEXT_LENGTH_MAX),
     error: status.error.slice(0, TEXT_LENGTH_MAX),
     hostPorts: status.hostPorts.slice(0, HOST_PORTS_MAX),
+    health: status.health && shortenHealth(status.health),
   }
+}
+
+function shortenHealth(health: Health): Health {
+  const results = health.results
+    .slice(-HEALTH_RESULTS_MAX)
+    .map((result) => ({ ...result, output: result.output.slice(0, TEXT_LENGTH_MAX) }))
+  return { ...health, results }
 }

@@ -61,7 +61,7 @@ export function findMissing(world: World): string | undefined {
   return (
     findWrongNode(world, view, leader) ??
     findUnrest(view) ??
-    first(hosts, (host) => findWrongContainer(view, host)) ??
+    first(hosts, (host) => findWrongContainer(world, view, host)) ??
     findLostTask(world, view) ??
     first(hosts, findBacklog)
   )
@@ -87,8 +87,8 @@ function findWrongNode(world: World, view: View, leader: SimNode): string | unde
   return undefined
 }
 
-/** L2: nothing is left of what was forgotten, and what runs is meant to, where it does. */
-function findWrongContainer(view: View, host: SimNode): string | undefined {
+/** L2: nothing is left of what was forgotten, and what runs is meant to, where it does. H2: it works. */
+function findWrongContainer(world: World, view: View, host: SimNode): string | undefined {
   for (const { taskId } of host.runtime.list())
     if (view.tasks.get(taskId) === undefined)
       return `L2: container ${taskId} on ${host.id} belongs to no task`
@@ -96,6 +96,8 @@ function findWrongContainer(view: View, host: SimNode): string | undefined {
     const task = view.tasks.get(id)
     const isMeant = task?.desiredState === 'running' && task.nodeId === host.id
     if (!isMeant) return `L2: container ${id} runs on ${host.id} and is not to`
+    if (host.runtime.ailments.isSick(id, world.schedule.nowMs))
+      return `H2: container ${id} on ${host.id} does not work, and is not replaced`
   }
   return undefined
 }

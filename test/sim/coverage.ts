@@ -16,6 +16,7 @@ export const LANDMARKS = [
   'agents moved',
   'damage refused',
   'cores',
+  'unhealthy ended',
 ] as const
 
 /** What is counted. */

@@ -1,15 +1,17 @@
 /**
  * The twin of port Runtime: containers that take a while to be made and to stop, fail to be made
  * now and then, and end by themselves. They outlive the daemon and die with the host. The runtime
- * hangs, is started again under operations that are under way, and waits for registries. It counts
- * starts: a task started twice is a violation, whatever happened in between.
+ * hangs, is started again under operations that are under way, and waits for registries. How well
+ * containers are stands in `ailment.ts`. It counts starts: a task started twice is a violation, whatever happened in between.
  */
-import type { Container, Exit } from '../../agent/runtime/runtime.ts'
+import type { ProbeResult } from '../../agent/health.ts'
+import type { Container, Exit, Probe } from '../../agent/runtime/runtime.ts'
 import type { OperationKind, OperationResult } from '../../agent/task.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
 import { emptyTask, type Task } from '../../proto/gen/objects.ts'
 import type { PortConfig } from '../../proto/gen/types.ts'
+import { type AilmentRates, Ailments, NO_AILMENTS } from './ailment.ts'
 import type { Schedule } from './schedule.ts'
 
 export type RuntimeRates = {
@@ -19,6 +21,7 @@ export type RuntimeRates = {
   readonly exitPerMinute: number
   /** Chance that a container ends by SIGKILL only, when its grace is over. */
   readonly ignoresTerm: number
+  readonly ailments: AilmentRates
 }
 
 /** What makes the world's containers end right after their start, and who is told of classes. */
@@ -40,6 +43,7 @@ export const CALM_RATES: RuntimeRates = {
   startFailure: 0,
   exitPerMinute: 0,
   ignoresTerm: 0,
+  ailments: NO_AILMENTS,
 }
 const GRACE_MS = 10_000
 const PULL_LOOK_MS = 500
@@ -65,6 +69,9 @@ export class SimRuntime {
   #containers = new Map<string, SimContainer>()
   #started = new Set<string>()
   #world: RuntimeWorld
+  /** Checks that have not been answered yet. */
+  #probes = new Set<(result: ProbeResult) => void>()
+  readonly ailments: Ailments
   #underway = new Set<Underway>()
   /** Until then nothing is answered: no operation, no list. */
   hungUntilMs = 0
@@ -86,6 +93,7 @@ export class SimRuntime {
     this.#schedule = options.schedule
     this.#random = options.random
     this.rates = options.rates
+    this.ailments = new Ailments(options.rates.ailments, options.random.split('ailments'))
     this.#world = options.world
   }
 
@@ -141,8 +149,38 @@ export class SimRuntime {
     return { cancel: () => this.#after(1, 20, cancel) }
   }
 
+  /** Runs a check; `done` is called when it has ended, unless the host dies first, or this gives it up. */
+  probe(
+    task: Task,
+    { timeoutMs }: Probe,
+    done: (result: ProbeResult) => void,
+  ): { readonly cancel: () => void } {
+    const answer = (result: ProbeResult): void => {
+      if (this.#probes.delete(answer)) done(result)
+    }
+    this.#probes.add(answer)
+    this.#after(5, 200, () => this.#look(task.id, timeoutMs, answer))
+    return { cancel: () => this.#after(1, 20, () => answer({ kind: 'late', output: '' })) }
+  }
+
+  /** What the check finds, once the runtime answers. */
+  #look(taskId: string, timeoutMs: number, answer: (result: ProbeResult) => void): void {
+    const { nowMs } = this.#schedule
+    if (nowMs < this.hungUntilMs) {
+      this.#after(this.hungUntilMs - nowMs, 200, () => this.#look(taskId, timeoutMs, answer))
+    } else if (this.#containers.get(taskId)?.state !== 'running') {
+      answer({ kind: 'failed', error: new SwarmError('not-found', 'no such container') })
+    } else {
+      const result = this.ailments.probe(taskId, nowMs)
+      if (result.kind === 'late') this.#after(timeoutMs, 50, () => answer(result))
+      else answer(result)
+    }
+  }
+
   /** What is under way fails with an outcome that nobody knows; containers go on. */
   restart(): void {
+    const error = new SwarmError('unavailable', 'the runtime is gone')
+    for (const answer of [...this.#probes]) answer({ kind: 'failed', error })
     for (const underway of [...this.#underway]) {
       const isDone = this.#random.integer(2) === 0
       if (isDone && underway.kind !== 'prepare') underway.carryOut()
@@ -152,6 +190,8 @@ export class SimRuntime {
 
   /** The daemon died: what the runtime has not begun is never done, and no pull goes on. */
   abandon(): void {
+    this.#probes.clear()
+    this.ailments.forgotten()
     const isHung = this.#schedule.nowMs < this.hungUntilMs
     for (const underway of [...this.#underway])
       if (isHung || underway.kind === 'prepare') this.#underway.delete(underway)
@@ -169,6 +209,7 @@ export class SimRuntime {
   /** Nothing goes wrong any more by itself. */
   heal(): void {
     this.rates = CALM_RATES
+    this.ailments.heal(this.#schedule.nowMs)
     this.hungUntilMs = 0
     this.pullsHungUntilMs = 0
     this.registryDownUntilMs = 0
@@ -226,6 +267,7 @@ export class SimRuntime {
         return { kind: 'done' }
       case 'remove':
         this.#containers.delete(task.id)
+        this.ailments.removed(task.id)
         return { kind: 'done' }
       default:
         return kind satisfies never
@@ -241,6 +283,7 @@ export class SimRuntime {
     }
     this.#epoch++
     this.#underway.clear()
+    this.#probes.clear()
   }
 
   /** The containers as they are now. */
@@ -295,6 +338,7 @@ export class SimRuntime {
     }
     container.state = 'running'
     container.hostPorts = this.#openPorts(task)
+    this.ailments.started(task, this.#schedule.nowMs)
     this.#plan(task.id)
     if (this.#world.isCrashLooping(task.serviceId))
       this.#after(50, 500, () => this.#end(task.id, 1))

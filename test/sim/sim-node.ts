@@ -1122,6 +1122,22 @@ export class SimNode {
         daemon?.cancels.set(output.id, cancel)
         break
       }
+      case 'probe': {
+        const daemon = this.#daemon
+        const { id, task, probe } = output
+        const { cancel } = this.runtime.probe(task, probe, (result) => {
+          daemon?.cancels.delete(id)
+          if (this.#daemon !== daemon) return
+          this.#whenAwake(() => {
+            if (this.#daemon !== daemon) return
+            this.runtime.ailments.told(task.id, result)
+            this.#daemon?.agent.step({ kind: 'probe-done', id, result })
+            this.#pump()
+          })
+        })
+        daemon?.cancels.set(id, cancel)
+        break
+      }
       case 'persist':
         this.#persistAgent(this.#daemon, output)
         break

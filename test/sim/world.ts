@@ -20,6 +20,7 @@ import type { WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { ManagerAddress } from '../../proto/gen/dispatcher.ts'
 import { type Cluster, emptyCluster } from '../../proto/gen/objects.ts'
 import type { Member } from '../../proto/gen/types.ts'
+import type { AilmentRates } from './ailment.ts'
 import { Atlas } from './atlas.ts'
 import type { Caller } from './call.ts'
 import { Checkers } from './checkers/checkers.ts'
@@ -42,6 +43,7 @@ export type Rates = {
   readonly prepareFailure: number
   readonly exitPerMinute: number
   readonly ignoresTerm: number
+  readonly ailments: AilmentRates
   /** A snapshot is taken after so many entries, and so many stay in the log before it. */
   readonly snapshotEntries: number
   readonly keepEntries: number
@@ -248,6 +250,7 @@ export class World {
         startFailure: this.rates.prepareFailure / 2,
         exitPerMinute: this.rates.exitPerMinute,
         ignoresTerm: this.rates.ignoresTerm,
+        ailments: this.rates.ailments,
       },
       world: {
         violation: (message) => this.violation(message),
@@ -500,6 +503,11 @@ function drawRates(random: SeededRandom): Rates {
     prepareFailure: pick(0, 0.02, 0.2),
     exitPerMinute: pick(0, 0.1, 0.5),
     ignoresTerm: pick(0, 0, 0.1, 0.5),
+    ailments: {
+      stillborn: pick(0, 0, 0.2, 0.5),
+      sickPerMinute: pick(0, 0.1, 0.5),
+      falseAlarm: pick(0, 0, 0.1),
+    },
     snapshotEntries: pick(200, 200, 50, 15),
     keepEntries: pick(20, 20, 5, 0),
     messageBytes: pick(1 << 20, 1 << 20, 2_000, 1),

@@ -381,7 +381,9 @@ export class Checkers {
     const unsaved = this.#agentDisks.operation(node.id, kind, task)
     if (unsaved !== undefined) this.#violation(unsaved)
     const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
-    const operation = { kind, taskId: task.id, hasRun }
+    const isUnhealthy = node.runtime.ailments.mayEnd(task)
+    if (kind === 'stop' && isUnhealthy) this.#world.reached('unhealthy ended')
+    const operation = { kind, taskId: task.id, hasRun, isUnhealthy }
     // Until it hears of the group that goes on, it does what the one before had told it.
     const over = this.#over.get(node.agent?.status().mark.epoch ?? 0)
     const problem = checkEnding(over?.view ?? this.#reference.view(), node.id, operation)
@@ -522,6 +524,7 @@ export class Checkers {
         if (status.state !== 'running') continue
         this.#noteRunning(node, taskId)
         this.#checkPorts(node, taskId, status.hostPorts)
+        this.#checkHealth(node, taskId)
       }
   }
 
@@ -538,6 +541,13 @@ export class Checkers {
     this.#violation(
       `T6: ${node.id} tells of ports ${formatPorts(told)} of task ${taskId}, which has ${formatPorts(own)}`,
     )
+  }
+
+  /** H1 */
+  #checkHealth(node: SimNode, taskId: string): void {
+    const task = this.#reference.view().tasks.get(taskId)
+    if (task !== undefined && !node.runtime.ailments.isProven(task))
+      this.#violation(`H1: ${node.id} says that ${taskId} runs before a check of it succeeded`)
   }
 
   #noteRunning(node: SimNode, taskId: string): void {

@@ -24,6 +24,14 @@ function viewOf(object: Task, timeMs = 1): View {
   return store.view()
 }
 
+test('a running task whose health checks failed often enough may be stopped, not removed', () => {
+  const view = viewOf(task('running', 'running'))
+  const ill = { taskId: 't1', hasRun: true, isUnhealthy: true }
+
+  expect(checkEnding(view, 'n1', { ...ill, kind: 'stop' })).toBeUndefined()
+  expect(checkEnding(view, 'n1', { ...ill, kind: 'remove' })).toContain('T9')
+})
+
 test.for([
   ['running', 'running', 'stop', true],
   ['running', 'running', 'remove', true],
@@ -36,9 +44,15 @@ test.for([
   const view = viewOf(task(desired, state))
   const hasRun = state === 'running'
 
-  expect(checkEnding(view, 'n1', { kind, taskId: 't1', hasRun }) !== undefined).toBe(isWrong)
-  expect(checkEnding(view, 'n2', { kind, taskId: 't1', hasRun })).toBeUndefined()
-  expect(checkEnding(view, 'n1', { kind, taskId: 't2', hasRun })).toBeUndefined()
+  expect(
+    checkEnding(view, 'n1', { kind, taskId: 't1', hasRun, isUnhealthy: false }) !== undefined,
+  ).toBe(isWrong)
+  expect(
+    checkEnding(view, 'n2', { kind, taskId: 't1', hasRun, isUnhealthy: false }),
+  ).toBeUndefined()
+  expect(
+    checkEnding(view, 'n1', { kind, taskId: 't2', hasRun, isUnhealthy: false }),
+  ).toBeUndefined()
 })
 
 test.for([
@@ -47,7 +61,7 @@ test.for([
 ] as const)('a task that only a clone saw running: %s is wrong: %s', ([kind, isWrong]) => {
   const view = viewOf(task('running', 'running'))
 
-  const problem = checkEnding(view, 'n1', { kind, taskId: 't1', hasRun: false })
+  const problem = checkEnding(view, 'n1', { kind, taskId: 't1', hasRun: false, isUnhealthy: false })
 
   expect(problem !== undefined).toBe(isWrong)
 })

@@ -71,4 +71,30 @@ export const agentMutants: readonly Mutant[] = [
     caughtBy: 'T9, A',
     why: 'after a crash nobody knows that the task was started, and it is started again',
   },
+  {
+    name: 'running-before-healthy',
+    file: 'agent/task.ts',
+    search: "  return become(watched, { state: 'starting', wallMs: since })\n",
+    replacement:
+      '  return asRunning({ ...watched, status: { ...watched.status, timestampMs: since } }, wallMs)\n',
+    caughtBy: 'H1',
+    why: 'an update goes on, and traffic comes, before a task has shown that it works',
+  },
+  {
+    name: 'unhealthy-goes-on',
+    file: 'agent/health.ts',
+    search: "streak >= check.retries ? 'unhealthy' : state",
+    replacement: "streak > 1e6 ? 'unhealthy' : state",
+    caughtBy: 'H2, L2',
+    why: 'a container that does not work is never replaced',
+  },
+  {
+    name: 'failures-never-forgiven',
+    file: 'agent/health.ts',
+    search: 'const judged = exitCode === 0 ? HEALTHY :',
+    replacement:
+      'const judged = exitCode === 0 ? { ...HEALTHY, failingStreak: health.failingStreak } :',
+    caughtBy: 'T9',
+    why: 'a container that fails a check now and then is stopped for failures that were long ago',
+  },
 ]

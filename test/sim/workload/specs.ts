@@ -10,12 +10,14 @@ import {
   emptyAnnotations,
   emptyContainerSpec,
   emptyEndpointSpec,
+  emptyHealthcheck,
   emptyPlacement,
   emptyResourceRequirements,
   emptyRestartPolicy,
   emptyServiceSpec,
   emptyTaskSpec,
   emptyUpdateConfig,
+  type Healthcheck,
   type Placement,
   type RestartPolicy,
   type ServiceSpec,
@@ -65,11 +67,30 @@ export function drawServiceSpec(name: string, label: string, random: SeededRando
 function drawTask(random: SeededRandom, isGlobal: boolean): TaskSpec {
   return {
     ...emptyTaskSpec,
-    container: { ...emptyContainerSpec, image: drawImage(random) },
+    container: {
+      ...emptyContainerSpec,
+      image: drawImage(random),
+      healthcheck: drawHealthcheck(random),
+    },
     resources: { ...emptyResourceRequirements, reservations: drawReservations(random) },
     placement: drawPlacement(random, isGlobal),
     restart: drawRestart(random),
   }
+}
+
+/** Mostly none. */
+function drawHealthcheck(random: SeededRandom): Healthcheck | undefined {
+  const draw = drawBy(random)
+  const check: Healthcheck = {
+    test: draw(['CMD', 'check'], ['CMD-SHELL', 'check || exit 1']),
+    intervalMs: draw(500, 2_000),
+    timeoutMs: draw(500, 1_000),
+    retries: draw(1, 2, 3),
+    startPeriodMs: draw(0, 3_000),
+    startIntervalMs: 300,
+  }
+  const none = { ...emptyHealthcheck, test: ['NONE'] }
+  return draw<Healthcheck | undefined>(undefined, undefined, undefined, none, check, check)
 }
 
 function drawImage(random: SeededRandom): string {
@@ -166,10 +187,12 @@ export const scale: Edit = (spec, random) =>
       }
     : undefined
 
-/** Another image; now and then also another way to get there. */
+/** Another image; now and then also another check, or another way to get there. */
 export const deploy: Edit = (spec, random) => {
   if (spec.task?.container === undefined) return undefined
-  const container = { ...spec.task.container, image: drawImage(random) }
+  const healthcheck =
+    random.integer(4) === 0 ? drawHealthcheck(random) : spec.task.container.healthcheck
+  const container = { ...spec.task.container, image: drawImage(random), healthcheck }
   const update = random.integer(4) === 0 ? drawUpdate(random, 'rollback') : spec.update
   return { ...spec, update, task: { ...spec.task, container } }
 }
