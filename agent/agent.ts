@@ -20,7 +20,7 @@ import type {
   NodeChange,
   SessionMessage,
 } from '../proto/gen/dispatcher.ts'
-import type { NodeDescription, Task } from '../proto/gen/objects.ts'
+import type { Health, NodeDescription, Task } from '../proto/gen/objects.ts'
 import type { Now, ProbeResult } from './health.ts'
 import { Managers } from './managers.ts'
 import { Memory } from './memory.ts'
@@ -216,6 +216,11 @@ export class Agent {
   /** Tasks whose container runs, as far as the runtime has told. */
   listRunning(): readonly Task[] {
     return this.#worker.listRunning()
+  }
+
+  /** What is known of the health of a task's container; undefined where there is no check. */
+  findHealth(taskId: string): Health | undefined {
+    return this.#worker.findHealth(taskId)
   }
 
   #describe(description: NodeDescription): void {

@@ -12,7 +12,13 @@ import type { Random } from '../lib/random.ts'
 import { compareMarks, ZERO_MARK } from '../proto/assignment-mark.ts'
 import type { AgentState } from '../proto/gen/agent.ts'
 import type { AssignmentMark, Assignments } from '../proto/gen/dispatcher.ts'
-import { emptyTask, emptyTaskStatus, type Task, type TaskStatus } from '../proto/gen/objects.ts'
+import {
+  emptyTask,
+  emptyTaskStatus,
+  type Health,
+  type Task,
+  type TaskStatus,
+} from '../proto/gen/objects.ts'
 import { compareTaskState } from '../proto/task-state.ts'
 import { beginProbe, cancelProbe, isDue, type Now, type ProbeResult, schedule } from './health.ts'
 import type { Memory } from './memory.ts'
@@ -135,6 +141,12 @@ export class Worker {
     return [...this.#entries.values()]
       .filter(({ record }) => record.container === 'running')
       .map(({ record }) => record.task)
+  }
+
+  /** What is known of the health of a task's container; undefined where there is no check. */
+  findHealth(taskId: string): Health | undefined {
+    const record = this.#entries.get(taskId)?.record
+    return record?.watch?.health ?? record?.status.health
   }
 
   /** What must be kept on disk. */

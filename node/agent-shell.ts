@@ -20,7 +20,7 @@ import {
   type NodeChange,
   type SessionMessage,
 } from '../proto/gen/dispatcher.ts'
-import type { NodeDescription, Task } from '../proto/gen/objects.ts'
+import type { Health, NodeDescription, Task } from '../proto/gen/objects.ts'
 import { type Channel, newChannel, newClient } from '../proto/grpc.ts'
 import type { ClientStream } from '../proto/rpc.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
@@ -118,6 +118,10 @@ export class AgentShell implements LoopPart {
 
   listRunning(): readonly Task[] {
     return this.#agent.listRunning()
+  }
+
+  findHealth(taskId: string): Health | undefined {
+    return this.#agent.findHealth(taskId)
   }
 
   round(time: RoundTime): void {

@@ -19,6 +19,7 @@ import { localCaller } from '../manager/manager.ts'
 import type { Change } from '../manager/store/change.ts'
 import type { View } from '../manager/store/view.ts'
 import type { WriteReply, WriteRequest } from '../proto/gen/control.ts'
+import type { Health } from '../proto/gen/objects.ts'
 import { parseAddress } from './address.ts'
 import type { Config } from './config.ts'
 import type { ManagerRole } from './manager-role.ts'
@@ -113,6 +114,10 @@ export class NodeBackend implements Backend {
 
   watch(onChanges: (changes: readonly Change[] | undefined, view: View) => void): () => void {
     return this.#options.node.watch(onChanges)
+  }
+
+  findHealth(taskId: string): Health | undefined {
+    return this.#options.node.agent?.findHealth(taskId)
   }
 
   metrics(): string {

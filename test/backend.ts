@@ -27,7 +27,12 @@ import {
   type WriteReply,
   type WriteRequest,
 } from '../proto/gen/control.ts'
-import { emptyContainerStatus, emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
+import {
+  emptyContainerStatus,
+  emptyTaskStatus,
+  type Health,
+  type Task,
+} from '../proto/gen/objects.ts'
 import { isTerminal } from '../proto/task-state.ts'
 import { applyTo, cluster, node, storeWith, type World } from './build.ts'
 
@@ -86,6 +91,8 @@ export class TestBackend implements Backend {
   logsRequest: LogsRequest | undefined
   /** What init, join and leave were called with. */
   readonly calls: (InitRequest | JoinRequest | { readonly force: boolean })[] = []
+  /** Of containers of this node, by task. */
+  readonly health: Map<string, Health> = new Map()
   readonly #random = newSeededRandom('backend')
   readonly #watchers = new Set<Parameters<Backend['watch']>[0]>()
   readonly #leader = new Leader(newLoops())
@@ -98,6 +105,10 @@ export class TestBackend implements Backend {
 
   local(): LocalNode {
     return this.node
+  }
+
+  findHealth(taskId: string): Health | undefined {
+    return this.health.get(taskId)
   }
 
   async read(_consistency: 'linearizable' | 'stale'): Promise<View> {

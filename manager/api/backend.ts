@@ -6,6 +6,7 @@
  */
 import type { WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { LogLine } from '../../proto/gen/logs.ts'
+import type { Health } from '../../proto/gen/objects.ts'
 import type { ClusterSpec } from '../../proto/gen/specs.ts'
 import type { Availability } from '../../proto/gen/types.ts'
 import type { Change } from '../store/change.ts'
@@ -31,6 +32,8 @@ export interface Backend {
   logs(request: LogsRequest): AsyncIterable<LogEvent>
   /** Calls `onChanges` for each step of the applied state; `undefined` says that steps are missing. */
   watch(onChanges: (changes: readonly Change[] | undefined, view: View) => void): () => void
+  /** Health of a container of this very node, with all that its checks said; undefined for any other. */
+  findHealth(taskId: string): Health | undefined
   /** Prometheus text. */
   metrics(): string
 }

@@ -321,6 +321,11 @@ describe('a cluster', () => {
     await cluster.untilReady(first, 2)
 
     expect(await cluster.untilRunning(first, 'stays', 2)).toEqual(before)
+    const { id: nodeId } = await cluster.nodeOf(first, worker)
+    const own = before.find((task) => task.nodeId === nodeId)
+    const path = `/tsswarm/v1/tasks/${own?.id}/health`
+    const health = await cluster.call(worker, 'GET', path)
+    expect(health).toMatchObject({ Status: 'healthy', FailingStreak: 0 })
     const tasks = asList(await cluster.call(first, 'GET', '/tasks'))
     expect(tasks.map((task) => asJson(task['Status'])['State'])).toEqual(['running', 'running'])
     await remove('stays')

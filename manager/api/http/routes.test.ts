@@ -572,6 +572,27 @@ describe('the swarm', () => {
 })
 
 describe('the node', () => {
+  test('shows the health of its own containers as Docker does, without a manager', async () => {
+    const backend = new TestBackend(SMALL_WORLD, { isManager: false })
+    const results = [{ startMs: 1_000, endMs: 1_500, exitCode: 3, output: 'ill\n' }]
+    backend.health.set('t1', { state: 'unhealthy', failingStreak: 3, results })
+    const client = new ApiClient(backend)
+
+    expect((await client.ask('GET /tsswarm/v1/tasks/t1/health')).body).toEqual({
+      Status: 'unhealthy',
+      FailingStreak: 3,
+      Log: [
+        {
+          Start: '1970-01-01T00:00:01.000Z',
+          End: '1970-01-01T00:00:01.500Z',
+          ExitCode: 3,
+          Output: 'ill\n',
+        },
+      ],
+    })
+    expect(await client.ask('GET /tsswarm/v1/tasks/t2/health')).toMatchObject({ status: 404 })
+  })
+
   test('answers to ping, version, info and metrics', async () => {
     const client = new ApiClient()
 

@@ -11,8 +11,9 @@ import type { View } from '../../store/view.ts'
 import { JsonCache } from './json-cache.ts'
 import { findNode } from './nodes.ts'
 import { type Filters, findObject, getFilters, passes, passesLabels } from './query.ts'
-import { type Answer, type Api, type Ask, jsonText, type Route, readView } from './route.ts'
+import { type Answer, type Api, type Ask, json, jsonText, type Route, readView } from './route.ts'
 import { findService } from './services.ts'
+import { healthToJson } from './shape/healthcheck.ts'
 import { shownDesiredState, taskToJson } from './shape/objects.ts'
 
 const FILTERS = [
@@ -33,6 +34,7 @@ const cache = new JsonCache(taskToJson)
 export const taskRoutes: readonly Route[] = [
   { method: 'GET', path: '/tasks', answer: listTasks },
   { method: 'GET', path: '/tasks/:id', answer: inspectTask },
+  { method: 'GET', path: '/tsswarm/v1/tasks/:id/health', answer: showHealth },
 ]
 
 /** By id, name, or the beginning of an id. */
@@ -50,6 +52,17 @@ export function findTask(view: View, reference: string): Task {
 
 async function inspectTask(api: Api, ask: Ask): Promise<Answer> {
   return jsonText(cache.text(findTask(await readView(api, ask), ask.params['id'] ?? '')))
+}
+
+/** On the task's node, by its whole id: managers are told less, and only of what changes. */
+async function showHealth({ backend }: Api, ask: Ask): Promise<Answer> {
+  const id = ask.params['id'] ?? ''
+  const health = backend.findHealth(id)
+  if (health !== undefined) return json(healthToJson(health))
+  throw new SwarmError(
+    'not-found',
+    `this node has no container of task "${id}" with a health check; ask the node of the task`,
+  )
 }
 
 async function listTasks(api: Api, ask: Ask): Promise<Answer> {

@@ -7,6 +7,7 @@
 import { SwarmError } from '../../../../lib/errors.ts'
 import type { Health } from '../../../../proto/gen/objects.ts'
 import { emptyHealthcheck, type Healthcheck } from '../../../../proto/gen/specs.ts'
+import type { JsonObject } from './objects.ts'
 import { durationMs, fieldsOf, integer, list, object, type Shape, text } from './shape.ts'
 
 const NANOSECONDS_MIN = 1e6
@@ -43,7 +44,8 @@ function atLeastMillisecond(name: string): Shape<number> {
   }
 }
 
-export function healthToJson({ state, failingStreak, results }: Health): unknown {
+/** As Docker shows `State.Health` of a container. */
+export function healthToJson({ state, failingStreak, results }: Health): JsonObject {
   return {
     Status: state,
     FailingStreak: failingStreak,
