@@ -495,7 +495,7 @@ test('nobody asks for the health of what is to end', () => {
 
   expect(isWatched(up)).toBe(true)
   expect(isWatched(forget(up))).toBe(false)
-  expect(isWatched(reassign(up, { ...up.task, desiredState: 'shutdown' }))).toBe(false)
+  expect(isWatched(reassign(up, { ...up.task, desiredState: 'shutdown' }, 9))).toBe(false)
   expect(isWatched(begin(up, 4, 'stop'))).toBe(false)
   expect(isWatched(observeExit(up, anExit(), 9))).toBe(false)
   expect(isWatched(at('running'))).toBe(false)

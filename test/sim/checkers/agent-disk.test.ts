@@ -1,7 +1,7 @@
 /** When an agent went back, and when it acts by what is not on its disk. */
 import { expect, test } from 'vitest'
-import { emptyAgentState, encodeAgentState } from '../../../proto/gen/agent.ts'
-import { emptyTask, emptyTaskStatus, type Task } from '../../../proto/gen/objects.ts'
+import { decodeAgentState, emptyAgentState, encodeAgentState } from '../../../proto/gen/agent.ts'
+import { emptyHealth, emptyTask, emptyTaskStatus, type Task } from '../../../proto/gen/objects.ts'
 import type { TaskState } from '../../../proto/gen/types.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
 
@@ -13,6 +13,17 @@ function file(index: number, state: TaskState = 'starting', forgotten = false): 
     mark: { epoch: 1, index },
     tasks: [{ task: T1, status: { ...emptyTaskStatus, state }, forgotten }],
   })
+}
+
+/** The same with a container that is to be stopped for its health. */
+function unhealthyFile(index: number): Uint8Array {
+  const state = decodeAgentState(file(index, 'running'))
+  const health = { ...emptyHealth, state: 'unhealthy' as const }
+  const tasks = state.tasks.map((known) => ({
+    ...known,
+    status: { ...(known.status ?? emptyTaskStatus), health },
+  }))
+  return encodeAgentState({ ...state, tasks })
 }
 
 test('a mark that was saved is there at the next start, unless the disk was replaced', () => {
@@ -34,7 +45,9 @@ test('a mark that was saved is there at the next start, unless the disk was repl
 test.for([
   ['start', file(5), T1, undefined],
   ['start', file(5, 'ready'), T1, 'its disk has it as ready'],
-  ['stop', file(5, 'running'), T1, undefined],
+  ['stop', file(5, 'starting'), T1, undefined],
+  ['stop', file(5, 'running'), T1, 'by its disk it runs and is well'],
+  ['stop', unhealthyFile(5), T1, undefined],
   [
     'stop',
     file(5, 'running'),

@@ -13,6 +13,7 @@ import {
   type KnownTask,
 } from '../../../proto/gen/agent.ts'
 import { encodeTask, type Task } from '../../../proto/gen/objects.ts'
+import { TaskStateNumber } from '../../../proto/gen/types.ts'
 
 export class AgentDiskChecker {
   /** Node → what its agent's file holds. */
@@ -50,6 +51,12 @@ function findDifference(known: KnownTask, kind: OperationKind, task: Task): stri
   if (Buffer.compare(onDisk, encodeTask(task)) !== 0) return 'its disk has another assignment of it'
   if (kind === 'start' && known.status?.state !== 'starting')
     return `its disk has it as ${known.status?.state}`
+  const isWanted = !known.forgotten && TaskStateNumber[task.desiredState] <= TaskStateNumber.running
+  // A crash after this must not leave a container that ended well and nobody knows why.
+  if (kind === 'stop' && isWanted && known.status?.state === 'running')
+    return known.status.health?.state === 'unhealthy'
+      ? undefined
+      : 'by its disk it runs and is well'
   if (kind === 'remove' && !known.forgotten) return 'by its disk the task is assigned'
   return undefined
 }

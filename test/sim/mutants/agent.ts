@@ -97,4 +97,12 @@ export const agentMutants: readonly Mutant[] = [
     caughtBy: 'T9',
     why: 'a container that fails a check now and then is stopped for failures that were long ago',
   },
+  {
+    name: 'verdict-not-on-disk',
+    file: 'agent/task.ts',
+    search: '    (!isUnhealthy(before) && isUnhealthy(after)) ||\n',
+    replacement: '',
+    caughtBy: 'T9',
+    why: 'after a crash a container that was stopped as unhealthy, and ended well, counts as done',
+  },
 ]
