@@ -237,8 +237,8 @@ describe('a cluster', () => {
     expect(states).toContain('starting')
     expect(states).not.toContain('running')
     expect(failed[0]?.error).toBe('dockerexec: unhealthy container')
-    const task = asJson(await cluster.call(first, 'GET', `/tasks/${failed[0]?.id}`))
-    expect(asJson(task['Status'])['Health']).toMatchObject({
+    const path = `/tsswarm/v1/tasks/${failed[0]?.id}/health`
+    expect(await cluster.call(first, 'GET', path)).toMatchObject({
       Status: 'unhealthy',
       FailingStreak: 2,
       Log: [

@@ -572,13 +572,16 @@ describe('the swarm', () => {
 })
 
 describe('the node', () => {
-  test('shows the health of its own containers as Docker does, without a manager', async () => {
-    const backend = new TestBackend(SMALL_WORLD, { isManager: false })
-    const results = [{ startMs: 1_000, endMs: 1_500, exitCode: 3, output: 'ill\n' }]
-    backend.health.set('t1', { state: 'unhealthy', failingStreak: 3, results })
+  test('shows the health of its own containers, and as a manager that of others', async () => {
+    const result = { startMs: 1_000, endMs: 1_500, exitCode: 3, output: 'ill\n' }
+    const known = { state: 'unhealthy', failingStreak: 3, results: [result] } as const
+    const tasks = [task({ id: 'far', status: { health: known } }), task({ id: 'plain' })]
+    const backend = new TestBackend({ ...SMALL_WORLD, tasks })
+    backend.health.set('near', { state: 'healthy', failingStreak: 0, results: [] })
     const client = new ApiClient(backend)
+    const ask = (id: string) => client.ask(`GET /tsswarm/v1/tasks/${id}/health`)
 
-    expect((await client.ask('GET /tsswarm/v1/tasks/t1/health')).body).toEqual({
+    expect((await ask('far')).body).toEqual({
       Status: 'unhealthy',
       FailingStreak: 3,
       Log: [
@@ -590,7 +593,10 @@ describe('the node', () => {
         },
       ],
     })
-    expect(await client.ask('GET /tsswarm/v1/tasks/t2/health')).toMatchObject({ status: 404 })
+    expect(await ask('plain')).toMatchObject({ status: 404 })
+    backend.node = { ...backend.node, isManager: false }
+    expect((await ask('near')).body).toMatchObject({ Status: 'healthy', Log: [] })
+    expect(await ask('far')).toMatchObject({ status: 503 })
   })
 
   test('answers to ping, version, info and metrics', async () => {

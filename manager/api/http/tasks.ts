@@ -54,14 +54,17 @@ async function inspectTask(api: Api, ask: Ask): Promise<Answer> {
   return jsonText(cache.text(findTask(await readView(api, ask), ask.params['id'] ?? '')))
 }
 
-/** On the task's node, by its whole id: managers are told less, and only of what changes. */
-async function showHealth({ backend }: Api, ask: Ask): Promise<Answer> {
-  const id = ask.params['id'] ?? ''
-  const health = backend.findHealth(id)
-  if (health !== undefined) return json(healthToJson(health))
+/** Of this node's own containers all there is, by the whole id and without asking anybody. */
+async function showHealth(api: Api, ask: Ask): Promise<Answer> {
+  const reference = ask.params['id'] ?? ''
+  const own = api.backend.findHealth(reference)
+  if (own !== undefined) return json(healthToJson(own))
+  const task = findTask(await readView(api, ask), reference)
+  const known = task.status?.health
+  if (known !== undefined) return json(healthToJson(known))
   throw new SwarmError(
     'not-found',
-    `this node has no container of task "${id}" with a health check; ask the node of the task`,
+    `nothing is known of the health of task "${task.id}": it has no health check, or none has ended yet`,
   )
 }
 

@@ -28,7 +28,6 @@ import {
 } from '../../../../proto/gen/types.ts'
 import { isJobTask } from '../../../model/task.ts'
 import type { KnownManager } from '../../backend.ts'
-import { healthToJson } from './healthcheck.ts'
 import { genericResources } from './placement.ts'
 import {
   endpointSpec,
@@ -94,8 +93,6 @@ export function taskToJson(task: Task): JsonObject {
         PID: container.pid,
         ExitCode: container.exitCode,
       },
-      // Docker has it of containers only; clients of Swarm that do not know it leave it out.
-      Health: status?.health && healthToJson(status.health),
       PortStatus:
         status === undefined || status.hostPorts.length === 0
           ? {}
