@@ -175,6 +175,15 @@ test('the last five results are kept, with what was said', () => {
   expect(health.results[0]).toMatchObject({ startMs: 1_000_210, endMs: 1_000_220 })
 })
 
+test('nothing is learnt while the runtime is away', () => {
+  const error = new SwarmError('unavailable', 'no keeper', { retriable: true })
+  const before = probe(watched({ retries: 1, intervalMs: 100 }), OK)
+  const after = probe(before, { kind: 'failed', error })
+
+  expect(after.health).toBe(before.health)
+  expect(after.probe).toBeUndefined()
+})
+
 test('nothing is learnt from a check that was given up', () => {
   const before = probe(watched({ intervalMs: 100 }), OK)
   const given = cancelProbe(beginProbe(before, 2, at(500)))

@@ -55,7 +55,7 @@ export type Now = {
 
 export type ProbeResult =
   | ProbeOutcome
-  /** The check could not be run. */
+  /** The check could not be run: it has failed, unless it can be tried again. */
   | { readonly kind: 'failed'; readonly error: SwarmError }
 
 /** The check that holds for a container, every field filled; undefined where there is none. */
@@ -106,7 +106,9 @@ export function cancelProbe(watch: Watch): Watch {
 export function endProbe(watch: Watch, result: ProbeResult, now: Now): Watch {
   const { probe, check, health } = watch
   const idle: Watch = { ...watch, probe: undefined }
-  if (probe === undefined || probe.isCancelled) return rest(idle, now.nowMs)
+  // A runtime that is away for a moment says nothing about the container.
+  const isAway = result.kind === 'failed' && result.error.retriable
+  if (probe === undefined || probe.isCancelled || isAway) return rest(idle, now.nowMs)
   const { exitCode, output } = describe(result, check)
   const { startedWallMs: startMs } = probe
   const newest: HealthResult = { startMs, endMs: now.wallMs, exitCode, output }

@@ -249,6 +249,7 @@ test('describe() says plainly that there is no isolation', async () => {
 
 test('a health check runs as the process does, a line of shell by the shell', async () => {
   const probed = task({ env: ['A=1'], dir: '/srv' })
+  await runtime.start(probed)
   const shell = runtime.probe(probed, { test: ['CMD-SHELL', 'a | b'], timeoutMs: 5 }, signal)
   keeper.endLast({ kind: 'exited', exitCode: 3, output: 'bad' })
   const command = runtime.probe(probed, { test: ['CMD', 'a', 'b'], timeoutMs: 5 }, signal)
@@ -267,6 +268,7 @@ test('a health check runs as the process does, a line of shell by the shell', as
 
 test('a health check that is not wanted any more is given up', async () => {
   const abort = new AbortController()
+  await runtime.start(task())
   const probe = { test: ['CMD', 'a'], timeoutMs: 5 }
   const outcome = runtime.probe(task(), probe, abort.signal)
   abort.abort()
@@ -274,4 +276,13 @@ test('a health check that is not wanted any more is given up', async () => {
   expect(await outcome).toEqual({ kind: 'late', output: '' })
   await runtime.probe(task(), probe, abort.signal)
   expect(keeper.probes).toHaveLength(1)
+})
+
+test('a health check that fails as its process ends says nothing', async () => {
+  await runtime.start(task())
+  const outcome = runtime.probe(task(), { test: ['CMD', 'a'], timeoutMs: 5 }, signal)
+  keeper.exit('t1', 0)
+  keeper.endLast({ kind: 'late', output: '' })
+
+  await expect(outcome).rejects.toMatchObject({ retriable: true })
 })

@@ -182,13 +182,17 @@ class ProcessRuntime implements Runtime {
     if (signal.aborted) return { kind: 'late', output: '' }
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      return await keeper.probeProcess({
+      const outcome = await keeper.probeProcess({
         taskId: task.id,
         argv: kind === 'CMD-SHELL' ? [...SHELL, ...words] : words,
         env: this.#environment(spec),
         directory: spec.dir === '' ? '/' : spec.dir,
         timeoutMs: probe.timeoutMs,
       })
+      const isGood = outcome.kind === 'exited' && outcome.exitCode === 0
+      if (isGood || (await this.#isRunning(task.id))) return outcome
+      // It ended while its health was looked at, and is not unhealthy for that.
+      throw new SwarmError('unavailable', `task ${task.id} has ended`, { retriable: true })
     } finally {
       signal.removeEventListener('abort', giveUp)
     }

@@ -25,7 +25,7 @@ export interface Runtime {
   /**
    * Runs a health check once in the container, which runs. Resolves when the check and all that it
    * started has ended: soon after its timeout or `signal` at the latest. A SwarmError says why it
-   * could not be run.
+   * could not be run; with `retriable` that is not the container's fault.
    */
   probe(task: Task, probe: Probe, signal: AbortSignal): Promise<ProbeOutcome>
   /** Stop signal, then SIGKILL to the whole cgroup after the grace. Resolves when nothing runs. */

@@ -165,6 +165,18 @@ describe('a check in a container', () => {
     expect(await check('echo again')).toMatchObject({ kind: 'exited', output: 'again\n' })
   })
 
+  test('that its container takes with it when it ends says nothing', async () => {
+    const short = { ...task, id: task.id.replace('x', 's') }
+    const container = { ...emptyContainerSpec, image: 'checked:1', command: ['sleep', '3'] }
+    const ending = { ...short, spec: { ...emptyTaskSpec, container } }
+    await runtime.prepare(ending, forever)
+    await runtime.start(ending)
+    const probe = { test: ['CMD', 'sleep', '1000'], timeoutMs: 60_000 }
+
+    await expect(runtime.probe(ending, probe, forever)).rejects.toMatchObject({ retriable: true })
+    await runtime.remove(ending.id)
+  })
+
   test('that a dead daemon left running is ended by the next one’s', async () => {
     const before = runtime
     const left = check('sleep 2005; true').catch(() => undefined)
@@ -172,7 +184,7 @@ describe('a check in a container', () => {
       listProcesses().some((line) => line.includes('2005')) ? true : undefined,
     )
     runtime = await open()
-    const [found] = await runtime.list()
+    const found = (await runtime.list()).find(({ taskId }) => taskId === task.id)
 
     expect(found?.imageCheck).toEqual({
       ...emptyHealthcheck,

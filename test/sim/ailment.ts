@@ -86,7 +86,8 @@ export class Ailments {
   /** The daemon hears of it now. */
   told(taskId: string, result: ProbeResult): void {
     const condition = this.#conditions.get(taskId)
-    if (condition === undefined) return
+    // That the runtime was away says nothing.
+    if (condition === undefined || (result.kind === 'failed' && result.error.retriable)) return
     const isGood = result.kind === 'exited' && result.exitCode === 0
     condition.isFailing = !isGood
     condition.failures = isGood ? 0 : condition.failures + 1

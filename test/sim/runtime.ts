@@ -169,7 +169,8 @@ export class SimRuntime {
     if (nowMs < this.hungUntilMs) {
       this.#after(this.hungUntilMs - nowMs, 200, () => this.#look(taskId, timeoutMs, answer))
     } else if (this.#containers.get(taskId)?.state !== 'running') {
-      answer({ kind: 'failed', error: new SwarmError('not-found', 'no such container') })
+      const error = new SwarmError('unavailable', 'the container has ended', { retriable: true })
+      answer({ kind: 'failed', error })
     } else {
       const result = this.ailments.probe(taskId, nowMs)
       if (result.kind === 'late') this.#after(timeoutMs, 50, () => answer(result))
@@ -179,7 +180,7 @@ export class SimRuntime {
 
   /** What is under way fails with an outcome that nobody knows; containers go on. */
   restart(): void {
-    const error = new SwarmError('unavailable', 'the runtime is gone')
+    const error = new SwarmError('unavailable', 'the runtime is gone', { retriable: true })
     for (const answer of [...this.#probes]) answer({ kind: 'failed', error })
     for (const underway of [...this.#underway]) {
       const isDone = this.#random.integer(2) === 0

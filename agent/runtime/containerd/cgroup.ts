@@ -77,7 +77,7 @@ export class Cgroups {
 
   /**
    * Of a session in the container no process is left; `sessionId` is its leader's number. SwarmError
-   * 'unavailable' where one cannot be ended in time.
+   * 'internal' where one cannot be ended in time.
    */
   async killSession(taskId: string, sessionId: number, timeoutMs: number): Promise<void> {
     for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += ROUND_MS) {
@@ -89,9 +89,7 @@ export class Cgroups {
       for (const pid of members) kill(pid)
       await delay(ROUND_MS)
     }
-    throw new SwarmError('unavailable', `a health check of task ${taskId} cannot be ended`, {
-      retriable: true,
-    })
+    throw new SwarmError('internal', `a health check of task ${taskId} cannot be ended`)
   }
 
   /** Those that exist: one a hierarchy. */

@@ -110,7 +110,7 @@ export class ContainerdRuntime implements Runtime {
       specHost: machine.specHost,
     })
     this.#processes = new Processes({ client, host, cgroups, lifecycle, volumes, taskDirectory })
-    this.#probes = new Probes({ client, host, cgroups, taskDirectory })
+    this.#probes = new Probes({ client, host, cgroups, lifecycle, taskDirectory })
     const folder = options.imagesDirectory
     this.#airgap =
       folder === undefined

@@ -16,6 +16,7 @@ import { type ContainerdClient, inNamespace } from './client.ts'
 import type { Host } from './host.ts'
 import { isCode } from './image/content.ts'
 import { parseImageCheck } from './image-check.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import { openProbeOutput } from './probe-output.ts'
 import { decodeProcess, encodeProcess } from './spec/oci.ts'
 import { SIGKILL } from './spec/signal.ts'
@@ -24,6 +25,7 @@ export type ProbesOptions = {
   readonly client: ContainerdClient
   readonly host: Host
   readonly cgroups: Cgroups
+  readonly lifecycle: Lifecycle
   readonly taskDirectory: string
 }
 
@@ -35,6 +37,7 @@ const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process'
 const START_MS = 30_000
 /** From SIGKILL to the end. */
 const KILLED_MS = 5_000
+const SIGKILL_EXIT_CODE = 137
 const GONE_ATTEMPTS = 50
 const GONE_MS = 100
 
@@ -45,7 +48,35 @@ export class Probes {
     this.#options = options
   }
 
+  /** What the check found; SwarmError, retriable, where the container ended meanwhile. */
   async run(taskId: string, probe: Probe, signal: AbortSignal): Promise<ProbeOutcome> {
+    const outcome = await this.#run(taskId, probe, signal).catch(async (error: unknown) => {
+      await this.#refuseEnded(taskId, undefined)
+      throw error
+    })
+    const exitCode = outcome.kind === 'exited' ? outcome.exitCode : undefined
+    if (exitCode !== 0) await this.#refuseEnded(taskId, exitCode)
+    return outcome
+  }
+
+  /**
+   * A container that ends takes its checks with it, and is not unhealthy for that. Its first process
+   * is seen to have ended last: the kernel ends all others before.
+   */
+  async #refuseEnded(taskId: string, exitCode: number | undefined): Promise<void> {
+    const attempts = exitCode === SIGKILL_EXIT_CODE ? GONE_ATTEMPTS / 5 : 1
+    for (let attempt = 1; ; attempt++) {
+      const process = await this.#options.lifecycle.findProcess(taskId)
+      if (process === undefined || process.status === 'stopped') {
+        const message = `task ${taskId} has ended, its health is not looked at any more`
+        throw new SwarmError('unavailable', message, { retriable: true })
+      }
+      if (attempt >= attempts) return
+      await delay(GONE_MS)
+    }
+  }
+
+  async #run(taskId: string, probe: Probe, signal: AbortSignal): Promise<ProbeOutcome> {
     const { host, taskDirectory } = this.#options
     const record = await this.#getRecord(taskId)
     const output = await openProbeOutput(join(taskDirectory, taskId, FIFO), host)
@@ -82,18 +113,26 @@ export class Probes {
   ): Promise<number | undefined> {
     let pid = 0
     try {
-      const names = { containerId: taskId, execId: EXEC_ID }
-      const started = await this.#options.client.tasks.start(
-        names,
-        inNamespace({ deadlineMs: START_MS }),
-      )
-      pid = started.pid
+      pid = await this.#start(taskId)
       return await this.#waitForExit(
         taskId,
         AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       )
     } finally {
       await this.#clear(taskId, pid)
+    }
+  }
+
+  /** Its number. A container in which nothing can be started in time does not work. */
+  async #start(taskId: string): Promise<number> {
+    const names = { containerId: taskId, execId: EXEC_ID }
+    const call = inNamespace({ deadlineMs: START_MS })
+    try {
+      return (await this.#options.client.tasks.start(names, call)).pid
+    } catch (cause) {
+      if (!isCode(cause, 'deadline-exceeded')) throw cause
+      const message = `timed out starting health check for container ${taskId}`
+      throw new SwarmError('internal', message, { cause })
     }
   }
 
