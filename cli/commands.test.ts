@@ -403,7 +403,10 @@ describe('service', () => {
   })
 
   test('inspect shows defaults, pretty or by a template', async () => {
-    const flags = ['--limit-memory', '64m', '--mount', 'type=tmpfs,target=/t', '-e', 'A=1']
+    const flags = [
+      ...['--limit-memory', '64m', '--mount', 'type=tmpfs,target=/t', '-e', 'A=1'],
+      ...['--health-cmd', 'true', '--health-timeout', '5s'],
+    ]
     await swarm.run('service', 'create', '-d', '--name', 'web', ...flags, 'img', 'sh', '-c', 'x')
 
     const [service] = listAt(await swarm.json('service', 'inspect', 'web'))
@@ -412,6 +415,7 @@ describe('service', () => {
     expect(numberAt(service, 'Spec', 'UpdateConfig', 'Parallelism')).toBe(1)
     expect(pretty.out).toContain('\nContainerSpec:\n Image:             img\n')
     expect(pretty.out).toContain('\n Limits:\n  Memory: 64MiB\n')
+    expect(pretty.out).toContain('\nHealthcheck:\n Test:    CMD-SHELL true\n Timeout: 5s\n')
     expect(pretty.out).not.toMatch(/:\n\n|\n\n.*:/)
     const both = await swarm.run('service', 'inspect', '--pretty', '-f', 'x', 'web')
     expect([both.code, both.err]).toEqual([
