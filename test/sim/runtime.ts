@@ -2,7 +2,8 @@
  * The twin of port Runtime: containers that take a while to be made and to stop, fail to be made
  * now and then, and end by themselves. They outlive the daemon and die with the host. The runtime
  * hangs, is started again under operations that are under way, and waits for registries. How well
- * containers are stands in `ailment.ts`. It counts starts: a task started twice is a violation, whatever happened in between.
+ * containers are stands in `ailment.ts`. It counts starts: a task started twice is a violation,
+ * whatever happened in between.
  */
 import type { ProbeResult } from '../../agent/health.ts'
 import type { Container, Exit, Probe } from '../../agent/runtime/runtime.ts'
