@@ -37,6 +37,8 @@ type Underway = {
   readonly kind: OperationKind
   readonly carryOut: () => OperationResult
   readonly done: (result: OperationResult) => void
+  /** Its time came while the runtime hung: it waits, and has not begun. */
+  isHeld: boolean
 }
 
 export const CALM_RATES: RuntimeRates = {
@@ -141,7 +143,8 @@ export class SimRuntime {
     task: Task,
     done: (result: OperationResult) => void,
   ): { readonly cancel: () => void } {
-    const underway: Underway = { kind, done, carryOut: () => this.#carryOut(kind, task) }
+    const carryOut = (): OperationResult => this.#carryOut(kind, task)
+    const underway: Underway = { kind, done, carryOut, isHeld: false }
     this.#underway.add(underway)
     this.#after(...this.#timeOf(kind), () => this.#finish(underway))
     const cancel = (): void => {
@@ -190,13 +193,19 @@ export class SimRuntime {
     }
   }
 
-  /** The daemon died: what the runtime has not begun is never done, and no pull goes on. */
+  /**
+   * The daemon died: what the runtime has not begun is never done, and no pull goes on. A start that
+   * came after the next daemon's stop would leave a container that runs for nobody (seed 73025).
+   */
   abandon(): void {
     this.#probes.clear()
     this.ailments.forgotten()
     const isHung = this.#schedule.nowMs < this.hungUntilMs
-    for (const underway of [...this.#underway])
-      if (isHung || underway.kind === 'prepare') this.#underway.delete(underway)
+    for (const underway of [...this.#underway]) {
+      // The hang may be over, or have been healed, and what it held not yet be carried out.
+      const isBegun = !isHung && !underway.isHeld && underway.kind !== 'prepare'
+      if (!isBegun) this.#underway.delete(underway)
+    }
   }
 
   /**
@@ -245,6 +254,7 @@ export class SimRuntime {
     if (!this.#underway.has(underway)) return
     const { nowMs } = this.#schedule
     if (nowMs < this.hungUntilMs) {
+      underway.isHeld = true
       this.#after(this.hungUntilMs - nowMs, 200, () => this.#finish(underway))
     } else if (underway.kind === 'prepare' && nowMs < this.pullsHungUntilMs) {
       this.#world.reached('A6')
