@@ -2,11 +2,12 @@
  * M10: the quorum is lost for good, one survivor goes on alone, and the others come back later
  * (peers.md 3.3, docs/disasters.md). The operator does what the product says: it lets old managers
  * return one at a time, so that they never are a quorum of the group that is over, and then rebuilds
- * each, makes it a worker, or both in turn. What only the lost ones had acknowledged is gone.
+ * each, makes it a worker, or both in turn; one that knows nobody of the new group is taken in anew.
+ * What only the lost ones had acknowledged is gone.
  */
 import { findVoters } from '../core.ts'
 import { forceNewCluster } from '../force.ts'
-import { isWhole, setRole } from '../operator.ts'
+import { bringIn, isWhole, setRole, takeOut } from '../operator.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
@@ -18,6 +19,8 @@ const DECIDE_SPREAD_MS = 10_000
 const LAG_MAX_MS = 3_000
 const LOOK_MS = 500
 const RETURN_SPREAD_MS = 20_000
+/** An old manager that is up and could have been told for so long, but by nobody, is not going to be. */
+const STRANGER_MS = 10_000
 
 export const quorumFaults: readonly Fault[] = [
   { name: 'quorum lost for good', classes: [], weight: 0.3, act: loseQuorum },
@@ -40,19 +43,32 @@ function loseQuorum({ world, random }: FaultContext): boolean {
   const gone: SimNode[] = []
   while (gone.length < count) gone.push(...others.splice(random.integer(others.length), 1))
   for (const node of gone) world.lost.add(node.id)
+  const decideMs = DECIDE_MS + random.integer(DECIDE_SPREAD_MS)
   world.schedule.after(lagMs, () => {
+    // A group that has changed since may have a quorum without them, and is not lost.
+    if (!isSame(voters, findVoters(world) ?? [])) {
+      for (const node of gone) {
+        world.lost.delete(node.id)
+        world.restartLater(node)
+      }
+      return
+    }
     for (const node of gone)
       node.crash((['none', 'some', 'all'] as const)[random.integer(3)] ?? 'all')
     world.trace(`${gone.map(({ id }) => id).join(', ')} are gone`)
-  })
-  world.schedule.after(lagMs + DECIDE_MS + random.integer(DECIDE_SPREAD_MS), () => {
-    survivor.disk.dieAfter(1 + random.integer(60))
-    forceNewCluster(world, survivor)
-    world.reached('M10')
-    bringBack(world, survivor, gone)
-    for (const node of others) watchOver(world, node)
+    world.schedule.after(decideMs, () => {
+      survivor.disk.dieAfter(1 + random.integer(60))
+      forceNewCluster(world, survivor)
+      world.reached('M10')
+      bringBack(world, gone)
+      for (const node of others) watchOver(world, node)
+    })
   })
   return true
+}
+
+function isSame(before: readonly SimNode[], now: readonly SimNode[]): boolean {
+  return before.length === now.length && before.every((node) => now.includes(node))
 }
 
 /** It hears its leader, and gets no entries. */
@@ -66,30 +82,46 @@ function starve(world: World, node: SimNode, ms: number): void {
   })
 }
 
-/** The next one that was gone starts once nobody of the old group is up as a manager. */
-function bringBack(world: World, survivor: SimNode, gone: readonly SimNode[]): void {
+/** The next one that was gone starts once no other one of the old group is up, or may come up by itself. */
+export function bringBack(world: World, gone: readonly SimNode[]): void {
   const [next, ...rest] = gone
   if (next === undefined) return
-  const isOld = (node: SimNode): boolean =>
-    node.consensus !== undefined && node.epoch < survivor.epoch
-  if ([...world.nodes.values()].some(isOld)) {
-    world.schedule.after(LOOK_MS, () => bringBack(world, survivor, gone))
-    return
-  }
-  world.schedule.after(world.random.integer(RETURN_SPREAD_MS), () => {
+  const look = (): void => {
+    if ([...world.nodes.values()].some((node) => mayReturn(world, node))) {
+      world.schedule.after(LOOK_MS, look)
+      return
+    }
     world.lost.delete(next.id)
     world.restart(next)
     watchOver(world, next)
-    world.schedule.after(LOOK_MS, () => bringBack(world, survivor, rest))
-  })
+    bringBack(world, rest)
+  }
+  world.schedule.after(world.random.integer(RETURN_SPREAD_MS), look)
+}
+
+/**
+ * Whether it is a manager of a group that is over, or is down and will be one when it starts: nobody
+ * has told it yet. Who is lost stays down, and who is not of the core reaches nobody.
+ */
+function mayReturn(world: World, node: SimNode): boolean {
+  if (world.lost.has(node.id) || world.core?.has(node.id) === false) return false
+  return isOld(world, node) && (node.shutOutBy === 0 || node.consensus !== undefined)
+}
+
+function isOld(world: World, { raftId, epoch }: SimNode): boolean {
+  return raftId !== 0 && epoch < world.checkers.epoch
 }
 
 /** When it is shut out its operator makes it a member of the new group, or a worker. */
-function watchOver(world: World, node: SimNode): void {
-  if (world.nodes.get(node.id) !== node) return
+function watchOver(world: World, node: SimNode, strangeMs = 0): void {
+  if (world.nodes.get(node.id) !== node || !isOld(world, node)) return
+  if (strangeMs >= STRANGER_MS) {
+    takeInAnew(world, node)
+    return
+  }
   if (node.shutOutBy === 0 || node.consensus !== undefined) {
-    const isOld = node.raftId !== 0 && node.epoch < world.checkers.epoch
-    if (isOld) world.schedule.after(LOOK_MS, () => watchOver(world, node))
+    const nextMs = isStranger(world, node) ? strangeMs + LOOK_MS : 0
+    world.schedule.after(LOOK_MS, () => watchOver(world, node, nextMs))
     return
   }
   const isRebuilt = world.random.integer(2) === 0
@@ -98,6 +130,21 @@ function watchOver(world: World, node: SimNode): void {
     if (isRebuilt) rebuild(world, node)
     else demote(world, node)
   })
+}
+
+/** It is up, and of the members that it knows none is a manager of the group that goes on. */
+function isStranger(world: World, { manager, shutOutBy }: SimNode): boolean {
+  if (manager === undefined || shutOutBy > 0) return false
+  const addrs = manager.status().members.map(({ raftAddr }) => raftAddr)
+  const known = [...world.nodes.values()].filter(({ raftAddr }) => addrs.includes(raftAddr))
+  return known.every(({ raftId, epoch }) => raftId === 0 || epoch < world.checkers.epoch)
+}
+
+/** "A node finds no manager" of docs/disasters.md: it is removed, leaves, and joins as another node. */
+function takeInAnew(world: World, node: SimNode): void {
+  world.trace(`${node.id} knows nobody of the new group, and is taken in anew`)
+  takeOut(world, node)
+  bringIn(world, 'manager')
 }
 
 /** That drops its log; half of the time it is to be a manager again. */
