@@ -36,6 +36,7 @@ test('flags are read, lists and labels too', () => {
     ...['--state-dir', '/s', '--api', 'unix:///a', '--api', 'unix:///b', '--runtime', 'process'],
     ...['--label', 'zone=a', '--label', 'flag', '--label', 'e=a=b', '--metrics', '127.0.0.1:9090'],
     ...['--node-generic-resource', 'GPU=a,GPU=b', '--node-generic-resource', 'SSD=3'],
+    ...['--reserve-cpu', '0.5', '--reserve-memory', '1g'],
     ...['--registry-mirror', 'https://m', '--insecure-registry', 'r:5000', '--log-level=debug'],
   ])
 
@@ -43,6 +44,7 @@ test('flags are read, lists and labels too', () => {
     ...{ stateDirectory: '/s', api: ['unix:///a', 'unix:///b'], runtime: 'process' },
     ...{ metrics: '127.0.0.1:9090', logLevel: 'debug' },
     ...{ registryMirrors: ['https://m'], insecureRegistries: ['r:5000'] },
+    reserved: { nanoCpus: 5e8, memoryBytes: 2 ** 30 },
     genericResources: [
       { kind: 'GPU', name: 'a', count: 1 },
       { kind: 'GPU', name: 'b', count: 1 },
@@ -89,6 +91,8 @@ describe('refused with the name of the setting', () => {
     [['--api-tls-ca', 'ca.pem'], /go together/],
     [['--label', '=a'], /--label "=a" has no key/],
     [['--node-generic-resource', 'GPU'], /--node-generic-resource: generic resource "GPU"/],
+    [['--reserve-cpu', 'all'], /--reserve-cpu "all" is no amount: write a number like 0\.5/],
+    [['--reserve-memory', '1x'], /--reserve-memory "1x" is no amount/],
     [['--listen', '10.0.0.1:x'], /--listen "10\.0\.0\.1:x" is no address/],
     [['--raft-listen', '10.0.0.1:99999'], /--raft-listen "10\.0\.0\.1:99999" is no address/],
     [['--metrics', 'nowhere'], /--metrics "nowhere" is no address/],

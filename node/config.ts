@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { findBytes, findNanoCpus } from '../lib/amount.ts'
 import { SwarmError } from '../lib/errors.ts'
 import { parseGenericResources } from '../manager/model/generic-resources.ts'
 import type { GenericResource } from '../proto/gen/types.ts'
@@ -26,6 +27,8 @@ export type Config = {
   readonly imagesDirectory: string | undefined
   readonly labels: ReadonlyMap<string, string>
   readonly genericResources: readonly GenericResource[]
+  /** What tasks leave to the system. */
+  readonly reserved: { readonly nanoCpus: number; readonly memoryBytes: number }
   readonly metrics: string | undefined
   readonly logLevel: LogLevel
   readonly registryMirrors: readonly string[]
@@ -60,6 +63,8 @@ const OPTIONS = {
   images: { type: 'string' },
   label: { type: 'string', multiple: true },
   'node-generic-resource': { type: 'string', multiple: true },
+  'reserve-cpu': { type: 'string' },
+  'reserve-memory': { type: 'string' },
   metrics: { type: 'string' },
   'log-level': { type: 'string' },
   'registry-mirror': { type: 'string', multiple: true },
@@ -100,6 +105,10 @@ export function parseConfig(args: readonly string[]): Config {
     imagesDirectory: textOf(values, 'images'),
     labels: new Map(listOf(values, 'label').map(parseLabel)),
     genericResources: genericResourcesOf(values),
+    reserved: {
+      nanoCpus: Math.round(amountOf(values, 'reserve-cpu', findNanoCpus, 'like 0.5')),
+      memoryBytes: amountOf(values, 'reserve-memory', findBytes, 'like 512m or 2g'),
+    },
     metrics: addressOf(values, 'metrics'),
     logLevel: choiceOf(values, 'log-level', LOG_LEVELS, 'info'),
     registryMirrors: listOf(values, 'registry-mirror').map(checkMirror),
@@ -231,6 +240,23 @@ function genericResourcesOf(values: Values): readonly GenericResource[] {
     const text = cause instanceof Error ? cause.message : String(cause)
     throw new SwarmError('invalid-argument', `--node-generic-resource: ${text}`, { cause })
   }
+}
+
+/** 0 where the setting is not given. */
+function amountOf(
+  values: Values,
+  name: string,
+  find: (text: string) => number | undefined,
+  example: string,
+): number {
+  const text = textOf(values, name)
+  if (text === undefined) return 0
+  const amount = find(text)
+  if (amount !== undefined) return amount
+  throw new SwarmError(
+    'invalid-argument',
+    `--${name} "${text}" is no amount: write a number ${example}`,
+  )
 }
 
 function parseLabel(text: string): [string, string] {

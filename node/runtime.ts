@@ -6,9 +6,11 @@ import { availableParallelism, hostname, totalmem } from 'node:os'
 import { openContainerd } from '../agent/runtime/containerd/containerd.ts'
 import { openProcessRuntime } from '../agent/runtime/process.ts'
 import type { Runtime } from '../agent/runtime/runtime.ts'
+import { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { CLUSTER_VERSION } from '../manager/versions.ts'
 import { emptyNodeDescription, type NodeDescription } from '../proto/gen/objects.ts'
+import type { Resources } from '../proto/gen/types.ts'
 import { parseAddress } from './address.ts'
 import type { Config } from './config.ts'
 import { KeeperClient } from './keeper/client.ts'
@@ -68,7 +70,7 @@ export async function describeNode(
     ...emptyNodeDescription,
     hostname: hostname(),
     platform: described.platform,
-    resources: { ...described.resources, generic: config.genericResources },
+    resources: { ...offered(described.resources, config), generic: config.genericResources },
     engineVersion: VERSION,
     engineLabels: config.labels,
     plugins: described.plugins,
@@ -77,6 +79,25 @@ export async function describeNode(
     trustRootPem,
     version: CLUSTER_VERSION,
   }
+}
+
+/** What is left of the machine for tasks; SwarmError `invalid-argument` where that is nothing. */
+export function offered(has: Resources, { reserved }: Pick<Config, 'reserved'>): Resources {
+  const left = {
+    ...has,
+    nanoCpus: has.nanoCpus - reserved.nanoCpus,
+    memoryBytes: has.memoryBytes - reserved.memoryBytes,
+  }
+  for (const [flag, rest] of [
+    ['reserve-cpu', left.nanoCpus],
+    ['reserve-memory', left.memoryBytes],
+  ] as const)
+    if (rest <= 0)
+      throw new SwarmError(
+        'invalid-argument',
+        `--${flag} leaves nothing to tasks: this machine offers ${has.nanoCpus / 1e9} processors and ${has.memoryBytes} bytes`,
+      )
+  return left
 }
 
 /** What this machine has, for `info` outside of a cluster. */

@@ -31,6 +31,8 @@ export const daemonCommand: CommandSpec = {
       help: 'What this node has beside CPUs and memory: a number, or the name of one',
       isList: true,
     },
+    { flags: '--reserve-cpu <N>', help: 'Processors that tasks leave to the system' },
+    { flags: '--reserve-memory <SIZE>', help: 'Memory that tasks leave to the system' },
     { flags: '--metrics <ADDR:PORT>', help: 'Serve Prometheus metrics at /metrics' },
     { flags: '--registry-mirror <URL>', help: 'Ask this mirror of Docker Hub first', isList: true },
     { flags: '--insecure-registry <HOST>', help: 'Allow this registry plain HTTP', isList: true },

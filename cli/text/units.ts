@@ -3,6 +3,7 @@
  * of memory in powers of 1024 (`512m`, `1.5GiB`), processors with decimals (`0.5`). Texts that are
  * none are usage errors that name the flag.
  */
+import { findBytes, findNanoCpus } from '../../lib/amount.ts'
 import { usageError } from '../usage-error.ts'
 
 const NANO_PER: ReadonlyMap<string, number> = new Map([
@@ -15,8 +16,6 @@ const NANO_PER: ReadonlyMap<string, number> = new Map([
   ['h', 3600e9],
 ])
 const DURATION = /^(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)/
-const SIZE = /^(\d+(?:\.\d+)?)\s?([kmgtp]?)(?:i?b)?$/i
-const SIZE_UNITS = ['', 'k', 'm', 'g', 't', 'p']
 
 /** Nanoseconds; not negative. */
 export function parseDuration(text: string, flag: string): number {
@@ -55,13 +54,12 @@ export function formatDuration(nanoseconds: number): string {
 
 /** Bytes of `512m`, `1.5GiB`, `4096`; units are powers of 1024. */
 export function parseBytes(text: string, flag: string): number {
-  const match = SIZE.exec(text)
-  const [, number, unit] = match ?? []
-  if (number === undefined || unit === undefined)
+  const bytes = findBytes(text)
+  if (bytes === undefined)
     throw usageError(
       `invalid argument "${text}" for "--${flag}": invalid size, use e.g. 512m or 2g`,
     )
-  return Math.floor(Number(number) * 1024 ** SIZE_UNITS.indexOf(unit.toLowerCase()))
+  return bytes
 }
 
 /** As Docker shows memory: four digits and a unit of powers of 1024 (`7.637GiB`). */
@@ -78,11 +76,11 @@ export function formatBytes(bytes: number): string {
 
 /** Billionths of a processor. */
 export function parseCpus(text: string, flag: string): number {
-  if (!/^\d+(?:\.\d+)?$|^\.\d+$/.test(text))
+  const nano = findNanoCpus(text)
+  if (nano === undefined)
     throw usageError(
       `invalid argument "${text}" for "--${flag}": use a number of processors like 0.5`,
     )
-  const nano = Number(text) * 1e9
   if (Math.abs(nano - Math.round(nano)) > 1e-3)
     throw usageError(`invalid argument "${text}" for "--${flag}": value is too precise`)
   return Math.round(nano)

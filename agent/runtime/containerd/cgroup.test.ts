@@ -55,6 +55,26 @@ test.each<[Readonly<Record<string, string>>, boolean]>([
   expect(newCgroups('cgroupfs', files).hasSwapLimit()).toBe(expected)
 })
 
+const none = Number.POSITIVE_INFINITY
+
+test.each<[Driver, Readonly<Record<string, string>>, number, number]>([
+  ['cgroupfs', unified, none, none],
+  ['cgroupfs', { ...unified, 'memory.max': '4096\n', 'cpu.max': 'max 100000\n' }, none, 4_096],
+  ['cgroupfs', { ...unified, 'tsswarm/cpu.max': '150000 100000\n' }, 1.5e9, none],
+  ['cgroupfs', { ...unified, 'tsswarm/memory.max': '9', 'tsswarm/h/memory.max': '8' }, none, 8],
+  ['systemd', { ...unified, 'tsswarm.slice/memory.max': '4096\n' }, none, 4_096],
+  ['cgroupfs', { 'memory/tsswarm/memory.limit_in_bytes': '4096' }, none, 4_096],
+  ['cgroupfs', { 'cpu/cpu.cfs_quota_us': '-1', 'cpu/cpu.cfs_period_us': '100000' }, none, none],
+  [
+    'cgroupfs',
+    { 'cpu/tsswarm/cpu.cfs_quota_us': '50000', 'cpu/tsswarm/cpu.cfs_period_us': '100000' },
+    5e8,
+    none,
+  ],
+])('findLimits with %s and %j', (driver, files, nanoCpus, memoryBytes) => {
+  expect(newCgroups(driver, files).findLimits()).toEqual({ nanoCpus, memoryBytes })
+})
+
 test('killAll has nothing to do where there is no process', async () => {
   const cgroups = newCgroups('cgroupfs', { ...unified, 'tsswarm/h/t1/cgroup.procs': '' })
 

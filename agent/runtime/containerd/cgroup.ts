@@ -37,6 +37,46 @@ export class Cgroups {
     return driver === 'systemd' ? `${parent}:${taskId}` : `${parent}/${taskId}`
   }
 
+  /**
+   * What all containers together may use at most, by the limits of the cgroups above theirs, such as those
+   * of `tsswarm.slice`; Infinity where nobody set one.
+   */
+  findLimits(): { readonly nanoCpus: number; readonly memoryBytes: number } {
+    const { driver, parent } = this.#options
+    const path = driver === 'systemd' ? (parent.split(':')[0] ?? '') : parent
+    const names = path.split('/').filter(Boolean)
+    const folders = ['', ...names.map((_, at) => names.slice(0, at + 1).join('/'))]
+    return {
+      nanoCpus: Math.min(...folders.map((folder) => this.#readCpuLimit(folder))),
+      memoryBytes: Math.min(...folders.map((folder) => this.#readMemoryLimit(folder))),
+    }
+  }
+
+  #readCpuLimit(folder: string): number {
+    const [quota, period] =
+      this.version === 2
+        ? this.#readWords(`${folder}/cpu.max`)
+        : ['quota', 'period'].flatMap((name) => this.#readWords(`cpu/${folder}/cpu.cfs_${name}_us`))
+    const limit = (Number(quota) / Number(period)) * 1e9
+    return limit > 0 ? Math.round(limit) : Number.POSITIVE_INFINITY
+  }
+
+  #readMemoryLimit(folder: string): number {
+    const file =
+      this.version === 2 ? `${folder}/memory.max` : `memory/${folder}/memory.limit_in_bytes`
+    const limit = Number(this.#readWords(file)[0])
+    return limit > 0 ? limit : Number.POSITIVE_INFINITY
+  }
+
+  /** None where there is no such file: not in the root, nor before the first container. */
+  #readWords(file: string): readonly string[] {
+    try {
+      return readFileSync(join(this.#options.root, file), 'utf8').trim().split(/\s+/)
+    } catch {
+      return []
+    }
+  }
+
   /** Whether memory and swap can be limited together. */
   hasSwapLimit(): boolean {
     const { root } = this.#options

@@ -33,6 +33,7 @@ const NO_SECCOMP =
 
 export function readMachine(cgroups: Cgroups, apparmorProfile: string | undefined): Machine {
   const hasSwapLimit = cgroups.hasSwapLimit()
+  const limits = cgroups.findLimits()
   const hasSeccomp = existsSync('/proc/sys/kernel/seccomp/actions_avail')
   const rlimitCeilings = parseCeilings({
     status: readText('/proc/self/status'),
@@ -48,8 +49,8 @@ export function readMachine(cgroups: Cgroups, apparmorProfile: string | undefine
     },
     resources: {
       ...emptyResources,
-      nanoCpus: availableParallelism() * NANO,
-      memoryBytes: totalmem(),
+      nanoCpus: Math.min(availableParallelism() * NANO, limits.nanoCpus),
+      memoryBytes: Math.min(totalmem(), limits.memoryBytes),
     },
     specHost: {
       architecture: process.arch,
