@@ -20,7 +20,7 @@ import { newLog } from './io/log.ts'
 import { holdStateDirectory } from './io/state-lock.ts'
 import { Loop, ROUND_MS } from './loop.ts'
 import { Node } from './node.ts'
-import { describeNode, openRuntime } from './runtime.ts'
+import { describeNode, offered, openRuntime } from './runtime.ts'
 import { VERSION } from './version.ts'
 
 /** How often containers are counted and this node described again. */
@@ -48,6 +48,8 @@ async function main(config: Config, log: Log): Promise<void> {
   })
   loop.start()
   const { runtime, keeper, clean } = await openRuntime(config, log)
+  // What would be refused with each description is refused now.
+  offered((await runtime.describe()).resources, config)
   const describe = (trustRootPem: string) => describeNode(runtime, config, trustRootPem)
   const node = new Node({
     config,
