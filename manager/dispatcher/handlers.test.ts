@@ -135,6 +135,23 @@ test('the same state is news only when something else of it is', () => {
   expect(changes).toEqual([])
 })
 
+test('a late status of the same state does not take back what is known of the container', () => {
+  // While a health check is awaited a task is starting without its container, then with it.
+  const container = { containerId: 'c1', pid: 7, exitCode: 0 }
+  const view = storeWith({
+    nodes: [node({ id: 'n1' })],
+    tasks: [task({ id: 't1', nodeId: 'n1', status: { state: 'starting', container } })],
+  }).view()
+  const starting = { ...emptyTaskStatus, state: 'starting' as const }
+
+  const counts = [starting, { ...starting, container, message: 'unhealthy' }].map((status) => {
+    const updates = [{ taskId: 't1', status }]
+    return handleStatusReport(view, { nodeId: 'n1', instance: '', updates }, CONTEXT).changes.length
+  })
+
+  expect(counts).toEqual([0, 1])
+})
+
 test('too many statuses are refused', () => {
   const updates = Array.from({ length: 1_025 }, () => ({ taskId: 't', status: emptyTaskStatus }))
   const view = storeWith({ nodes: [node({ id: 'n1' })] }).view()

@@ -100,7 +100,10 @@ const NOT_OBSERVED: ReadonlySet<TaskState> = new Set([
 function isNews(task: Task, reported: TaskStatus): boolean {
   if (NOT_OBSERVED.has(reported.state) || isTerminal(getState(task))) return false
   if (!canAdvance(task, reported.state)) return false
-  return reported.state !== getState(task) || !isEqual(task.status, shorten(reported))
+  if (reported.state !== getState(task)) return true
+  // One that came late: what was told of the container since, its ports with it, is not taken back.
+  const isOlder = task.status?.container !== undefined && reported.container === undefined
+  return !isOlder && !isEqual(task.status, shorten(reported))
 }
 
 function shorten(status: TaskStatus): TaskStatus {
