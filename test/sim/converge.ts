@@ -10,6 +10,7 @@ import { checkHistory } from './checkers/registers.ts'
 import { findUnrest, listWaiting } from './checkers/rest.ts'
 import { bringIn } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
+import { StrangerWatch } from './stranger.ts'
 import type { Workload } from './workload.ts'
 import type { World } from './world.ts'
 
@@ -40,10 +41,12 @@ function addHost(world: World): boolean {
 
 function settle(world: World, workload: Workload, limitMs: number): void {
   const untilMs = world.schedule.nowMs + limitMs
+  const strangers = new StrangerWatch(world)
   let missing: string | undefined = 'L6: not looked yet'
   while (world.violations.length === 0 && world.schedule.nowMs < untilMs) {
     // What a client asked for before the end may be committed after it.
     workload.settle()
+    strangers.look()
     world.run(world.schedule.nowMs + QUIET_STEP_MS)
     missing = findMissing(world)
     if (missing === undefined) return

@@ -113,6 +113,12 @@ export function takeOut(world: World, node: SimNode): void {
   look()
 }
 
+/** "A node finds no manager" of docs/disasters.md: it is removed, leaves, and joins as another node. */
+export function takeInAnew(world: World, node: SimNode, role: NodeRole): SimNode | undefined {
+  takeOut(world, node)
+  return bringIn(world, role)
+}
+
 function ask(
   world: World,
   body: NonNullable<WriteRequest['body']>,

@@ -32,6 +32,7 @@ import { SealChecker } from './checkers/seals.ts'
 import { SimDisk, SimulatedCrash } from './disk.ts'
 import { admit, Life } from './life.ts'
 import type { ContainersCopy, SimRuntime } from './runtime.ts'
+import { HeardOf } from './stranger.ts'
 import { Threads } from './threads.ts'
 import type { World } from './world.ts'
 
@@ -95,6 +96,8 @@ export class SimNode {
   raftId = 0
   /** On disk beside it: managers of the join, later those that its log or its sessions told of. */
   managers: readonly ManagerAddress[] = []
+  /** Whom its agent was told of, whatever that makes of it. */
+  readonly heardOf: HeardOf = new HeardOf()
   /** Of the group that its log is of: how often the quorum was lost for good before. */
   epoch = 1
   /** The epoch that shut this member out, as its directory says; 0: none has. */
@@ -184,6 +187,11 @@ export class SimNode {
 
   get isUp(): boolean {
     return this.#daemon !== undefined
+  }
+
+  /** Told to stop or to leave, and not yet ended. */
+  get isStopping(): boolean {
+    return this.#daemon?.isStopping === true
   }
 
   get manager(): Manager | undefined {
@@ -360,6 +368,7 @@ export class SimNode {
   removeAgentState(): void {
     this.disk.heal()
     this.disk.restore('agent', new Map())
+    this.heardOf.replaced(undefined)
     this.#world.checkers.agentReplaced(this, undefined)
   }
 
@@ -367,6 +376,7 @@ export class SimNode {
   restoreAgentState(state: Uint8Array): void {
     this.disk.heal()
     this.disk.restore('agent', new Map([[AGENT_STATE, state]]))
+    this.heardOf.replaced(state)
     this.#world.checkers.agentReplaced(this, state)
   }
 
@@ -410,6 +420,7 @@ export class SimNode {
     this.#stopped = undefined
     this.crashPoint = undefined
     daemon.life.end()
+    this.heardOf.crashed()
     if (this.disk.crash(keep)) this.#world.reached('D2')
     this.runtime.onExit = undefined
     this.runtime.abandon()
@@ -669,6 +680,7 @@ export class SimNode {
   /** The agent may dial whom the manager beside it knows as members, and the node keeps them. */
   #tellMembers({ agent, manager }: Daemon): void {
     const members = manager?.status().members ?? []
+    this.heardOf.told(members)
     agent.step({ kind: 'managers', managers: members })
     if (members.length > 0) this.managers = members
   }
@@ -947,6 +959,7 @@ export class SimNode {
       this.breakSession()
       return
     }
+    if (message.body?.kind === 'managers') this.heardOf.told(message.body.managers.managers)
     this.#daemon?.agent.step({ kind: 'received', session, message })
     this.#pump()
   }
@@ -1230,6 +1243,7 @@ export class SimNode {
       })
       return
     }
+    this.heardOf.saved()
     if (!this.isClone) this.#world.checkers.agentSaved(this, output.state)
     this.onAgentSaved?.(output.state)
     daemon.agent.step({ kind: 'persisted', version: output.version })

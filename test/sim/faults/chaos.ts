@@ -37,6 +37,8 @@ export const allFaults: readonly Fault[] = [
 const SHARE_ON = 0.7
 /** A fault that has nothing to be done to gives way to another one. */
 const TRIES = 10
+/** Until it is looked again whether a process has ended. */
+const LOOK_MS = 500
 
 export class Chaos {
   /** How often each was done, by name. */
@@ -118,7 +120,13 @@ export class Chaos {
     node.runtime.heal()
     this.#upgrade(node)
     this.#world.atlas.repair(node)
+    this.#start(node)
+  }
+
+  /** Who was told to stop before starts as well, once its process has ended. */
+  #start(node: SimNode): void {
     if (!node.isUp) this.#world.restart(node)
+    else if (node.isStopping) this.#world.schedule.after(LOOK_MS, () => this.#start(node))
   }
 
   /** To the newest version that any node is of: a cluster that has moved on refuses older ones. */

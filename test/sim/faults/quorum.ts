@@ -7,7 +7,7 @@
  */
 import { findVoters } from '../core.ts'
 import { forceNewCluster } from '../force.ts'
-import { bringIn, isWhole, setRole, takeOut } from '../operator.ts'
+import { isWhole, setRole, takeInAnew } from '../operator.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
@@ -116,7 +116,8 @@ function isOld(world: World, { raftId, epoch }: SimNode): boolean {
 function watchOver(world: World, node: SimNode, strangeMs = 0): void {
   if (world.nodes.get(node.id) !== node || !isOld(world, node)) return
   if (strangeMs >= STRANGER_MS) {
-    takeInAnew(world, node)
+    world.trace(`${node.id} knows nobody of the new group, and is taken in anew`)
+    takeInAnew(world, node, 'manager')
     return
   }
   if (node.shutOutBy === 0 || node.consensus !== undefined) {
@@ -138,13 +139,6 @@ function isStranger(world: World, { manager, shutOutBy }: SimNode): boolean {
   const addrs = manager.status().members.map(({ raftAddr }) => raftAddr)
   const known = [...world.nodes.values()].filter(({ raftAddr }) => addrs.includes(raftAddr))
   return known.every(({ raftId, epoch }) => raftId === 0 || epoch < world.checkers.epoch)
-}
-
-/** "A node finds no manager" of docs/disasters.md: it is removed, leaves, and joins as another node. */
-function takeInAnew(world: World, node: SimNode): void {
-  world.trace(`${node.id} knows nobody of the new group, and is taken in anew`)
-  takeOut(world, node)
-  bringIn(world, 'manager')
 }
 
 /** That drops its log; half of the time it is to be a manager again. */
