@@ -16,7 +16,9 @@ import {
 } from '../../proto/gen/specs.ts'
 import { calmCluster, leaderOf, until } from './calm.ts'
 import { checkHistory } from './checkers/registers.ts'
+import { watchOverRest } from './faults/quorum.ts'
 import { forceNewCluster } from './force.ts'
+import { setRole } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import { Client } from './workload/client.ts'
 import { withLabel } from './workload/specs.ts'
@@ -196,6 +198,41 @@ test.for(SEEDS)(
 
     expect(mark?.epoch).toBe(2)
     expect(during).toEqual(before)
+    expect(world.violations).toEqual([])
+  },
+)
+
+test.for(SEEDS)(
+  'who was removed before the quorum was lost, and has not noticed, is not forgotten (seed 75315), %s',
+  (seed) => {
+    const world = calmCluster(seed)
+    const removed = followerOf(world)
+    const { id, raftId } = removed
+    cutAll(world, removed)
+    const stored = () => world.checkers.reference.view().nodes.get(id)
+    setRole(world, id, { role: 'worker', isWanted: () => stored()?.member !== undefined })
+    until(world, () => stored()?.member === undefined)
+    const survivor = leaderOf(world)
+    const gone = world.listManagers().filter((node) => node !== survivor && node !== removed)
+    for (const node of gone) node.crash('all')
+    forceNewCluster(world, survivor)
+    until(world, () => world.findLeader() === survivor)
+    watchOverRest(world, 1, gone)
+
+    // Promoted before it noticed that, and again before it notices the operator's demotion.
+    setRole(world, id, { role: 'manager' })
+    until(world, () => stored()?.spec?.role === 'manager')
+    world.network.heal()
+    until(world, () => removed.shutOutBy === 2 && removed.manager === undefined)
+    cutAll(world, removed)
+    world.run(world.schedule.nowMs + 25_000)
+    setRole(world, id, { role: 'manager' })
+    until(world, () => stored()?.spec?.role === 'manager')
+    world.network.heal()
+    until(world, () => removed.raftId !== raftId)
+    until(world, () => (removed.manager !== undefined) === (stored()?.spec?.role === 'manager'))
+
+    expect(removed.epoch === 2 || removed.raftId === 0).toBe(true)
     expect(world.violations).toEqual([])
   },
 )

@@ -61,7 +61,7 @@ function loseQuorum({ world, random }: FaultContext): boolean {
       forceNewCluster(world, survivor)
       world.reached('M10')
       bringBack(world, gone)
-      for (const node of others) watchOver(world, node)
+      watchOverRest(world, survivor.epoch - 1, gone)
     })
   })
   return true
@@ -112,6 +112,15 @@ function isOld(world: World, { raftId, epoch }: SimNode): boolean {
   return raftId !== 0 && epoch < world.checkers.epoch
 }
 
+/**
+ * All of the group that is over, but those who have not returned: also who had been removed from it and
+ * has not noticed, for its log is of that group, and shuts it out.
+ */
+export function watchOverRest(world: World, epoch: number, gone: readonly SimNode[]): void {
+  for (const node of world.nodes.values())
+    if (node.epoch === epoch && !gone.includes(node)) watchOver(world, node)
+}
+
 /** When it is shut out its operator makes it a member of the new group, or a worker. */
 function watchOver(world: World, node: SimNode, strangeMs = 0): void {
   if (world.nodes.get(node.id) !== node || !isOld(world, node)) return
@@ -144,11 +153,15 @@ function isStranger(world: World, { manager, shutOutBy }: SimNode): boolean {
 /** That drops its log; half of the time it is to be a manager again. */
 function demote(world: World, node: SimNode): void {
   const isPromoted = world.random.integer(2) === 0
-  setRole(world, node.id, { role: 'worker' })
+  let asked = 0
   const look = (): void => {
+    const asking = ++asked
     if (world.nodes.get(node.id) !== node) return
-    if (node.raftId !== 0) world.schedule.after(LOOK_MS, look)
-    else if (isPromoted) setRole(world, node.id, { role: 'manager' })
+    if (isOld(world, node)) {
+      world.schedule.after(LOOK_MS, look)
+      // Who was promoted before it has noticed keeps its log: it is demoted once more.
+      setRole(world, node.id, { role: 'worker', isWanted: () => asking === asked })
+    } else if (isPromoted) setRole(world, node.id, { role: 'manager' })
   }
   look()
 }
