@@ -47,6 +47,7 @@ import { joinMembers, renewCertificate, requestCertificate, sayLeave } from './j
 import type { Loop } from './loop.ts'
 import { ManagerRole } from './manager-role.ts'
 import { listManagersToAsk } from './managers-to-ask.ts'
+import { judgeMembership, type MembershipVerdict } from './membership.ts'
 import { listRebuildSources, newRebuildRefusal, setLogAside } from './rebuild.ts'
 import { RoleFollower, type RoleStep } from './role-follower.ts'
 
@@ -540,8 +541,7 @@ export class Node {
     })
     if (reply.member === undefined)
       throw new SwarmError('internal', 'the leader admitted this manager without naming its member')
-    const epoch = reply.epoch === 0 ? EPOCH_FIRST : reply.epoch
-    return { raftId: reply.member.raftId, epoch, shutOutBy: 0 }
+    return { raftId: reply.member.raftId, epoch: epochOf(reply), shutOutBy: 0 }
   }
 
   #oldMember({ claims, place }: Identity): OldMember {
@@ -736,12 +736,10 @@ export class Node {
     const { wallMs } = this.#options.loop.now()
     const isManager = this.#manager !== undefined
     if (!this.#roles.isQuestionDue({ isManager, isAlone }, wallMs) || identity === undefined) return
-    this.#isMember(identity).then(
-      (isStill) => {
+    this.#askMembership(identity).then(
+      (answer) => {
         const isSame = this.#identity?.place.raftId === identity.place.raftId
-        if (isStill || !isSame) return
-        this.#options.log.warn({}, 'this manager was removed from the group, it joins anew')
-        this.#roles.removed()
+        if (isSame) this.#followMembership(judgeMembership(identity.place, answer), answer.epoch)
       },
       (error: unknown) => {
         if (error instanceof SwarmError) this.#roles.refused(error.code)
@@ -750,9 +748,25 @@ export class Node {
     )
   }
 
-  /** Whether the group that this node belongs to counts it, as its leader says. */
-  async #isMember(identity: Identity): Promise<boolean> {
-    const { raftId, advertiseAddr, epoch } = identity.place
+  #followMembership(verdict: MembershipVerdict, epoch: number): void {
+    switch (verdict) {
+      case 'stays':
+        break
+      case 'removed':
+        this.#options.log.warn({}, 'this manager was removed from the group, it joins anew')
+        this.#roles.removed()
+        break
+      case 'shut-out':
+        this.#shutOut(epoch)
+        break
+      default:
+        verdict satisfies never
+    }
+  }
+
+  /** The member that the first group which answers knows of this one, as its leader says. */
+  async #askMembership(identity: Identity): Promise<{ raftId: number | undefined; epoch: number }> {
+    const { raftId, advertiseAddr } = identity.place
     const reply = await joinMembers({
       managers: this.#managersToAsk(identity),
       identity: transportOf(identity),
@@ -760,9 +774,7 @@ export class Node {
       addr: advertiseAddr,
       raftId,
     })
-    // Another group's word ends no membership of this one: what its log holds may be nowhere else.
-    const isOwnGroup = (reply.epoch === 0 ? EPOCH_FIRST : reply.epoch) === epoch
-    return reply.member?.raftId === raftId || !isOwnGroup
+    return { raftId: reply.member?.raftId, epoch: epochOf(reply) }
   }
 
   #nextStep(): RoleStep | undefined {
@@ -847,6 +859,11 @@ export class Node {
 export function transportOf(identity: Identity): TransportIdentity {
   const { certificatePem, keyPem, rootPem } = identity
   return { certificatePem, keyPem, rootPem }
+}
+
+/** Managers of versions before there were epochs name none. */
+function epochOf({ epoch }: { readonly epoch: number }): number {
+  return epoch === 0 ? EPOCH_FIRST : epoch
 }
 
 function mergeAddrs(...lists: readonly (readonly string[])[]): readonly string[] {

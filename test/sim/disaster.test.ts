@@ -6,6 +6,7 @@
 import { expect, test } from 'vitest'
 import { localCaller } from '../../manager/manager.ts'
 import type { View } from '../../manager/store/view.ts'
+import { decodeAgentState, encodeAgentState } from '../../proto/gen/agent.ts'
 import {
   emptyAnnotations,
   emptyConfigSpec,
@@ -233,6 +234,40 @@ test.for(SEEDS)(
     until(world, () => (removed.manager !== undefined) === (stored()?.spec?.role === 'manager'))
 
     expect(removed.epoch === 2 || removed.raftId === 0).toBe(true)
+    expect(world.violations).toEqual([])
+  },
+)
+
+/** The node's agent has heard of this manager, by its disk. */
+function tellAgent(node: SimNode, { id, addr }: SimNode): void {
+  const bytes = node.disk.read('agent/state', 0, node.disk.size('agent/state'))
+  const state = decodeAgentState(bytes)
+  const managers = [...state.managers, { nodeId: id, addr }]
+  node.restoreAgentState(encodeAgentState({ ...state, managers }))
+}
+
+test.for(SEEDS)(
+  'an old manager whose members are none any more is shut out by one that its agent knows (seed %s)',
+  (seed) => {
+    const world = newWorld(seed)
+    const survivor = followerOf(world)
+    const [old, ...others] = world.listManagers().filter((node) => node !== survivor)
+    if (old === undefined) throw new Error('no other manager')
+    for (const node of [old, ...others]) node.crash('all')
+    forceNewCluster(world, survivor)
+    until(world, () => world.findLeader() === survivor)
+    const joined = world.join('m4', 'manager')
+    until(world, () => joined.manager !== undefined)
+    setRole(world, survivor.id, { role: 'worker' })
+    until(world, () => survivor.raftId === 0 && joined.manager?.isLeading === true)
+
+    tellAgent(old, joined)
+    world.restart(old)
+    const isBack = old.manager !== undefined
+    until(world, () => old.shutOutBy === 2 && old.manager === undefined)
+
+    expect(isBack).toBe(true)
+    expect([old.hasLog, old.epoch]).toEqual([true, 1])
     expect(world.violations).toEqual([])
   },
 )

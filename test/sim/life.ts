@@ -2,8 +2,8 @@
  * Life: what a simulated node does for its certificate, its role and its member of the Raft group,
  * and how managers answer it: the twin of `node/node.ts`, `node/join.ts` and the CA's calls of
  * `manager/api/rpc.ts`. What is decided, the production machines decide: `RoleFollower` which step is
- * next, `authorize` and `planRenewal` who gets what. It ends with the process; what the disk keeps of
- * a node (its claims, its Raft id, its log) is the SimNode's.
+ * next, `judgeMembership` what an answer means, `authorize` and `planRenewal` who gets what. It ends
+ * with the process; what the disk keeps of a node (its claims, its Raft id, its log) is the SimNode's.
  */
 import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
@@ -11,6 +11,7 @@ import { authorize } from '../../manager/ca/authorize.ts'
 import { getCluster, planRenewal } from '../../manager/ca/ca.ts'
 import { certificateLife, newClockRefusal, Offers } from '../../manager/ca/certificate-life.ts'
 import type { CertificateClaims } from '../../manager/ca/signer.ts'
+import { judgeMembership } from '../../node/membership.ts'
 import { RoleFollower, type RoleStep } from '../../node/role-follower.ts'
 import type { Caller as Asker, WriteReply } from '../../proto/gen/control.ts'
 import type { NodeChange } from '../../proto/gen/dispatcher.ts'
@@ -111,13 +112,27 @@ export class Life {
       },
       (outcome) => {
         if (outcome instanceof SwarmError) this.#roles.refused(outcome.code)
-        if (outcome instanceof SwarmError || outcome.member?.raftId === raftId) return
-        // Another group's word ends no membership of this one.
-        if (this.#node.raftId !== raftId || this.#node.epoch !== epoch) return
-        this.#world.trace(`${this.#node.id} was removed from the group`)
-        this.#roles.removed()
+        else if (this.#node.raftId === raftId)
+          this.#followMembership({ raftId: outcome.member?.raftId, epoch })
       },
     )
+  }
+
+  #followMembership(answer: { readonly raftId: number | undefined; readonly epoch: number }): void {
+    const verdict = judgeMembership(this.#node, answer)
+    switch (verdict) {
+      case 'stays':
+        break
+      case 'removed':
+        this.#world.trace(`${this.#node.id} was removed from the group`)
+        this.#roles.removed()
+        break
+      case 'shut-out':
+        this.#node.shutOut(answer.epoch)
+        break
+      default:
+        verdict satisfies never
+    }
   }
 
   #renew(claims: CertificateClaims, done: (isDone: boolean) => void): void {

@@ -85,7 +85,10 @@ function isStranger(world: World, node: SimNode): boolean {
     .filter(({ member }) => member !== undefined)
     .flatMap(({ id }) => world.nodes.get(id) ?? [])
     .filter(({ id }) => core?.has(id) !== false)
-  const isKnown = ({ addr }: Manager): boolean =>
-    node.heardOf.has(addr) || node.managers.some((manager) => manager.addr === addr)
-  return members.every((member) => member !== node && !isKnown(member))
+  return members.every((member) => member !== node && !hasHeardOf(node, member))
+}
+
+/** By a session, by its log, or when it joined. */
+export function hasHeardOf(node: SimNode, { addr }: Manager): boolean {
+  return node.heardOf.has(addr) || node.managers.some((manager) => manager.addr === addr)
 }

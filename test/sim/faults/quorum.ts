@@ -9,6 +9,7 @@ import { findVoters } from '../core.ts'
 import { forceNewCluster } from '../force.ts'
 import { isWhole, setRole, takeInAnew } from '../operator.ts'
 import type { SimNode } from '../sim-node.ts'
+import { hasHeardOf } from '../stranger.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
 
@@ -142,12 +143,14 @@ function watchOver(world: World, node: SimNode, strangeMs = 0): void {
   })
 }
 
-/** It is up, and of the members that it knows none is a manager of the group that goes on. */
-function isStranger(world: World, { manager, shutOutBy }: SimNode): boolean {
+/** It is up, and neither a member that it knows nor whom its agent heard of is a manager of the group that goes on. */
+function isStranger(world: World, node: SimNode): boolean {
+  const { manager, shutOutBy } = node
   if (manager === undefined || shutOutBy > 0) return false
   const addrs = manager.status().members.map(({ raftAddr }) => raftAddr)
-  const known = [...world.nodes.values()].filter(({ raftAddr }) => addrs.includes(raftAddr))
-  return known.every(({ raftId, epoch }) => raftId === 0 || epoch < world.checkers.epoch)
+  return [...world.nodes.values()]
+    .filter(({ raftId, epoch }) => raftId !== 0 && epoch === world.checkers.epoch)
+    .every((present) => !addrs.includes(present.raftAddr) && !hasHeardOf(node, present))
 }
 
 /** That drops its log; half of the time it is to be a manager again. */
