@@ -354,6 +354,29 @@ test('a node that is added twice before the first is in force is one member in t
   expect(leader.consensus.confState.voters).toEqual([1, 2, 3, 5])
 })
 
+test('a learner that was replaced by another member of its node knows no leader any more', () => {
+  // It could not ask whether it is a member still, and stayed out for good (simulator, seed 66).
+  const group = new Group([1, 2, 3])
+  const leader = group.leader()
+  const add = (id: number, raftId: number): ConsensusInput => ({
+    kind: 'change-members',
+    id,
+    change: { kind: 'add', member: { ...memberOf(raftId), nodeId: 'n4' } },
+  })
+  const replaced = group.add(4)
+  group.step(leader, add(7, 4))
+  group.until(() => replaced.consensus.status().leader !== 0)
+  group.drops = ({ from }) => from === 4
+  group.add(5)
+  group.step(leader, add(8, 5))
+  expect(isVoter(leader, 4)).toBe(false)
+  group.drops = () => false
+
+  group.until(() => replaced.consensus.status().leader === 0)
+
+  expect(leader.consensus.listMembers().map(({ raftId }) => raftId)).toEqual([1, 2, 3, 5])
+})
+
 test('what would lose the quorum is refused', () => {
   const group = new Group([1, 2, 3])
   const leader = group.leader()

@@ -52,6 +52,8 @@ import { findPromotable, findSuccessor, type LeaderSight } from './succession.ts
 
 /** After the leader's stream closed a follower draws its election timer anew from this many. */
 const ELECTION_TICKS_AFTER_CLOSE = 3
+/** How long a learner counts on a leader that says nothing. */
+const LEARNER_PATIENCE_TICKS = 5 * ELECTION_TICKS
 export class Consensus {
   readonly raftId: number
   readonly #raft: RawNode
@@ -130,6 +132,7 @@ export class Consensus {
     if (this.#role === 'leader' || isFit) this.#raft.tick()
     if (this.#isDiskFull && this.#now % ELECTION_TICKS === 0) this.#transfer()
     this.#watchLeaderStream()
+    this.#watchSilentLeader()
     this.#expireReads()
     this.#stepChanges()
     this.#promoteLearners()
@@ -445,6 +448,20 @@ export class Consensus {
     if (this.#role !== 'follower' || !this.#leaderStream.takeLoss(this.#now)) return
     this.#log.debug({ leader: this.#leader }, 'leader forgotten after its stream closed')
     this.#raft.forgetLeader({ electionTicks: ELECTION_TICKS_AFTER_CLOSE })
+  }
+
+  /**
+   * A learner stands in no election, by which a voter finds out that nobody sends to it any more: one
+   * that was taken out, or was replaced by another member of its node, would believe in its leader for good.
+   */
+  #watchSilentLeader(): void {
+    const { voters, votersOutgoing } = this.confState
+    if (this.#role !== 'follower' || this.#leader === 0) return
+    if (voters.includes(this.raftId) || votersOutgoing.includes(this.raftId)) return
+    const heardTick = this.#heardTick.get(this.#leader) ?? 0
+    if (this.#now - heardTick <= LEARNER_PATIENCE_TICKS) return
+    this.#log.debug({ leader: this.#leader }, 'leader forgotten, it has been silent')
+    this.#raft.forgetLeader()
   }
 
   // ── the main thread ────────────────────────────────────────────────────────────────────────
