@@ -143,7 +143,9 @@ function misdirect(context: FaultContext, node: SimNode): boolean {
 
 /** Of a manager's log, for later. */
 function copyLog(_: FaultContext, node: SimNode): boolean {
-  if (node.manager === undefined) return false
+  // Set back to when it was alone a manager leads alone again, and no group can keep it from that (seed 79057).
+  const isAlone = (node.consensus?.confState.voters.length ?? 0) < 2
+  if (node.manager === undefined || isAlone) return false
   copies.set(node, { raftId: node.raftId, copy: node.disk.snapshotDirectory(LOG) })
   return true
 }
