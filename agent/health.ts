@@ -9,6 +9,7 @@
  *       │  failures in the start period do not count                        ▲
  *       └───────────────────────────────────────────────────────────────────┘
  */
+import { formatDuration } from '../lib/amount.ts'
 import type { SwarmError } from '../lib/errors.ts'
 import { emptyHealth, type Health, type HealthResult } from '../proto/gen/objects.ts'
 import { emptyHealthcheck, type Healthcheck } from '../proto/gen/specs.ts'
@@ -19,6 +20,7 @@ const TIMEOUT_MS = 30_000
 const RETRIES = 3
 const START_INTERVAL_MS = 5_000
 const RESULTS_MAX = 5
+const MILLISECOND_NS = 1e6
 /** Of what managers are told and disks keep: letters of each output. */
 const TOLD_OUTPUT_LENGTH_MAX = 512
 /** No exit code: the check took too long, or could not be run. */
@@ -148,7 +150,7 @@ function describe(
     case 'exited':
       return { exitCode: result.exitCode, output: result.output }
     case 'late': {
-      const said = `Health check exceeded timeout (${formatDuration(timeoutMs)})`
+      const said = `Health check exceeded timeout (${formatDuration(timeoutMs * MILLISECOND_NS)})`
       const output = result.output === '' ? said : `${said}: ${result.output}`
       return { exitCode: NO_EXIT_CODE, output }
     }
@@ -173,14 +175,4 @@ export function toTold(health: Health): Health {
     output: result.output.slice(0, TOLD_OUTPUT_LENGTH_MAX),
   }))
   return { ...health, results }
-}
-
-/** As Go writes a duration: `500ms`, `1.5s`, `1m30s`. */
-function formatDuration(ms: number): string {
-  if (ms < 1_000) return `${ms}ms`
-  const hours = Math.floor(ms / 3_600_000)
-  const minutes = Math.floor((ms % 3_600_000) / 60_000)
-  const seconds = `${(ms % 60_000) / 1_000}s`
-  if (hours > 0) return `${hours}h${minutes}m${seconds}`
-  return minutes > 0 ? `${minutes}m${seconds}` : seconds
 }

@@ -1,6 +1,6 @@
-/** Memory and processors as users write them. */
+/** Memory, processors and durations as users write and read them. */
 import { expect, test } from 'vitest'
-import { findBytes, findNanoCpus } from './amount.ts'
+import { findBytes, findNanoCpus, formatDuration } from './amount.ts'
 
 test.each<[string, number | undefined]>([
   ['4096', 4_096],
@@ -24,4 +24,16 @@ test.each<[string, number | undefined]>([
   ['-1', undefined],
 ])('findNanoCpus(%j) is %s', (text, expected) => {
   expect(findNanoCpus(text)).toBe(expected)
+})
+
+test.each([
+  [0, '0s'],
+  [5e9, '5s'],
+  [90e9, '1m30s'],
+  [7_776_000e9, '2160h0m0s'],
+  [5e8, '500ms'],
+  [1.5e9, '1.5s'],
+  [1_500, '1.5µs'],
+])('formatDuration() writes %d ns as Go does', (nanoseconds, text) => {
+  expect(formatDuration(nanoseconds)).toBe(text)
 })

@@ -187,6 +187,12 @@ function proposal(peer: Peer, data: string): ConsensusInput {
   return { kind: 'propose', id: 1, term: peer.consensus.status().term, data: bytes(data) }
 }
 
+/** Node n4 as this member. */
+function addAsFour(id: number, raftId: number): ConsensusInput {
+  const member = { ...memberOf(raftId), nodeId: 'n4' }
+  return { kind: 'change-members', id, change: { kind: 'add', member } }
+}
+
 function count(peer: Peer, kind: MainEvent['kind']): number {
   return peer.events.filter((event) => event.kind === kind).length
 }
@@ -333,15 +339,10 @@ test('a member that comes back with an empty directory replaces the one it was',
 test('a node that is added twice before the first is in force is one member in the end', () => {
   const group = new Group([1, 2, 3])
   const leader = group.leader()
-  const add = (id: number, raftId: number): ConsensusInput => ({
-    kind: 'change-members',
-    id,
-    change: { kind: 'add', member: { ...memberOf(raftId), nodeId: 'n4' } },
-  })
   group.add(4)
   group.add(5)
 
-  for (const input of [add(7, 4), add(8, 5)]) leader.consensus.step(input)
+  for (const input of [addAsFour(7, 4), addAsFour(8, 5)]) leader.consensus.step(input)
   group.until(() => isVoter(leader, 5))
 
   const members = leader.consensus.listMembers()
@@ -358,17 +359,12 @@ test('a learner that was replaced by another member of its node knows no leader 
   // It could not ask whether it is a member still, and stayed out for good (simulator, seed 66).
   const group = new Group([1, 2, 3])
   const leader = group.leader()
-  const add = (id: number, raftId: number): ConsensusInput => ({
-    kind: 'change-members',
-    id,
-    change: { kind: 'add', member: { ...memberOf(raftId), nodeId: 'n4' } },
-  })
   const replaced = group.add(4)
-  group.step(leader, add(7, 4))
+  group.step(leader, addAsFour(7, 4))
   group.until(() => replaced.consensus.status().leader !== 0)
   group.drops = ({ from }) => from === 4
   group.add(5)
-  group.step(leader, add(8, 5))
+  group.step(leader, addAsFour(8, 5))
   expect(isVoter(leader, 4)).toBe(false)
   group.drops = () => false
 

@@ -52,8 +52,8 @@ export class Persister {
 
 /**
  * Everything in `effects` is durable afterwards, in order, and `onDurable` was told of each part;
- * returns the last sequence. On a full disk what it was told of is durable and the rest may be tried again, unless the log has
- * stopped; after any other error the node must end.
+ * returns the last sequence. On a full disk what it was told of is durable and the rest may be tried
+ * again, unless the log has stopped; after any other error the node must end.
  */
 export function persistAll(
   wal: Wal,

@@ -1,9 +1,10 @@
 /**
  * Writes `gen/NAME.ts` for every `NAME.proto` of a tree. It reads the files with protobufjs' parser
  * and refuses, naming file and declaration, what has no form in TypeScript here: proto3 only, no
- * groups, extensions or options but a method's `(roles)` and a field's `(shared)`, the types that `emit.ts` knows (which also
- * decides what the output looks like). The output depends on the .proto files alone; a file whose
- * text stays the same is not touched, one whose .proto is gone is removed. From STYLE section 17.
+ * groups, extensions or options but a method's `(roles)` and a field's `(shared)`, the types that
+ * `emit.ts` knows (which also decides what the output looks like). The output depends on the .proto
+ * files alone; a file whose text stays the same is not touched, one whose .proto is gone is removed.
+ * From STYLE section 17.
  * Run: `node proto/generate.ts [source folder, output folder]`.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

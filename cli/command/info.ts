@@ -2,11 +2,12 @@
  * `tsswarm info`: this node and what it knows of its swarm (GET /info), which never waits for a
  * quorum. The form is that of `docker info`'s swarm block.
  */
+import { formatDuration } from '../../lib/amount.ts'
 import type { CommandSpec } from '../command.ts'
 import { at, flagAt, type Json, listAt, numberAt, textAt, textsAt } from '../json.ts'
 import { formatLines, type Line } from '../pretty/lines.ts'
 import { compileTemplate } from '../text/template.ts'
-import { formatBytes, formatDuration } from '../text/units.ts'
+import { formatBytes } from '../text/units.ts'
 
 export const infoCommand: CommandSpec = {
   name: 'info',

@@ -1,4 +1,5 @@
 /** `tsswarm service inspect --pretty`: a service in words, in the order of Docker's. */
+import { formatDuration } from '../../lib/amount.ts'
 import {
   at,
   flagAt,
@@ -10,7 +11,7 @@ import {
   textAt,
   textsAt,
 } from '../json.ts'
-import { formatBytes, formatDuration } from '../text/units.ts'
+import { formatBytes } from '../text/units.ts'
 import { formatLines, type Line, labelLines } from './lines.ts'
 
 export function formatService(service: Json): string {

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest'
 import {
   formatBytes,
-  formatDuration,
   parseBytes,
   parseCount,
   parseCpus,
@@ -25,18 +24,6 @@ describe('units', () => {
 
   test.each(['', '5', '-5s', '5 s', 's', '1d', '1m30'])('parseDuration() refuses "%s"', (text) => {
     expect(() => parseDuration(text, 'restart-delay')).toThrow(/"--restart-delay"/)
-  })
-
-  test.each([
-    [0, '0s'],
-    [5e9, '5s'],
-    [90e9, '1m30s'],
-    [7_776_000e9, '2160h0m0s'],
-    [5e8, '500ms'],
-    [1.5e9, '1.5s'],
-    [1_500, '1.5µs'],
-  ])('formatDuration() writes %d ns as Go does', (nanoseconds, text) => {
-    expect(formatDuration(nanoseconds)).toBe(text)
   })
 
   test.each([

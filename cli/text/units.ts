@@ -37,21 +37,6 @@ export function parseDuration(text: string, flag: string): number {
   return Math.round(nanoseconds)
 }
 
-/** As Go writes a duration: `1m30s`, `2160h0m0s`, `500ms`, `0s`. */
-export function formatDuration(nanoseconds: number): string {
-  if (nanoseconds === 0) return '0s'
-  if (nanoseconds < 1e9) {
-    const [unit, size] =
-      nanoseconds < 1e3 ? ['ns', 1] : nanoseconds < 1e6 ? ['µs', 1e3] : ['ms', 1e6]
-    return `${trimDecimal(nanoseconds / Number(size))}${unit}`
-  }
-  const hours = Math.floor(nanoseconds / 3600e9)
-  const minutes = Math.floor((nanoseconds % 3600e9) / 60e9)
-  const seconds = trimDecimal((nanoseconds % 60e9) / 1e9)
-  if (hours > 0) return `${hours}h${minutes}m${seconds}s`
-  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
-}
-
 /** Bytes of `512m`, `1.5GiB`, `4096`; units are powers of 1024. */
 export function parseBytes(text: string, flag: string): number {
   const bytes = findBytes(text)
@@ -115,8 +100,4 @@ export function parseRatio(text: string, flag: string): number {
 export function parseChoice(text: string, flag: string, choices: readonly string[]): string {
   if (choices.includes(text)) return text
   throw usageError(`invalid argument "${text}" for "--${flag}": use one of ${choices.join(', ')}`)
-}
-
-function trimDecimal(value: number): string {
-  return String(Number(value.toFixed(9)))
 }

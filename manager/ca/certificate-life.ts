@@ -5,11 +5,11 @@
  * begins long before it is made, which no clock can spoil, and one that would end too early is not
  * taken while there is a better one. Who gets which role is `ca.ts`.
  */
+import { DAY_MS } from '../../lib/clock.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Cluster } from '../../proto/gen/objects.ts'
 import type { CertificateClaims } from './signer.ts'
 
-const DAY_MS = 24 * 3_600_000
 export const NODE_CERT_EXPIRY_MS: number = 90 * DAY_MS
 /**
  * Certificates begin this long before they are made. What a manager signs whose clock is ahead must

@@ -34,6 +34,15 @@ export function countDisruptionsLeft(
   return Math.max(0, max - Math.max(0, slots - available))
 }
 
+/** How many slots may lose what runs there while it is replaced; none does where tasks start first. */
+export function countReplaceable(
+  round: Pick<Round, 'view' | 'now'>,
+  service: Service,
+  isStartFirst: boolean,
+): number {
+  return isStartFirst ? Number.POSITIVE_INFINITY : countDisruptionsLeft(round, service)
+}
+
 /**
  * Whether ending this task takes its slot down: it runs and is wanted, and no other wanted task of
  * the slot, which are among `tasks`, runs. Ending any other costs nothing of a budget.

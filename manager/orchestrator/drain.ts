@@ -7,12 +7,12 @@
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTaskDirty } from '../model/dirty.ts'
-import { isDrainedGently, isLeaving, startsFirst } from '../model/leaving.ts'
 import { getState, newTask } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import type { View } from '../store/view.ts'
-import { countDisruptionsLeft } from './disruption.ts'
+import { countReplaceable } from './disruption.ts'
+import { isDrainedGently, isLeaving, startsFirst } from './leaving.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { replaceTask } from './restart.ts'
 import { createTask, endTasks, listByMerit, listSlots, listWanted, type Slot } from './slots.ts'
@@ -68,7 +68,7 @@ function lookAt(round: Round, serviceId: string): Look {
   }))
   if (slots.every(({ leaving, staying }) => leaving.length === 0 && staying.length < 2))
     return NOTHING
-  const drain = { round, service, left: countLeft(round, service) }
+  const drain = { round, service, left: countReplaceable(round, service, startsFirst(service)) }
   const changes: Change[] = []
   let nextMs: number | undefined
   for (const { slot, leaving, staying } of slots) {
@@ -88,12 +88,8 @@ type Parts = {
 
 function divide(view: View, service: Service, slot: Slot): Parts {
   const wanted = listWanted(slot.tasks)
-  const leaving = wanted.filter((task) => isLeaving(service, task, view.nodes.get(task.nodeId)))
+  const leaving = wanted.filter((task) => isLeaving(view, service, task))
   return { leaving, staying: wanted.filter((task) => !leaving.includes(task)) }
-}
-
-function countLeft(round: Round, service: Service): number {
-  return startsFirst(service) ? Number.POSITIVE_INFINITY : countDisruptionsLeft(round, service)
 }
 
 /** Cluster time, ms, from which the task's node is waited for no more. */

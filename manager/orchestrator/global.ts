@@ -1,8 +1,9 @@
 /**
  * The global orchestrator (swarm-mode.md 2.7, 2.8): every global service has one task on each node that
- * may run it, every global job one in each iteration, also where the node came later. A node may that is active, not down, and satisfies the service's constraints; whether
- * platform and resources fit is decided by the scheduler, which leaves the task pending where not.
- * A paused node keeps what runs and gets nothing new. Tasks on nodes that are drained, down, gone or
+ * may run it, every global job one in each iteration, also where the node came later. A node may that
+ * is active, not down, and satisfies the service's constraints; whether platform and resources fit is
+ * decided by the scheduler, which leaves the task pending where not. A paused node keeps what runs
+ * and gets nothing new. Tasks on nodes that are drained, down, gone or
  * no longer match are shut down, and made anew when the node may again.
  */
 import type { Node, Service } from '../../proto/gen/objects.ts'

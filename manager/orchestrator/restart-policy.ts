@@ -1,8 +1,8 @@
 /**
  * The restart policy of a task (swarm-mode.md 2.10): whether a task that ended, or was lost with its
- * node, gets a successor; after how long is `restart-delay.ts`. How often a slot was restarted is counted from its
- * tasks, which the reaper keeps for that; so the answer about one task stays the same however much
- * later, and by whichever leader, it is asked for.
+ * node, gets a successor; after how long is `restart-delay.ts`. How often a slot was restarted is
+ * counted from its tasks, which the reaper keeps for that; so the answer about one task stays the
+ * same however much later, and by whichever leader, it is asked for.
  */
 import type { Task } from '../../proto/gen/objects.ts'
 import { emptyRestartPolicy, type RestartPolicy } from '../../proto/gen/specs.ts'

@@ -14,23 +14,24 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
-import { isDrainedGently, isLeaving } from '../model/leaving.ts'
 import { isGlobal } from '../model/mode.ts'
 import { countRestarts, getRestartDelayMs } from '../model/restart-delay.ts'
 import { getState, newTask, withDesired } from '../model/task.ts'
-import { findUpdateConfig } from '../model/update-status.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { isEnforced } from './enforcer.ts'
+import { isDrainedGently, isLeaving, startsFirst } from './leaving.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { shouldRestart } from './restart-policy.ts'
 import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
 import { earlier } from './timers.ts'
 
 /** Why a wanted task cannot go on. */
-export type Loss = 'ended' | 'lost' | 'drained'
+type Loss = 'ended' | 'lost' | 'drained'
+
+type Lost = { readonly task: Task; readonly loss: Loss }
 
 export type SlotView = {
   readonly service: Service
@@ -125,7 +126,7 @@ function findOwnLoss(view: View, { service }: SlotView, task: Task): Loss | unde
 export function replaceTask(
   round: Round,
   { service, tasks }: SlotView,
-  { task, loss }: { readonly task: Task; readonly loss: Loss },
+  { task, loss }: Lost,
 ): readonly Change[] {
   const ended = updateTask(withDesired(task, 'shutdown', round.now))
   const hasSuccessor = listWanted(tasks).some(
@@ -160,16 +161,10 @@ export function replaceTask(
  * The slot leaves a drained node gently, or is taken from its node by the enforcer within a budget: it
  * is to run elsewhere, not to be done, whatever its policy.
  */
-function isOnTheMove(
-  { view }: Round,
-  { service, tasks }: SlotView,
-  { task, loss }: { readonly task: Task; readonly loss: Loss },
-): boolean {
+function isOnTheMove({ view }: Round, { service, tasks }: SlotView, { task, loss }: Lost): boolean {
   if (loss === 'drained' && isDrainedGently(service)) return true
   if (isEnforced(task) && service.spec?.disruptionBudget !== undefined) return true
-  return tasks.some(
-    (other) => other !== task && isLeaving(service, other, view.nodes.get(other.nodeId)),
-  )
+  return tasks.some((other) => other !== task && isLeaving(view, service, other))
 }
 
 /** Only what ended by itself is a restart of the row; another spec begins one of its own. */
@@ -188,11 +183,9 @@ function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
   const isDirty = (task: Task): boolean =>
     isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
   const running = tasks.filter((task) => task.desiredState === 'running')
-  const leaves = (task: Task): boolean =>
-    isLeaving(service, task, round.view.nodes.get(task.nodeId))
-  if (running.some((task) => !isDirty(task) && !leaves(task)))
+  if (running.some((task) => !isDirty(task) && !isLeaving(round.view, service, task)))
     return { changes: endTasks([held], 'shutdown', round.now) }
-  const isBeside = findUpdateConfig(service)?.order === 'start-first' && !isDirty(held)
+  const isBeside = startsFirst(service) && !isDirty(held)
   const others = tasks.filter((task) => task !== held && !(isBeside && running.includes(task)))
   const freeMs = getFreeMs(round.view, others)
   if (freeMs === undefined) return NOTHING

@@ -15,10 +15,10 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
-import { isLeaving } from '../model/leaving.ts'
 import { getState, isDead, newTask } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Round } from '../store/round.ts'
+import { isLeaving } from './leaving.ts'
 import {
   createTask,
   endTasks,
@@ -67,9 +67,7 @@ export type SlotContext = {
 export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
   // What leaves a drained node is replaced there (`drain.ts`), by a task of the present spec.
   const { service, round } = context
-  const wanted = listWanted(slot.tasks).filter(
-    (task) => !isLeaving(service, task, round.view.nodes.get(task.nodeId)),
-  )
+  const wanted = listWanted(slot.tasks).filter((task) => !isLeaving(round.view, service, task))
   const old = wanted.filter(context.isDirty)
   const [keep, ...extra] = listByMerit(wanted.filter((task) => !context.isDirty(task)))
   const made = slot.tasks.filter((task) => task.madeByUpdate && !context.isDirty(task))

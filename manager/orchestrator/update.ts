@@ -29,7 +29,7 @@ import {
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
-import { countDisruptionsLeft } from './disruption.ts'
+import { countReplaceable } from './disruption.ts'
 import { isEnforced } from './enforcer.ts'
 import { mayKeep } from './global.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
@@ -161,7 +161,7 @@ function lookAtWork(round: Round, update: Update): Look {
   const { service, config, works } = update
   const { status, end } = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
   if (end !== undefined) return endEarly(round, service, end)
-  const left = countLeft(round, service, config)
+  const left = countReplaceable(round, service, config.order === 'start-first')
   const chosen = chooseSlots(works, config, round.now, left)
   const culprit = chosen.length === 0 && left <= 0 ? findLasting(works, service) : undefined
   if (culprit !== undefined && config.failureAction !== 'continue')
@@ -189,11 +189,6 @@ function findLasting(works: readonly SlotWork[], service: Service): Task | undef
     if (failed.length > 1 && failed.some((task) => task.madeByUpdate)) return failed.at(-1)
   }
   return undefined
-}
-
-/** How many slots may lose what runs there; start-first, none does. */
-function countLeft(round: Round, service: Service, { order }: UpdateConfig): number {
-  return order === 'start-first' ? Number.POSITIVE_INFINITY : countDisruptionsLeft(round, service)
 }
 
 /**

@@ -2,11 +2,11 @@
  * Faults of clocks (peers.md 3.3, C): the wall clock of a node jumps by seconds to days, forward or
  * back, once or again and again; clocks of nodes run at different speeds.
  */
+import { DAY_MS } from '../../../lib/clock.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { Fault, FaultContext } from './fault.ts'
 import { age } from './identity.ts'
 
-const DAY_MS = 24 * 3_600_000
 /** From a second to five days, as many powers of ten as near. */
 const JUMP_DECADES = 5.6
 /** A clock that is off by more than a tenth is no clock. */

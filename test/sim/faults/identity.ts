@@ -3,14 +3,13 @@
  * change under a join, and a host that is a copy of another one. Rotation of the root (I2) and lock
  * keys (I4) come with their features.
  */
+import { DAY_MS } from '../../../lib/clock.ts'
 import { renewalMs } from '../../../manager/ca/certificate-life.ts'
 import { localCaller } from '../../../manager/manager.ts'
 import { bringIn, isServing, isWhole, takeOut } from '../operator.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
-
-const DAY_MS = 24 * 3_600_000
 
 export const identityFaults: readonly Fault[] = [
   { name: 'certificate ends while down', classes: ['I1'], weight: 0.5, act: expire },

@@ -4,10 +4,11 @@
  * disruption budget loses no more at once than that. Both only for replicated services, whose tasks
  * can run elsewhere, and only until the node's drain waits no longer.
  */
-import type { Node, Service, Task } from '../../proto/gen/objects.ts'
+import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
-import { getState } from './task.ts'
-import { findUpdateConfig } from './update-status.ts'
+import { getState } from '../model/task.ts'
+import { findUpdateConfig } from '../model/update-status.ts'
+import type { View } from '../store/view.ts'
 
 /** Whether a drain asks this service before it ends what runs. */
 export function isDrainedGently(service: Service): boolean {
@@ -20,8 +21,9 @@ export function startsFirst(service: Service): boolean {
   return findUpdateConfig(service)?.order === 'start-first'
 }
 
-/** Whether the task, of a service that is drained gently, is wanted on this node of its that is drained. */
-export function isLeaving(service: Service, task: Task, node: Node | undefined): boolean {
+/** Whether the task, of a service that is drained gently, is wanted on a node that is drained. */
+export function isLeaving(view: View, service: Service, task: Task): boolean {
+  const node = view.nodes.get(task.nodeId)
   return (
     node?.spec?.availability === 'drain' &&
     node.status?.state !== 'down' &&
