@@ -264,7 +264,7 @@ test('a task that ran before a restart has been running since then', () => {
   expect(restored.status.container).toMatchObject({ containerId: 'c1', pid: 7 })
 })
 
-test('an interrupted start ends as failed once it was made sure', () => {
+test('an interrupted start ends as failed once it was made sure, and was seen by nobody', () => {
   const status = { ...emptyTaskStatus, state: 'starting' as const }
   const record = adoptRestored({ task: task(), status, forgotten: false }, container('created'))
 
@@ -273,7 +273,26 @@ test('an interrupted start ends as failed once it was made sure', () => {
   expect(failed.status).toMatchObject({
     state: 'failed',
     error: 'task: its start was interrupted',
+    unseen: true,
   })
+})
+
+test.each<[string, Container | undefined, boolean]>([
+  ['no container', undefined, true],
+  ['one that went with its host', container('exited', { error: 'runtime lost' }), true],
+  ['one that failed', container('exited', { exitCode: 1 }), false],
+])('what is found after a restart, %s: whether nobody saw its end', (_what, found, unseen) => {
+  const status = { ...emptyTaskStatus, state: 'running' as const }
+
+  const record = adoptRestored({ task: task(), status, forgotten: false }, found)
+
+  expect(record.status).toMatchObject({ state: 'failed', unseen })
+})
+
+test('a container that is lost before the daemon’s eyes has failed as any other', () => {
+  const { status } = observeExit(at('running'), anExit({ error: 'runtime lost' }), 9)
+
+  expect(status).toMatchObject({ state: 'failed', error: 'task: runtime lost', unseen: false })
 })
 
 test.each<[TaskState, Container | undefined, TaskState, string | undefined]>([

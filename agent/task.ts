@@ -60,7 +60,12 @@ export type TaskRecord = {
   readonly watch: Watch | undefined
 }
 
-type Ending = { readonly state: 'failed' | 'shutdown'; readonly error: string }
+type Ending = {
+  readonly state: 'failed' | 'shutdown'
+  readonly error: string
+  /** Nobody saw it end. */
+  readonly unseen?: boolean
+}
 
 type Underway = {
   readonly id: number
@@ -260,10 +265,12 @@ export function adopt(
   if (container?.state === 'running') return heed(afterStart(found, container, wallMs))
   if (container?.state === 'exited') {
     const exit = container.exit ?? lostExit(record.task.id, wallMs)
-    return settleExit(
-      { ...afterStart(found, container, wallMs), container: 'exited', exit },
-      wallMs,
-    )
+    const started: TaskRecord = {
+      ...afterStart(found, container, wallMs),
+      ...{ container: 'exited', exit },
+    }
+    // Without an exit code it went with its daemon or its host.
+    return settleExit(started, wallMs, exit.error !== '')
   }
   if (wasStarted(record.status.state)) return failUnseen(found, wallMs)
   if (record.status.state !== 'ready' || container !== undefined) return found
@@ -325,9 +332,13 @@ export function reassign(record: TaskRecord, task: Task, wallMs: number): TaskRe
 /** It was started, and nothing was seen to run: it never will. */
 function failUnseen(record: TaskRecord, wallMs: number): TaskRecord {
   if (record.container === 'none')
-    return become(record, { state: 'failed', error: 'task: its container is gone', wallMs })
+    return become(record, {
+      ...{ state: 'failed', error: 'task: its container is gone', wallMs },
+      unseen: true,
+    })
   // Whatever the call that started it still does is stopped first.
-  return { ...record, ending: { state: 'failed', error: 'task: its start was interrupted' } }
+  const error = 'task: its start was interrupted'
+  return { ...record, ending: { state: 'failed', error, unseen: true } }
 }
 
 /** Whether a task in this state was started, or may have been. */
@@ -392,14 +403,17 @@ function afterStop(record: TaskRecord, wallMs: number): TaskRecord {
 }
 
 /** The end of a container that nobody stopped, once no operation is under way. */
-function settleExit(record: TaskRecord, wallMs: number): TaskRecord {
+function settleExit(record: TaskRecord, wallMs: number, unseen: boolean = false): TaskRecord {
   const { exit } = record
   if (exit === undefined) return record
   const ended: TaskRecord = { ...record, container: 'exited', ending: undefined, exit: undefined }
   const error = isUnhealthy(record) ? unhealthy(exit) : errorOf(exit)
   const isUnwanted = record.isForgotten || !isWanted(record.task.desiredState)
   const state = isUnwanted ? 'shutdown' : error === '' ? 'complete' : 'failed'
-  return become(withExitCode(ended, exit), { state, error: isUnwanted ? '' : error, wallMs })
+  return become(withExitCode(ended, exit), {
+    ...{ state, error: isUnwanted ? '' : error, wallMs },
+    unseen: unseen && !isUnwanted,
+  })
 }
 
 function withExitCode(record: TaskRecord, exit: Exit | undefined): TaskRecord {
@@ -443,6 +457,7 @@ const MESSAGES: Readonly<Partial<Record<TaskState, string>>> = {
 type Becoming = {
   readonly state: TaskState
   readonly error?: string
+  readonly unseen?: boolean
   readonly wallMs: number
 }
 
@@ -452,12 +467,13 @@ function become(record: TaskRecord, to: Becoming): TaskRecord {
   return { ...record, status: becoming(record.status, to) }
 }
 
-function becoming(status: TaskStatus, { state, error, wallMs }: Becoming): TaskStatus {
+function becoming(status: TaskStatus, { state, error, unseen, wallMs }: Becoming): TaskStatus {
   return {
     ...status,
     state,
     timestampMs: wallMs,
     message: MESSAGES[state] ?? status.message,
     error: error ?? '',
+    unseen: unseen ?? false,
   }
 }

@@ -24,7 +24,13 @@ import type { Change } from '../manager/store/change.ts'
 import type { Changed, Outcome, Problem, Reconcile, Round } from '../manager/store/round.ts'
 import type { Store } from '../manager/store/store.ts'
 import type { View } from '../manager/store/view.ts'
-import { emptyTaskStatus, type Node, type Service, type Task } from '../proto/gen/objects.ts'
+import {
+  emptyTaskStatus,
+  type Node,
+  type Service,
+  type Task,
+  type TaskStatus,
+} from '../proto/gen/objects.ts'
 import type { ServiceSpec } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../proto/task-state.ts'
@@ -149,9 +155,10 @@ export class Orchestration {
   }
 
   /** The node's agent reports a state, with the container's fate as far as rules ask for it. */
-  report(taskId: string, state: TaskState): void {
+  report(taskId: string, state: TaskState, more: Partial<TaskStatus> = {}): void {
     const task = this.getTask(taskId)
-    const status = { ...(task.status ?? emptyTaskStatus), state, timestampMs: WALL_MS }
+    const before = task.status ?? emptyTaskStatus
+    const status = { ...before, state, timestampMs: WALL_MS, ...more }
     this.write([{ kind: 'update', table: 'tasks', object: withStatus(task, status, this.now) }])
   }
 

@@ -6,7 +6,7 @@
 import { expect } from 'vitest'
 import { getState } from '../manager/model/task.ts'
 import { rollBack } from '../manager/model/update-status.ts'
-import type { Node, Service, Task } from '../proto/gen/objects.ts'
+import type { Node, Service, Task, TaskStatus } from '../proto/gen/objects.ts'
 import type { RestartPolicy, UpdateConfig } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../proto/task-state.ts'
@@ -103,8 +103,8 @@ export class UpdateStory {
     this.#event()
   }
 
-  report(task: Task | undefined, state: TaskState): void {
-    this.world.report(task?.id ?? '', state)
+  report(task: Task | undefined, state: TaskState, more?: Partial<TaskStatus>): void {
+    this.world.report(task?.id ?? '', state, more)
     this.#event()
   }
 

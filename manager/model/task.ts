@@ -172,6 +172,17 @@ export function getState(task: Task): TaskState {
   return task.status?.state ?? 'new'
 }
 
+/**
+ * Whether the task went with its daemon or its host and nobody saw it end, which says nothing of the
+ * task, `before` being the tasks of its slot. One that follows such a one is not believed again: it
+ * may be what ends the daemon.
+ */
+export function wasUnseen(task: Task, before: readonly Task[]): boolean {
+  if (getState(task) !== 'failed' || task.status?.unseen !== true) return false
+  const replaced = before.find(({ id }) => id === task.replaces)
+  return replaced?.specVersion !== task.specVersion || replaced.status?.unseen !== true
+}
+
 /** Whether the task will never run again: it ended, or never got to a node and is not wanted. */
 export function isDead(task: Task): boolean {
   const state = getState(task)

@@ -53,6 +53,20 @@ test('what ended is told so at once, and its successor is held back for the dela
   expect(newest(world)).toMatchObject({ id: successor.id, desiredState: 'running' })
 })
 
+test.each(['replicated', 'global'] as const)(
+  'what went with its daemon or its host does not wait for the delay, once (%s)',
+  (kind) => {
+    const mode = kind === 'global' ? { kind, global: {} } : undefined
+    const world = running({}, mode && { mode })
+    const lose = (): void => world.report(newest(world).id, 'failed', { unseen: true })
+
+    lose()
+    expect(newest(world)).toMatchObject({ desiredState: 'running', startAfterMs: 0 })
+    lose()
+    expect(newest(world)).toMatchObject({ desiredState: 'ready', startAfterMs: world.now + 5_000 })
+  },
+)
+
 test('the delay grows with each restart in a row, and an update begins anew', () => {
   const world = running({ delayMs: 1_000, maxDelayMs: 3_000 })
   const waits: number[] = []

@@ -6,7 +6,8 @@
  *
  *     wanted task ──ended──────▶ shutdown + held back until now + delay ──┐
  *                 ──drained────▶ shutdown + held back, no delay ──────────┼─ slot free ─▶ running
- *                 ──node lost──▶ shutdown + held back, no delay ──────────┘
+ *                 ──node lost──▶ shutdown + held back, no delay ──────────┤
+ *                 ──unseen─────▶ shutdown + held back, no delay ──────────┘
  *
  * Tasks that leave a drained node gently belong to the drain reconciler (`drain.ts`), those of
  * global services on lost or drained nodes to the global orchestrator.
@@ -16,7 +17,7 @@ import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { isGlobal } from '../model/mode.ts'
 import { countRestarts, getRestartDelayMs } from '../model/restart-delay.ts'
-import { getState, newTask, withDesired } from '../model/task.ts'
+import { getState, newTask, wasUnseen, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
@@ -28,8 +29,8 @@ import { shouldRestart } from './restart-policy.ts'
 import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
 import { earlier } from './timers.ts'
 
-/** Why a wanted task cannot go on. */
-type Loss = 'ended' | 'lost' | 'drained'
+/** Why a wanted task cannot go on; `unseen`: it went with its daemon or its host, which is back. */
+type Loss = 'ended' | 'unseen' | 'lost' | 'drained'
 
 type Lost = { readonly task: Task; readonly loss: Loss }
 
@@ -116,10 +117,11 @@ function findLoss(view: View, task: Task): Loss | undefined {
   return node.spec?.availability === 'drain' ? 'drained' : undefined
 }
 
-function findOwnLoss(view: View, { service }: SlotView, task: Task): Loss | undefined {
+function findOwnLoss(view: View, { service, tasks }: SlotView, task: Task): Loss | undefined {
   const loss = findLoss(view, task)
   if (loss === 'drained' && isDrainedGently(service)) return undefined
-  return isGlobal(service) && loss !== 'ended' ? undefined : loss
+  if (loss === 'ended') return wasUnseen(task, tasks) ? 'unseen' : loss
+  return isGlobal(service) ? undefined : loss
 }
 
 /** The task of the slot is told to end; it gets a successor unless it has one or its policy forbids it. */

@@ -15,7 +15,7 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
-import { getState, isDead, newTask } from '../model/task.ts'
+import { getState, isDead, newTask, wasUnseen } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Round } from '../store/round.ts'
 import { isLeaving } from './leaving.ts'
@@ -23,6 +23,7 @@ import {
   createTask,
   endTasks,
   findFinished,
+  getFreeMs,
   listByMerit,
   listWanted,
   type Slot,
@@ -77,7 +78,7 @@ export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
     keep,
     old,
     made,
-    busyUntilMs: getBusyMs(made, context.config),
+    busyUntilMs: getBusyMs({ slot, made, old, keep }, context),
     isServing: wanted.some((task) => getState(task) === 'running'),
     isBehind: old.length > 0,
   }
@@ -119,13 +120,28 @@ function surplusOr(kind: 'current', work: Omit<SlotWork, 'kind'>): SlotWork {
   return { ...work, kind: work.surplus.length > 0 ? 'surplus' : kind }
 }
 
-/** A task came up when it first ran, or ended without. */
-function getBusyMs(made: readonly Task[], config: UpdateConfig): number {
+/**
+ * A task came up when it first ran, or ended without; one that nobody saw end is replaced first.
+ * Start-first, the slot is busy besides until the task before, which ends then, is out of the way: or
+ * more slots than the parallelism would have two.
+ */
+function getBusyMs(
+  { slot, made, old, keep }: Pick<SlotWork, 'slot' | 'made' | 'old' | 'keep'>,
+  { round, config }: SlotContext,
+): number {
+  const isUp = keep !== undefined && getState(keep) === 'running'
+  const before = slot.tasks.filter(
+    (task) =>
+      !made.includes(task) && (!isWanted(task.desiredState) || (isUp && old.includes(task))),
+  )
+  const isBeside = config.order === 'start-first' && made.length > 0
+  const freeMs = isBeside ? (getFreeMs(round.view, before) ?? Number.POSITIVE_INFINITY) : 0
   return made.reduce((busyMs, task) => {
-    const upMs = task.runningClusterMs || task.endedClusterMs
+    const isUnseen = wasUnseen(task, slot.tasks) && isWanted(task.desiredState)
+    const upMs = task.runningClusterMs || (isUnseen ? 0 : task.endedClusterMs)
     if (upMs > 0) return Math.max(busyMs, upMs + config.delayMs)
     return isWanted(task.desiredState) ? Number.POSITIVE_INFINITY : busyMs
-  }, 0)
+  }, freeMs)
 }
 
 /** The surplus tasks of a slot are told to end. */

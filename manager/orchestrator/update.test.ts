@@ -262,6 +262,39 @@ describe.each([
     expect(story.status()).toMatchObject({ state: 'completed' })
   })
 
+  test('start-first begins no more slots while old tasks that were told to end still run', () => {
+    const story = begin({ replicas: 6, update: { order: 'start-first', parallelism: 2 } })
+    story.update()
+    for (const made of story.tasks('new')) story.report(made, 'running')
+    const ending = story.world.tasksOf('web').filter((task) => task.desiredState === 'shutdown')
+
+    expect(story.tasks('new').length).toBe(2)
+    story.report(ending[0], 'shutdown')
+    expect(story.tasks('new').length).toBe(3)
+    story.advance(59_999)
+    expect(story.tasks('new').length).toBe(3)
+    story.advance(1)
+    expect(story.tasks('new').length).toBe(4)
+  })
+
+  test('a new task that went with its daemon is no failure, and its slot keeps the worker', () => {
+    const story = begin({ replicas: 4, update: { parallelism: 2 } })
+    story.update()
+    story.stopOld()
+    const [made] = story.tasks('new')
+
+    story.report(made, 'failed', { unseen: true })
+
+    const [again] = story.tasks('new')
+    expect(story.status()).toMatchObject({ state: 'updating', failedTaskIds: [] })
+    expect(again).toMatchObject({
+      ...{ replaces: made?.id, desiredState: 'running', startAfterMs: 0, madeByUpdate: true },
+    })
+    expect(story.tasks('new').length).toBe(2)
+    story.report(again, 'failed', { unseen: true })
+    expect(story.status()).toMatchObject({ state: 'paused', failedTaskIds: [again?.id] })
+  })
+
   test('a paused update goes on with the next spec', () => {
     const story = begin({ replicas: 2 })
     story.update()

@@ -18,7 +18,7 @@ import { emptyUpdateConfig, type UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
 import { isJob } from '../model/mode.ts'
-import { getState } from '../model/task.ts'
+import { getState, wasUnseen } from '../model/task.ts'
 import {
   findUpdateConfig,
   isPaused,
@@ -260,7 +260,9 @@ function countFailures(
 ): { readonly status: UpdateStatus; readonly end: EarlyEnd | undefined } {
   const known = new Set(status.failedTaskIds)
   const isNew = (task: Task): boolean => !known.has(task.id) && isFailure(task, config)
-  const failed = works.flatMap((work) => work.made.filter(isNew))
+  const failed = works.flatMap(({ made, slot }) =>
+    made.filter((task) => isNew(task) && !wasUnseen(task, slot.tasks)),
+  )
   const last = failed.at(-1)
   if (last === undefined) return { status, end: undefined }
   const failedTaskIds = [...status.failedTaskIds, ...failed.map((task) => task.id)]

@@ -8,6 +8,7 @@ import { newEntry } from '../../../manager/store/entry.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
 import type { PortConfig } from '../../../proto/gen/types.ts'
 import { node, type Part, service, storeWith, task } from '../../build.ts'
+import { BudgetChecker } from './budgets.ts'
 import { PlaceChecker } from './places.ts'
 import { SlotChecker } from './slots.ts'
 import { newStep, type StepChecker } from './step.ts'
@@ -351,5 +352,30 @@ describe('the checker of slots', () => {
     ],
   ])('T8: "%s" for %s', (says, _what, entries) => {
     expect(play(new SlotChecker(), entries).join('\n')).toContain(says)
+  })
+})
+
+describe('the checker of disruption budgets', () => {
+  const budget = service({ id: 'web', spec: { disruptionBudget: { maxUnavailable: 1 } } })
+  const before: Entry = {
+    services: [budget],
+    tasks: [in1('running', { slot: 1 }), of({ id: 't2', slot: 2, nodeId: 'n1' })],
+  }
+  const loses1 = in1('running', { slot: 1, desiredState: 'shutdown' })
+  const next1 = of({ id: 't3', slot: 1, replaces: 't1', desiredState: 'ready' })
+
+  test('speaks up where one slot is down and another one is taken', () => {
+    expect(play(new BudgetChecker(), [before, { tasks: [loses1, next1] }])).toEqual([
+      'T8: service web loses web/1 at once, 1 of its slots are down, and 1 may be',
+    ])
+  })
+
+  test('is silent where the slot that is down was taken away and made anew in between', () => {
+    const removed = of({ id: 't2', slot: 2, nodeId: 'n1', desiredState: 'remove' })
+    const anew = of({ id: 't4', slot: 2 })
+
+    const problems = play(new BudgetChecker(), [before, { tasks: [loses1, next1, removed, anew] }])
+
+    expect(problems).toEqual([])
   })
 })
