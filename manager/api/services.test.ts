@@ -98,6 +98,17 @@ describe('handleServiceUpdate()', () => {
     expect([again.spec, again.previousSpec]).toEqual([back.previousSpec, back.spec])
   })
 
+  test('a job that is rolled back runs anew, and is not said to be updated', () => {
+    const mode = { kind: 'globalJob', globalJob: {} } as const
+    const job = service({ id: 'job', spec: { mode }, previousSpec: specOf({ mode }) })
+    const services = [{ ...job, jobStatus: { iteration: 1, lastExecutionMs: 1 } }]
+
+    const back = update(storeWith({ services }).view(), { id: 'job', rollback: true })
+
+    expect(back.updateStatus).toBeUndefined()
+    expect(back.jobStatus?.iteration).toBe(2)
+  })
+
   test('a rollback needs a spec to go back to', () => {
     const web = service({ id: 'web' })
     const view = storeWith({ services: [{ ...web, previousSpec: undefined }] }).view()

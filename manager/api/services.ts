@@ -93,11 +93,14 @@ function rollBackByHand(
       'failed-precondition',
       `service ${service.id} does not have a previous spec to roll back to`,
     )
+  const jobStatus = nextJobStatus(rolledBack.spec, service.jobStatus, wallMs)
   const object: Service = {
     ...rolledBack,
     previousSpec: service.spec,
     previousSpecVersion: service.specVersion,
-    jobStatus: nextJobStatus(rolledBack.spec, service.jobStatus, wallMs),
+    jobStatus,
+    // Nothing is updated slot by slot: a job runs anew as a whole.
+    updateStatus: jobStatus === undefined ? rolledBack.updateStatus : undefined,
   }
   return { changes: [{ kind: 'update', table: 'services', object }], reply: { id: service.id } }
 }

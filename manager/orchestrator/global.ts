@@ -15,6 +15,7 @@ import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
+import { listNeedless } from './restart-policy.ts'
 import {
   createTask,
   desiredInSlot,
@@ -74,6 +75,8 @@ function lookAtSlot(round: Round, key: string): Look {
   if (old.some((task) => task.desiredState !== 'remove'))
     return { changes: endTasks(old, 'remove', round.now) }
   const tasks = all.filter((task) => !old.includes(task))
+  const needless = listNeedless(tasks, service.jobStatus?.iteration ?? 0)
+  if (needless.length > 0) return { changes: endTasks(needless, 'shutdown', round.now) }
   const wanted = listWanted(tasks)
   if (node === undefined || !mayKeep(service, node))
     return { changes: endTasks(wanted, 'shutdown', round.now) }

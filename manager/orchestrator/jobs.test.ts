@@ -5,9 +5,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Task } from '../../proto/gen/objects.ts'
 import type { RestartPolicy, ServiceSpec } from '../../proto/gen/specs.ts'
-import type { TaskState } from '../../proto/gen/types.ts'
+import type { NodeState, TaskState } from '../../proto/gen/types.ts'
 import { isTerminal } from '../../proto/task-state.ts'
-import { node, type Part, service } from '../../test/build.ts'
+import { cluster, node, type Part, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
 import { getState } from '../model/task.ts'
 
@@ -70,6 +70,39 @@ describe('a replicated job', () => {
     world.setNode(node({ ...world.getNode(lost?.nodeId ?? ''), status: { state: 'down' } }))
 
     expect(active(world).map((task) => [task.slot, task.replaces])).toEqual([[1, lost?.id]])
+  })
+
+  test('work that a lost node has done after all is not done again', () => {
+    const world = replicatedJob({ maxConcurrent: 1, totalCompletions: 2 })
+    const lost = active(world)[0]
+    setState(world, lost?.nodeId, 'down')
+    const again = active(world)[0]
+    setState(world, lost?.nodeId, 'ready')
+
+    world.report(lost?.id ?? '', 'complete')
+
+    expect(world.getTask(again?.id ?? '').desiredState).toBe('shutdown')
+    expect(active(world).map((task) => task.slot)).toEqual([2])
+    world.report(again?.id ?? '', 'failed')
+    world.report(active(world)[0]?.id ?? '', 'complete')
+    world.advance(3_600_000)
+    expect(wanted(world)).toEqual([])
+    expect(slots(world, 'complete')).toEqual([1, 2])
+  })
+
+  test('that its work is done is kept, however short the history', () => {
+    const world = replicatedJob({ maxConcurrent: 1, totalCompletions: 1 }, {}, 0)
+    const lost = active(world)[0]
+    setState(world, lost?.nodeId, 'down')
+    const again = active(world)[0]
+    setState(world, lost?.nodeId, 'ready')
+    world.report(lost?.id ?? '', 'complete')
+
+    world.report(again?.id ?? '', 'shutdown')
+    world.advance(3_600_000)
+
+    expect(wanted(world)).toEqual([])
+    expect(slots(world, 'complete')).toEqual([1])
   })
 
   test('an update runs it anew: what is left of the iteration before is removed first', () => {
@@ -154,6 +187,21 @@ describe('a global job', () => {
     expect(active(world).map((each) => each.nodeId)).toEqual(['n1', 'n2'])
   })
 
+  test('work that a lost node has done after all is not done again', () => {
+    const world = globalJob()
+    const lost = active(world)[0]
+    setState(world, 'n1', 'down')
+    setState(world, 'n1', 'ready')
+    expect(wanted(world).map((task) => [task.nodeId, task.desiredState])).toContainEqual([
+      'n1',
+      'ready',
+    ])
+
+    world.report(lost?.id ?? '', 'complete')
+
+    expect(wanted(world).map((task) => task.nodeId)).toEqual(['n2'])
+  })
+
   test('an update runs it anew on all nodes', () => {
     const world = globalJob()
     for (const task of active(world)) world.report(task.id, 'complete')
@@ -171,16 +219,22 @@ describe('a global job', () => {
 function replicatedJob(
   job: { readonly maxConcurrent: number; readonly totalCompletions: number },
   restart: Part<RestartPolicy> = {},
+  taskHistoryLimit = 5,
 ): Orchestration {
-  return start({ kind: 'replicatedJob', replicatedJob: job }, restart)
+  return start({ kind: 'replicatedJob', replicatedJob: job }, restart, taskHistoryLimit)
 }
 
 function globalJob(restart: Part<RestartPolicy> = {}): Orchestration {
   return start({ kind: 'globalJob', globalJob: {} }, restart)
 }
 
-function start(mode: ServiceSpec['mode'], restart: Part<RestartPolicy>): Orchestration {
+function start(
+  mode: ServiceSpec['mode'],
+  restart: Part<RestartPolicy>,
+  taskHistoryLimit = 5,
+): Orchestration {
   const world = new Orchestration({
+    clusters: [cluster({ spec: { taskHistoryLimit } })],
     nodes: ['n1', 'n2'].map((id) => node({ id })),
     services: [
       {
@@ -191,6 +245,10 @@ function start(mode: ServiceSpec['mode'], restart: Part<RestartPolicy>): Orchest
   })
   world.settle()
   return world
+}
+
+function setState(world: Orchestration, nodeId: string | undefined, state: NodeState): void {
+  world.setNode(node({ ...world.getNode(nodeId ?? ''), status: { state } }))
 }
 
 /** As the handler of an update does. */

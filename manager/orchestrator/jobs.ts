@@ -2,7 +2,8 @@
  * The orchestrator of replicated jobs (swarm-mode.md 2.8): as many slots as the job wants completions,
  * filled from the lowest on, so that at most `max_concurrent` of them hold a task that is not done.
  * A task that fails is restarted in its slot by the restart reconciler, as its policy allows; a
- * slot whose attempts are used up is left as it is. What is left of an iteration before is removed.
+ * slot whose attempts are used up is left as it is. In a slot that is done nothing else goes on: a task
+ * on a node that was given up may have done its work. What is left of an iteration before is removed.
  * Global jobs are the global orchestrator's.
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
@@ -11,6 +12,7 @@ import { getState, isJobTask, isOfOldIteration, newTask } from '../model/task.ts
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
+import { findDone, listNeedless } from './restart-policy.ts'
 import {
   createTask,
   desiredInSlot,
@@ -54,15 +56,19 @@ function lookAt(round: Round, serviceId: string): Look {
   const mode = service?.spec?.mode
   if (service === undefined || mode?.kind !== 'replicatedJob') return NOTHING
   const { maxConcurrent, totalCompletions } = mode.replicatedJob
+  const iteration = service.jobStatus?.iteration ?? 0
   const slots = listSlots(round.view, service)
   const old = slots.flatMap(({ tasks }) => tasks.filter((task) => isOfOldIteration(task, service)))
   const filled = new Set<number>()
+  const needless: Task[] = []
   let active = 0
   for (const { number, tasks } of slots) {
     const present = tasks.filter((task) => !isOfOldIteration(task, service))
     if (!isFilled(present, round.now)) continue
     filled.add(number)
-    if (listWanted(present).length > 0) active++
+    if (findDone(present, iteration) !== undefined)
+      needless.push(...listNeedless(present, iteration))
+    else if (listWanted(present).length > 0) active++
   }
   const created: Change[] = []
   for (let number = 1; number <= totalCompletions && active < maxConcurrent; number++) {
@@ -72,7 +78,11 @@ function lookAt(round: Round, serviceId: string): Look {
     created.push(createInSlot(round, service, number))
   }
   return {
-    changes: [...endTasks(old, 'remove', round.now), ...created],
+    changes: [
+      ...endTasks(old, 'remove', round.now),
+      ...endTasks(needless, 'shutdown', round.now),
+      ...created,
+    ],
     more: created.length === CREATED_MAX ? [service.id] : [],
   }
 }

@@ -15,7 +15,7 @@ import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
-import { getMaxAttempts } from './restart-policy.ts'
+import { findDone, getMaxAttempts } from './restart-policy.ts'
 import { listSlotTasks, listWanted, updateTask } from './slots.ts'
 
 /** How long after it was told to end a task on a node that is down is waited for. */
@@ -107,6 +107,7 @@ function trimSlot({ view }: Round, key: string): Look {
   const removed = dead
     .slice(0, dead.length - limit)
     .filter((task) => !isMadeByUpdateUnderWay(task, service))
+    .filter((task) => task !== findDone(tasks, service?.jobStatus?.iteration ?? 0))
     .filter((task) => !(isFree && task === tasks.at(-1)))
   // The limit may have been raised by one of these, so it is asked for again without them.
   return { changes: removed.map(removeTask), more: removed.length === 0 ? [] : [key] }

@@ -18,8 +18,25 @@ export function getMaxAttempts(task: Task): number {
 export function shouldRestart(task: Task, slot: readonly Task[], now: number): boolean {
   const policy = task.spec?.restart ?? emptyRestartPolicy
   if (!meetsCondition(task, policy)) return false
+  if (findDone(slot, task.jobIteration) !== undefined) return false
   if (policy.maxAttempts === 0) return true
   return countAttempts(task, slot, now) < policy.maxAttempts
+}
+
+/**
+ * The task by which a job's slot is done in this iteration, whatever else was tried there: a node that
+ * was given up may have done the work after all. Undefined for what is no job.
+ */
+export function findDone(slot: readonly Task[], iteration: number): Task | undefined {
+  return slot.findLast(
+    (task) => isJobTask(task) && task.jobIteration === iteration && getState(task) === 'complete',
+  )
+}
+
+/** The tasks that are wanted in a job's slot although its work is done. */
+export function listNeedless(slot: readonly Task[], iteration: number): readonly Task[] {
+  if (findDone(slot, iteration) === undefined) return []
+  return slot.filter((task) => isWanted(task.desiredState) && getState(task) !== 'complete')
 }
 
 function meetsCondition(task: Task, policy: RestartPolicy): boolean {

@@ -17,6 +17,10 @@ export const LANDMARKS = [
   'damage refused',
   'cores',
   'unhealthy ended',
+  'job slots done',
+  'jobs run anew',
+  'job tasks tried again',
+  'global jobs on later nodes',
 ] as const
 
 /** What is counted. */

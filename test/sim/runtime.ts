@@ -23,6 +23,8 @@ export type RuntimeRates = {
   /** Chance that a container ends by SIGKILL only, when its grace is over. */
   readonly ignoresTerm: number
   readonly ailments: AilmentRates
+  /** Chance that the work of a job fails. */
+  readonly jobFailure: number
 }
 
 /** What makes the world's containers end right after their start, and who is told of classes. */
@@ -47,9 +49,12 @@ export const CALM_RATES: RuntimeRates = {
   exitPerMinute: 0,
   ignoresTerm: 0,
   ailments: NO_AILMENTS,
+  jobFailure: 0,
 }
 const GRACE_MS = 10_000
 const PULL_LOOK_MS = 500
+/** Most of a job's containers end soon, some only while faults go on around them, ms. */
+const JOB_MS = [1_000, 4_000, 15_000] as const
 const EPHEMERAL_MIN = 32_768
 const EPHEMERAL_COUNT = 28_232
 
@@ -69,6 +74,7 @@ export class SimRuntime {
   rates: RuntimeRates
   #schedule: Schedule
   #random: SeededRandom
+  #jobRandom: SeededRandom
   #containers = new Map<string, SimContainer>()
   #started = new Set<string>()
   #world: RuntimeWorld
@@ -95,6 +101,7 @@ export class SimRuntime {
     this.nodeId = options.nodeId
     this.#schedule = options.schedule
     this.#random = options.random
+    this.#jobRandom = options.random.split('jobs')
     this.rates = options.rates
     this.ailments = new Ailments(options.rates.ailments, options.random.split('ailments'))
     this.#world = options.world
@@ -351,7 +358,8 @@ export class SimRuntime {
     container.state = 'running'
     container.hostPorts = this.#openPorts(task)
     this.ailments.started(task, this.#schedule.nowMs)
-    this.#plan(task.id)
+    if (task.jobIteration > 0) this.#planWork(task.id)
+    else this.#plan(task.id)
     if (this.#world.isCrashLooping(task.serviceId))
       this.#after(50, 500, () => this.#end(task.id, 1))
     const { hostPorts } = container
@@ -370,6 +378,16 @@ export class SimRuntime {
         publishedPort = EPHEMERAL_MIN + this.#random.integer(EPHEMERAL_COUNT)
       taken.add(publishedPort)
       return { ...port, publishedPort }
+    })
+  }
+
+  /** A job's container ends by itself when its work is done, or could not be. */
+  #planWork(taskId: string): void {
+    const epoch = this.#epoch
+    const longestMs = JOB_MS[this.#jobRandom.integer(JOB_MS.length)] ?? 0
+    this.#schedule.after(100 + this.#jobRandom.fraction() * longestMs, () => {
+      const isFailed = this.#jobRandom.fraction() < this.rates.jobFailure
+      if (epoch === this.#epoch) this.#end(taskId, isFailed ? 1 + this.#jobRandom.integer(2) : 0)
     })
   }
 

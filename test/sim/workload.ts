@@ -14,11 +14,13 @@ import {
   emptyConfigSpec,
   emptySecretSpec,
   type NodeSpec,
+  type ServiceSpec,
 } from '../../proto/gen/specs.ts'
 import type { Kind } from './checkers/history.ts'
 import { bringIn } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import { Client } from './workload/client.ts'
+import { asJob, isJobSpec } from './workload/jobs.ts'
 import {
   CONFIG_NAMES,
   deploy,
@@ -38,6 +40,8 @@ import type { World } from './world.ts'
 
 /** So many of the names are in use at once, or tasks would find no room. */
 const SERVICES_MAX = 6
+/** One of so many services is a job. */
+const JOB_OF = 4
 /** How long a removed node's host runs on before it is made anew. */
 const REINSTALL_MS = 30_000
 
@@ -47,6 +51,7 @@ type Turn = { readonly at: SimNode; readonly view: View }
 export class Workload {
   #world: World
   #random: SeededRandom
+  #jobRandom: SeededRandom
   #client: Client
   #isOver = false
   /** Nodes that somebody is making active for the end. */
@@ -59,6 +64,7 @@ export class Workload {
     [6, (turn) => this.#updateService(turn, move)],
     [2, (turn) => this.#updateService(turn, force)],
     [3, (turn) => this.#updateService(turn, relabel)],
+    [4, (turn) => this.#runJobAnew(turn)],
     [5, (turn) => this.#rollBackService(turn)],
     [7, (turn) => this.#removeService(turn)],
     [8, (turn) => this.#changeAvailability(turn)],
@@ -73,6 +79,7 @@ export class Workload {
   constructor(world: World) {
     this.#world = world
     this.#random = world.random.split('workload')
+    this.#jobRandom = this.#random.split('jobs')
     this.#client = new Client(world)
   }
 
@@ -151,7 +158,8 @@ export class Workload {
     const free = SERVICE_NAMES.filter(isFree)
     const name = this.#pick(this.#random.integer(12) === 0 ? SERVICE_NAMES : free) ?? 'web'
     const label = this.#world.history.newLabel()
-    const spec = drawServiceSpec(name, label, this.#random)
+    const drawn = drawServiceSpec(name, label, this.#random)
+    const spec = this.#jobRandom.integer(JOB_OF) === 0 ? asJob(drawn, this.#jobRandom) : drawn
     const isAgain = this.#world.history.registers.has(`service ${name}`)
     this.#client.write(
       at,
@@ -169,8 +177,8 @@ export class Workload {
   }
 
   /** One under way is preferred: updates during updates are where it gets difficult. */
-  #updateService(turn: Turn, edit: Edit): void {
-    const services = [...turn.view.services.list()]
+  #updateService(turn: Turn, edit: Edit, isMeant: (spec: ServiceSpec) => boolean = any): void {
+    const services = [...turn.view.services.list()].filter(({ spec }) => spec && isMeant(spec))
     const updating = services.filter(isUpdating)
     const service = this.#pick(
       updating.length > 0 && this.#random.integer(2) === 0 ? updating : services,
@@ -207,6 +215,12 @@ export class Workload {
         if (isUpdating(service)) this.#world.reached(edit === scale ? 'O3' : 'O1')
       },
     )
+  }
+
+  /** Most jobs end soon: run again, also while they run, they meet faults again. */
+  #runJobAnew(turn: Turn): void {
+    const edit = this.#jobRandom.integer(3) === 0 ? scale : force
+    this.#updateService(turn, edit, isJobSpec)
   }
 
   /** By hand, also one that is going on. */
@@ -456,6 +470,10 @@ export class Workload {
         return kind satisfies never
     }
   }
+}
+
+function any(): boolean {
+  return true
 }
 
 function isUpdating(service: Service): boolean {

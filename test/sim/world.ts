@@ -44,6 +44,7 @@ export type Rates = {
   readonly exitPerMinute: number
   readonly ignoresTerm: number
   readonly ailments: AilmentRates
+  readonly jobFailure: number
   /** A snapshot is taken after so many entries, and so many stay in the log before it. */
   readonly snapshotEntries: number
   readonly keepEntries: number
@@ -251,6 +252,7 @@ export class World {
         exitPerMinute: this.rates.exitPerMinute,
         ignoresTerm: this.rates.ignoresTerm,
         ailments: this.rates.ailments,
+        jobFailure: this.rates.jobFailure,
       },
       world: {
         violation: (message) => this.violation(message),
@@ -515,5 +517,6 @@ function drawRates(random: SeededRandom): Rates {
     certLifeMs: pick(90 * DAY_MS, 90 * DAY_MS, 2 * DAY_MS),
     committedBytes: pick(8 << 20, 8 << 20, 4_000, 1),
     threadTurnMeanMs: pick(0.1, 1, 1, 4),
+    jobFailure: pick(0, 0.2, 0.5),
   }
 }

@@ -14,11 +14,14 @@ export function serviceStatusToJson(view: View, service: Service): JsonObject {
   return {
     RunningTasks: tasks.filter((task) => getState(task) === 'running').length,
     DesiredTasks: countDesired(service, present),
-    CompletedTasks:
-      service.jobStatus === undefined
-        ? 0
-        : present.filter((task) => getState(task) === 'complete').length,
+    CompletedTasks: service.jobStatus === undefined ? 0 : countDone(present),
   }
+}
+
+/** A slot that was done twice, since its first node was given up meanwhile, is done. */
+function countDone(tasks: readonly Task[]): number {
+  const done = tasks.filter((task) => getState(task) === 'complete')
+  return new Set(done.map(({ slot, nodeId }) => (slot === 0 ? nodeId : slot))).size
 }
 
 function countDesired({ spec }: Service, tasks: readonly Task[]): number {

@@ -38,6 +38,7 @@ import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
 import type { Kind } from './history.ts'
+import { JobChecker } from './jobs.ts'
 import { LogEnds } from './log-ends.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
@@ -114,6 +115,7 @@ export class Checkers {
       new SlotChecker(),
       new BudgetChecker(),
       new DelayChecker(),
+      new JobChecker(),
       this.#happenings,
     ]
     this.#inspectLater()

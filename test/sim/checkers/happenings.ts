@@ -45,6 +45,7 @@ export class Happenings implements StepChecker {
       const tasks = [...before.tasks.by('service', id)]
       if (tasks.some(({ status }) => isBeingMade(status?.state))) this.#world.reached('O4')
     } else if (was.specVersion !== is.specVersion) {
+      if (was.jobStatus !== undefined) this.#world.reached('jobs run anew')
       if (was.updateStatus?.state === 'rollback-started') this.#world.reached('O2')
       if (!isUpdating(was)) return
       this.#world.reached(replicasOf(was) === replicasOf(is) ? 'O1' : 'O3')
@@ -73,6 +74,19 @@ export class Happenings implements StepChecker {
     const isLooping = this.#world.crashLoops.has(after.serviceId)
     if (hasFailed && isLooping && isUpdating(view.services.get(after.serviceId)))
       this.#world.reached('O8')
+    if (after.jobIteration > 0) this.#checkJobTask(view, { id: after.id, before, after })
+  }
+
+  #checkJobTask(view: View, { before, after }: TaskStep): void {
+    if (after === undefined) return
+    const isDone = after.status?.state === 'complete' && before?.status?.state !== 'complete'
+    if (isDone) this.#world.reached('job slots done')
+    if (before !== undefined) return
+    if (after.replaces !== '') this.#world.reached('job tasks tried again')
+    const node = after.slot === 0 ? view.nodes.get(after.nodeId) : undefined
+    const service = view.services.get(after.serviceId)
+    const isLater = (node?.meta?.createdMs ?? 0) > (service?.meta?.createdMs ?? Infinity)
+    if (isLater) this.#world.reached('global jobs on later nodes')
   }
 }
 

@@ -64,6 +64,8 @@ function findMissingSlots(survey: Survey, service: Service): string | undefined 
     if (isFilled(survey.view, tasks)) filled++
   }
   const { mode } = service.spec ?? {}
+  if (mode?.kind === 'replicatedJob' || mode?.kind === 'globalJob')
+    return findUnfinishedJob(survey, service)
   if (mode?.kind === 'replicated') {
     const wanted = mode.replicated.replicas
     return filled === wanted ? undefined : `L1: service ${service.id} has ${filled} of ${wanted}`
@@ -74,6 +76,49 @@ function findMissingSlots(survey: Survey, service: Service): string | undefined 
       return `L1: global service ${service.id} has no task on ${node.id}`
   }
   return undefined
+}
+
+/**
+ * L1 of a job: each slot is done, was given up or waits for a place, and what has not begun waits for
+ * as many others as may be at work. Nothing runs any more, and nothing of an iteration before is wanted.
+ */
+function findUnfinishedJob({ view, slots }: Survey, service: Service): string | undefined {
+  const { iteration = 0 } = service.jobStatus ?? {}
+  for (const task of view.tasks.by('service', service.id)) {
+    if (isWanted(task) && task.jobIteration !== iteration)
+      return `L1: task ${task.id} of iteration ${task.jobIteration} of job ${service.id} is wanted, which is at ${iteration}`
+    if (isWanted(task) && stateOf(task) === 'running')
+      return `L1: task ${task.id} of job ${service.id} does not end`
+  }
+  const places = listPlaces(view, service)
+  const ofSlot = new Map(
+    places.map((place) => [
+      place,
+      (slots.get(place) ?? []).filter((task) => task.jobIteration === iteration),
+    ]),
+  )
+  const waiting = places.filter((place) => ofSlot.get(place)?.some(isWanted))
+  const { mode } = service.spec ?? {}
+  const most = mode?.kind === 'replicatedJob' ? mode.replicatedJob.maxConcurrent : Infinity
+  const left = places.find((place) => {
+    const tasks = ofSlot.get(place) ?? []
+    return !isFilled(view, tasks) && !tasks.some((task) => stateOf(task) === 'complete')
+  })
+  if (left === undefined || waiting.length >= most) return undefined
+  return `L1: slot ${left} of job ${service.id} is not done, and ${waiting.length} wait where ${most} may`
+}
+
+/** Where a job is to be done: slots as the store's index names them. */
+function listPlaces(view: View, service: Service): readonly string[] {
+  const { mode } = service.spec ?? {}
+  if (mode?.kind === 'replicatedJob')
+    return Array.from(
+      { length: mode.replicatedJob.totalCompletions },
+      (_, at) => `${service.id}/${at + 1}`,
+    )
+  return [...view.nodes.list()]
+    .filter((node) => mustRun(service, node))
+    .map((node) => `${service.id}/${node.id}`)
 }
 
 /** One that runs, or waits where nothing fits; a start-first update may wait beside an old one. */
@@ -153,6 +198,8 @@ function findLongHistory({ view, slots }: Survey, service: Service): string | un
         !isWanted(task) &&
         task.desiredState !== 'remove' &&
         hasEnded(task) &&
+        // That its work is done is known by one of a job's tasks in the slot.
+        !(task.jobIteration > 0 && stateOf(task) === 'complete') &&
         !(isUpdating(service) && task.madeByUpdate),
     )
     const attempts = Math.max(0, ...dead.map((task) => task.spec?.restart?.maxAttempts ?? 0))

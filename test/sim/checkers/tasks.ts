@@ -50,6 +50,7 @@ const WRITTEN_ONCE = [
   'replaces',
   'createdClusterMs',
   'startAfterMs',
+  'jobIteration',
 ] as const satisfies readonly (keyof Task)[]
 
 export class TaskChecker implements StepChecker {

@@ -2,6 +2,7 @@
 import { agentMutants } from './agent.ts'
 import { consensusMutants } from './consensus.ts'
 import { identityMutants } from './identity.ts'
+import { jobMutants } from './jobs.ts'
 import { logMutants } from './log.ts'
 import type { Mutant } from './mutant.ts'
 import { orchestrationMutants } from './orchestration.ts'
@@ -12,6 +13,7 @@ export const allMutants: readonly Mutant[] = [
   ...logMutants,
   ...consensusMutants,
   ...orchestrationMutants,
+  ...jobMutants,
   ...agentMutants,
   ...identityMutants,
 ]

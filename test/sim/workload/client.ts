@@ -3,10 +3,13 @@
  * it, and handed to the checkers when it was acknowledged. What to ask is the workload's.
  */
 import { SwarmError } from '../../../lib/errors.ts'
+import { serviceStatusToJson } from '../../../manager/api/http/service-status.ts'
 import { localCaller } from '../../../manager/manager.ts'
 import type { View } from '../../../manager/store/view.ts'
 import type { WriteReply, WriteRequest } from '../../../proto/gen/control.ts'
+import type { Service } from '../../../proto/gen/objects.ts'
 import type { Answer, Kind, Request } from '../checkers/history.ts'
+import { countDone } from '../checkers/jobs.ts'
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'
 import { labelOf } from './specs.ts'
@@ -106,6 +109,18 @@ export class Client {
             `S10: ${at.id} has ${table} ${object.id} with ${label}, which nobody wrote`,
           )
       }
+    for (const service of view.services.list()) this.#checkDone(view, service)
+  }
+
+  /** J2: what a user is told of a job counts each of its slots once. */
+  #checkDone(view: View, service: Service): void {
+    if (service.jobStatus === undefined) return
+    const told = serviceStatusToJson(view, service)['CompletedTasks']
+    const done = countDone(view, service)
+    if (told !== done)
+      this.#world.violation(
+        `J2: job ${service.id} is said to be done ${told} times, and is ${done}`,
+      )
   }
 }
 

@@ -25,6 +25,8 @@ import {
   type UpdateConfig,
 } from '../../../proto/gen/specs.ts'
 import { emptyResources, type PortConfig, type Resources } from '../../../proto/gen/types.ts'
+import { drawBy } from './draw.ts'
+import { drawReplicatedJob, isJobSpec } from './jobs.ts'
 
 export const SERVICE_NAMES = ['web', 'api', 'db', 'cache', 'queue', 'agent', 'cron', 'log'] as const
 export const SECRET_NAMES = ['password', 'token', 'key'] as const
@@ -36,12 +38,6 @@ export const LABEL = 'op'
 const REPLICAS_MAX = 5
 const PORTS = [8_080, 8_081, 8_082] as const
 const MEBIBYTE = 2 ** 20
-
-type Draw = <T>(...choices: readonly T[]) => T
-
-function drawBy(random: SeededRandom): Draw {
-  return (...choices) => choices[random.integer(choices.length)] as (typeof choices)[number]
-}
 
 /** A service that is well formed; whether it can be placed is another matter. */
 export function drawServiceSpec(name: string, label: string, random: SeededRandom): ServiceSpec {
@@ -179,13 +175,18 @@ function drawPorts(random: SeededRandom): EndpointSpec {
 /** What users change of a service; undefined where there is nothing of the kind to change. */
 export type Edit = (spec: ServiceSpec, random: SeededRandom) => ServiceSpec | undefined
 
-export const scale: Edit = (spec, random) =>
-  spec.mode?.kind === 'replicated'
-    ? {
-        ...spec,
-        mode: { kind: 'replicated', replicated: { replicas: random.integer(REPLICAS_MAX + 1) } },
-      }
-    : undefined
+export const scale: Edit = (spec, random) => {
+  switch (spec.mode?.kind) {
+    case 'replicated': {
+      const replicas = random.integer(REPLICAS_MAX + 1)
+      return { ...spec, mode: { kind: 'replicated', replicated: { replicas } } }
+    }
+    case 'replicatedJob':
+      return { ...spec, mode: drawReplicatedJob(random) }
+    default:
+      return undefined
+  }
+}
 
 /** Another image; now and then also another check, or another way to get there. */
 export const deploy: Edit = (spec, random) => {
@@ -193,14 +194,16 @@ export const deploy: Edit = (spec, random) => {
   const healthcheck =
     random.integer(4) === 0 ? drawHealthcheck(random) : spec.task.container.healthcheck
   const container = { ...spec.task.container, image: drawImage(random), healthcheck }
-  const update = random.integer(4) === 0 ? drawUpdate(random, 'rollback') : spec.update
+  const isUpdateNew = random.integer(4) === 0 && !isJobSpec(spec)
+  const update = isUpdateNew ? drawUpdate(random, 'rollback') : spec.update
   return { ...spec, update, task: { ...spec.task, container } }
 }
 
 /** Where it may run, and what it takes there. */
 export const move: Edit = (spec, random) => {
   if (spec.task === undefined) return undefined
-  const placement = drawPlacement(random, spec.mode?.kind === 'global')
+  const isGlobal = spec.mode?.kind === 'global' || spec.mode?.kind === 'globalJob'
+  const placement = drawPlacement(random, isGlobal)
   const isPlacement = random.integer(2) === 0
   const resources = { ...emptyResourceRequirements, reservations: drawReservations(random) }
   return { ...spec, task: isPlacement ? { ...spec.task, placement } : { ...spec.task, resources } }
