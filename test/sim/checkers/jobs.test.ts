@@ -41,6 +41,7 @@ describe('the checker of jobs', () => {
         { services: [job(1)] },
         { tasks: [of('t1', 1, done)] },
         { services: [job(2)], tasks: [of('t2', 1, { jobIteration: 2 })] },
+        { tasks: [of('t1', 1, { ...done, desiredState: 'remove' })], atMs: 90_000 },
       ],
     ],
     [
@@ -105,6 +106,16 @@ describe('the checker of jobs', () => {
         { services: [job(1)], tasks: [of('t1', 1, { desiredState: 'ready' })] },
         { services: [job(2)] },
         { tasks: [of('t1', 1)] },
+      ],
+    ],
+    [
+      'J4: task t1 of iteration 1 of job job goes on',
+      'a task of an iteration before that nobody ends',
+      [
+        { services: [job(1)], tasks: [of('t1', 1)] },
+        { services: [job(2)] },
+        ...Array.from({ length: 20 }, (_, at) => ({ atMs: 2_000 + at * 500 })),
+        { tasks: [of('t1', 1, done)], atMs: 20_000 },
       ],
     ],
   ])('finds "%s" for %s', (says, _what, entries) => {

@@ -2,7 +2,8 @@
  * Invariants of jobs (swarm-mode.md 2.8, docs/task-model.md): J1 no more slots are at work than may be
  * at one time; J2 there are as many slots as completions are asked for, and one that is done is done:
  * nothing is let run there again; J3 what fails is tried again only as its policy says; J4 what is of
- * an iteration before is neither made nor let run. Whether a job comes to its end is for `rest.ts`.
+ * an iteration before is neither made nor let run, and soon told to end. Whether a job comes to its
+ * end is for `rest.ts`.
  */
 import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
@@ -10,13 +11,27 @@ import { slotOf } from './slots.ts'
 import type { Step, StepChecker } from './step.ts'
 import { isWanted, stateOf } from './task-facts.ts'
 
+/**
+ * How long the leader may need to tell tasks of an iteration before to end, of cluster time and in
+ * entries: it may stand still for long, but writes nothing then.
+ */
+const ENDING_MS = 5_000
+const ENDING_ENTRIES = 20
+
+/** Since when a job is at its iteration: cluster time and log index. */
+type Begun = { readonly iteration: number; readonly atMs: number; readonly index: number }
+
 export class JobChecker implements StepChecker {
   /** `slot iteration` → how many tasks took the place of another one there. */
-  readonly #retries: Map<string, number> = new Map();
+  readonly #retries: Map<string, number> = new Map()
+  /** By service. */
+  readonly #begun: Map<string, Begun> = new Map();
 
   *check(step: Step): Iterable<string> {
     const services = new Set(step.services)
+    for (const id of services) this.#noteIteration(step.after, id)
     for (const { before, after } of step.tasks) {
+      if (before !== undefined) yield* this.#checkOld(step, before)
       if (after === undefined || after.jobIteration === 0) continue
       services.add(after.serviceId)
       if (before === undefined) yield* this.#checkMade(step, after)
@@ -28,7 +43,25 @@ export class JobChecker implements StepChecker {
 
   restored(view: View): void {
     this.#retries.clear()
+    this.#begun.clear()
+    for (const { id } of view.services.list()) this.#noteIteration(view, id)
     for (const task of view.tasks.list()) if (isRetry(task)) this.#count(task)
+  }
+
+  #noteIteration({ timeMs, index, services }: View, id: string): void {
+    const iteration = iterationOf(services.get(id))
+    if (iteration === 0) this.#begun.delete(id)
+    else if (this.#begun.get(id)?.iteration !== iteration)
+      this.#begun.set(id, { iteration, atMs: timeMs, index })
+  }
+
+  /** J4: it is told to end soon after its job was asked for anew. */
+  *#checkOld({ before }: Step, task: Task): Iterable<string> {
+    const begun = this.#begun.get(task.serviceId)
+    if (begun === undefined || task.jobIteration >= begun.iteration || !isWanted(task)) return
+    if (before.timeMs < begun.atMs + ENDING_MS || before.index < begun.index + ENDING_ENTRIES)
+      return
+    yield `J4: task ${task.id} of iteration ${task.jobIteration} of job ${task.serviceId} goes on, which is at ${begun.iteration} since ${before.timeMs - begun.atMs} ms`
   }
 
   *#checkMade({ before, after }: Step, task: Task): Iterable<string> {
