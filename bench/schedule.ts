@@ -12,6 +12,7 @@ import { spawnSync } from 'node:child_process'
 import { newId } from '../lib/id.ts'
 import { newSeededRandom } from '../lib/random.ts'
 import { Leader } from '../manager/leader.ts'
+import { newTaskId } from '../manager/model/task.ts'
 import { Scheduler } from '../manager/scheduler/scheduler.ts'
 import type { Change } from '../manager/store/change.ts'
 import { decodeEntry, encodeEntry, newEntry } from '../manager/store/entry.ts'
@@ -215,7 +216,7 @@ function newService(
   const spec: TaskSpec | undefined = serviceSpec?.task
   const base = task({ serviceId: id, status: { state: 'pending' } })
   return Array.from({ length: count }, (_, i): Change => {
-    const made = { ...base, id: newId(random), slot: i + 1, spec, specVersion: 1 }
+    const made = { ...base, id: newTaskId(id, random), slot: i + 1, spec, specVersion: 1 }
     // As in life: every object has memory of its own, and the shape that decoding gives.
     return { kind: 'create', table: 'tasks', object: decodeTask(encodeTask(made)) }
   })

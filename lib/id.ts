@@ -9,8 +9,18 @@ export const ID_LENGTH = 25
 /** A new id of 25 lower-case letters and digits. */
 export function newId(random: Random): string {
   const bytes = random.bytes(17)
-  let value = 0n
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte)
-  value |= 1n << 135n
+  // Six bytes are a safe integer: three large numbers are made, not seventeen.
+  const [high, middle, low] = [
+    numberOf(bytes, 0, 5),
+    numberOf(bytes, 5, 11),
+    numberOf(bytes, 11, 17),
+  ]
+  const value = (1n << 135n) | (BigInt(high) << 96n) | (BigInt(middle) << 48n) | BigInt(low)
   return value.toString(36).slice(-ID_LENGTH)
+}
+
+function numberOf(bytes: Uint8Array, from: number, to: number): number {
+  let value = 0
+  for (let at = from; at < to; at++) value = value * 256 + (bytes[at] ?? 0)
+  return value
 }

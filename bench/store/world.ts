@@ -4,6 +4,7 @@
  */
 import { newId } from '../../lib/id.ts'
 import { newSeededRandom, type Random } from '../../lib/random.ts'
+import { newTaskId } from '../../manager/model/task.ts'
 import {
   decodeNode,
   decodeTask,
@@ -37,7 +38,9 @@ export function newWorld(nodeCount: number, taskCount: number): World {
     const serviceId = services[i % services.length] ?? ''
     const nodeId = nodes[random.integer(nodeCount)]?.id ?? ''
     const slot = 1 + Math.floor(i / services.length)
-    return decodeTask(encodeTask(task({ id: newId(random), serviceId, slot, nodeId })))
+    return decodeTask(
+      encodeTask(task({ id: newTaskId(serviceId, random), serviceId, slot, nodeId })),
+    )
   })
   const updates = tasks.map((each) =>
     decodeTask(encodeTask(task({ ...each, status: { state: 'running' } }))),

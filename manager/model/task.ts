@@ -49,7 +49,7 @@ export function newTask(
   const before = origin.after?.createdClusterMs ?? -1
   return {
     ...emptyTask,
-    id: newId(stamp.random),
+    id: newTaskId(service.id, stamp.random),
     serviceId: service.id,
     slot: origin.slot,
     nodeId: origin.nodeId,
@@ -68,6 +68,18 @@ export function newTask(
     jobIteration: service.jobStatus?.iteration ?? 0,
   }
 }
+
+/**
+ * A new id whose first characters are the last ones of the service's: the tasks of a service lie side
+ * by side in the store, so that what is done to many of them touches few of its nodes (docs/store.md).
+ */
+export function newTaskId(serviceId: string, random: Random): string {
+  const shared = serviceId.slice(-SHARED_LENGTH)
+  return shared + newId(random).slice(shared.length)
+}
+
+/** Of the twelve that clients show of an id seven are left to tell a service's tasks apart. */
+const SHARED_LENGTH = 5
 
 /** Whether the task is of a job that was asked for anew since. */
 export function isOfOldIteration(task: Task, service: Service): boolean {

@@ -32,6 +32,8 @@ export type Index<T> = {
   readonly key: (object: T) => string | undefined
   /** Whether both have the same key, for sure: for keys that take work to put together. */
   readonly isSame?: (before: T, after: T) => boolean
+  /** Kept up when somebody asks (`index-tree.ts`): for what many changes concern and few ask for. */
+  readonly isLate?: boolean
 }
 
 export type TableSchema<K extends TableName> = {
@@ -76,7 +78,7 @@ export const SCHEMA: Schema = {
     name: 'tasks',
     indexes: [
       index('service', (task) => textOf(task.serviceId)),
-      index('node', (task) => textOf(task.nodeId)),
+      { ...index('node', (task: Task) => textOf(task.nodeId)), isLate: true },
       { name: 'slot', unique: false, key: slotKey, isSame: isSameSlot },
       index('desired', (task) => task.desiredState),
       // Of new tasks only: a task changes its state often, and keys that many have are dear to change.

@@ -6,28 +6,32 @@
  */
 import { assert, defined } from '../../lib/assert.ts'
 import type { StoreChange } from '../../proto/gen/store.ts'
+import {
+  type Ids,
+  type IndexTree,
+  type LateIndex,
+  type Link,
+  newLateIndex,
+  treeOf,
+  withLateLink,
+  withLinks,
+} from './index-tree.ts'
 import type { TableSchema } from './schema.ts'
 import {
   type Edit,
   findValue,
   hashedKey,
-  insertKey,
   insertValue,
-  type Key,
   type Node,
   newEdit,
   newTree,
   orderedKey,
   ownPlace,
   removeValue,
-  replaceValue,
   walkTexts,
   walkValues,
 } from './tree.ts'
 import type { TableName, Tables, TableView } from './view.ts'
-
-/** The ids that have one key of an index. Most have one: then it is that id itself. */
-type Ids = string | Node<never>
 
 export class Table<K extends TableName> implements TableView<Tables[K]> {
   readonly schema: TableSchema<K>
@@ -38,8 +42,10 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
    * some ten times as much. Where nobody asks for single rows over and over there is none.
    */
   #recent: Map<string, Tables[K]> | undefined
-  /** Key → ids, for each index of the schema, in its order. */
-  readonly #indexes: Node<Ids>[]
+  /** Key → ids, for each index of the schema, in its order; of no use where it is kept late. */
+  readonly #trees: IndexTree[]
+  /** The same where it is kept late, else undefined. */
+  readonly #late: (LateIndex | undefined)[]
   /** Places of the unique indexes in the schema; of most tables there are none. */
   readonly #uniques: readonly number[]
   /** The right to change our nodes in place; a new one as soon as somebody else may see them. */
@@ -47,7 +53,8 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
 
   constructor(schema: TableSchema<K>) {
     this.schema = schema
-    this.#indexes = schema.indexes.map(() => newTree())
+    this.#trees = schema.indexes.map(() => newTree())
+    this.#late = schema.indexes.map(({ isLate }) => (isLate ? newLateIndex() : undefined))
     this.#uniques = schema.indexes.flatMap((index, i) => (index.unique ? [i] : []))
   }
 
@@ -72,7 +79,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
   by(index: string, key: string): Iterable<Tables[K]> {
     const position = this.schema.indexes.findIndex((each) => each.name === index)
     assert(position >= 0, 'an index is in the schema', { table: this.schema.name, index })
-    const ids = findValue(this.#index(position), hashedKey(key))
+    const ids = findValue(this.#tree(position), hashedKey(key))
     if (ids === undefined) return []
     this.#share()
     const rows = this.#rows
@@ -90,7 +97,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     const copy = new Table(this.schema)
     copy.#size = this.#size
     copy.#rows = this.#rows
-    for (let i = 0; i < this.#indexes.length; i++) copy.#indexes[i] = this.#index(i)
+    copy.#adoptIndexes(this)
     return copy
   }
 
@@ -108,7 +115,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#share()
     this.#size = other.#size
     this.#rows = other.#rows
-    for (let i = 0; i < this.#indexes.length; i++) this.#indexes[i] = other.#index(i)
+    this.#adoptIndexes(other)
     for (const id of ids) {
       const object = other.get(id)
       if (object !== undefined) this.#recent?.set(id, object)
@@ -124,7 +131,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#size += 1
     this.schema.indexes.forEach((index, i) => {
       const key = index.key(object)
-      if (key !== undefined) this.#link(i, key, id)
+      if (key !== undefined) this.#link(i, { key, id, isLinked: true })
     })
   }
 
@@ -153,8 +160,8 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
       const oldKey = index.key(before)
       const newKey = index.key(after)
       if (oldKey === newKey) continue
-      if (oldKey !== undefined) this.#unlink(i, oldKey, key)
-      if (newKey !== undefined) this.#link(i, newKey, key)
+      if (oldKey !== undefined) this.#link(i, { key: oldKey, id: key, isLinked: false })
+      if (newKey !== undefined) this.#link(i, { key: newKey, id: key, isLinked: true })
     }
     return { before, after }
   }
@@ -168,7 +175,7 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#size -= 1
     this.schema.indexes.forEach((index, i) => {
       const indexKey = index.key(before)
-      if (indexKey !== undefined) this.#unlink(i, indexKey, key)
+      if (indexKey !== undefined) this.#link(i, { key: indexKey, id: key, isLinked: false })
     })
     return before
   }
@@ -177,15 +184,24 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     this.#edit = newEdit()
   }
 
-  #index(position: number): Node<Ids> {
-    return defined(this.#indexes[position], 'every index of the schema has a tree')
+  #tree(position: number): IndexTree {
+    const late = this.#late[position]
+    if (late !== undefined) return treeOf(late)
+    return defined(this.#trees[position], 'every index of the schema has a tree')
+  }
+
+  #adoptIndexes(other: Table<K>): void {
+    for (let i = 0; i < this.#trees.length; i++) {
+      this.#late[i] = other.#late[i]
+      this.#trees[i] = defined(other.#trees[i], 'every index of the schema has a tree')
+    }
   }
 
   #assertUnique(object: Tables[K]): void {
     for (const i of this.#uniques) {
       const index = defined(this.schema.indexes[i], 'a unique index is in the schema')
       const key = index.key(object)
-      const owner = key === undefined ? undefined : findValue(this.#index(i), hashedKey(key))
+      const owner = key === undefined ? undefined : findValue(this.#tree(i), hashedKey(key))
       assert(owner === undefined || owner === object.id, 'a unique key is given once', {
         table: this.schema.name,
         index: index.name,
@@ -210,36 +226,9 @@ export class Table<K extends TableName> implements TableView<Tables[K]> {
     }
   }
 
-  #link(position: number, text: string, id: Key): void {
-    const tree = this.#index(position)
-    const key = hashedKey(text)
-    const ids = findValue(tree, key)
-    const after = ids === undefined ? id.text : withId(ids, id, this.#edit)
-    if (ids === undefined) this.#indexes[position] = insertValue(tree, key, after, this.#edit)
-    else if (ids !== after) this.#indexes[position] = replaceValue(tree, key, after, this.#edit)
+  #link(position: number, link: Link): void {
+    const late = this.#late[position]
+    if (late !== undefined) this.#late[position] = withLateLink(late, link, this.#edit)
+    else this.#trees[position] = withLinks(this.#tree(position), [link], this.#edit)
   }
-
-  #unlink(position: number, text: string, id: Key): void {
-    const tree = this.#index(position)
-    const key = hashedKey(text)
-    const ids = defined(findValue(tree, key), 'an indexed key is there')
-    const after = withoutId(ids, id, this.#edit)
-    if (after === undefined) this.#indexes[position] = removeValue(tree, key, this.#edit)
-    else if (ids !== after) this.#indexes[position] = replaceValue(tree, key, after, this.#edit)
-  }
-}
-
-function withId(ids: Ids, id: Key, edit: Edit): Ids {
-  const others = typeof ids === 'string' ? insertKey(newTree(), orderedKey(ids), edit) : ids
-  return insertKey(others, id, edit)
-}
-
-/** Undefined when that was the last one. */
-function withoutId(ids: Ids, id: Key, edit: Edit): Ids | undefined {
-  if (typeof ids === 'string') {
-    assert(ids === id.text, 'an id is found by its key', { ids, id: id.text })
-    return undefined
-  }
-  const rest = removeValue(ids, id, edit)
-  return rest.children === undefined && rest.texts.length === 1 ? rest.texts[0] : rest
 }

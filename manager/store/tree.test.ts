@@ -22,6 +22,25 @@ import {
   walkValues,
 } from './tree.ts'
 
+test('orderedKey() has ranks in the order of texts', () => {
+  const texts = fc.oneof(
+    fc.string({ unit: fc.constantFrom('0', '9', 'a', 'z', '-', 'A', '~', ' ', '\u{1f600}') }),
+    fc.string({ unit: 'binary' }),
+  )
+  const property = fc.property(texts, texts, (left, right) => {
+    const [low, high] = left < right ? [left, right] : [right, left]
+    expect(orderedKey(low).rank).toBeLessThanOrEqual(orderedKey(high).rank)
+    expect(Number.isSafeInteger(orderedKey(high).rank)).toBe(true)
+  })
+  fc.assert(property, { numRuns: 2_000 })
+})
+
+test('orderedKey() tells ids apart that differ in one of their first ten characters', () => {
+  const ids = ['0', '9', 'a', 'z'].flatMap((each) => [`${each}bcdefghij`, `abcdefghi${each}`])
+
+  expect(new Set(ids.map((id) => orderedKey(id).rank)).size).toBe(ids.length)
+})
+
 /** Few texts, so that operations meet; many that begin alike, so that ranks do too. */
 const text = fc.oneof(
   fc.integer({ min: 0, max: 400 }).map((i) => `prefixed${i}`),

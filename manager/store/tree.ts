@@ -38,18 +38,36 @@ export type Node<V> = {
 const WIDTH = 32
 /** A child with so few is joined with a neighbour before anything below it is removed. */
 const SMALL = WIDTH / 4
-/** Seven times seven bits are a safe integer. */
-const RANK_CHARACTERS = 7
+/** So many digits of CLASSES values are a safe integer. */
+const RANK_CHARACTERS = 10
+const CLASSES = 39
 
 /**
- * A key in the order of the text itself: the rank is its first seven characters, so that two ids
- * differ by it, as good as always.
+ * A key in the order of the text itself: the rank is its first ten characters, so that two ids
+ * differ by it, as good as always. Ids are lower-case letters and digits: each has a value of its own,
+ * and all that is below, between or above them has one together, after which the rank tells no more.
  */
 export function orderedKey(text: string): Key {
   let rank = 0
-  for (let i = 0; i < RANK_CHARACTERS; i++)
-    rank = rank * 128 + (i < text.length ? Math.min(text.charCodeAt(i), 127) : 0)
+  let isExact: boolean = true
+  for (let i = 0; i < RANK_CHARACTERS; i++) {
+    const value: number = isExact && i < text.length ? classOf(text.charCodeAt(i)) : 0
+    rank = rank * CLASSES + value
+    isExact &&= value !== 0 && value !== BETWEEN && value !== ABOVE
+  }
   return { rank, text }
+}
+
+/** Above the ten digits, and above the letters too. */
+const BETWEEN = 11
+const ABOVE = 38
+
+/** The end of a text, or what is below '0', is 0. */
+function classOf(code: number): number {
+  if (code < 0x30) return 0
+  if (code <= 0x39) return code - 0x2f
+  if (code < 0x61) return BETWEEN
+  return code <= 0x7a ? code - 0x61 + BETWEEN + 1 : ABOVE
 }
 
 /** A key for where any order will do: texts that begin alike have ranks that differ. */
