@@ -29,6 +29,7 @@ export class Loop {
   #progress: Int32Array
   #timer: NodeJS.Timeout | undefined
   #isScheduled = false
+  #roundMs: number
   #onFatal: (error: unknown) => void
 
   constructor(options: {
@@ -37,15 +38,18 @@ export class Loop {
     readonly progress: SharedArrayBuffer
     /** The node must end: a machine tripped an assertion, or a task of the daemon failed. */
     readonly onFatal: (error: unknown) => void
+    /** How often there is a round if nothing arrives, ms. */
+    readonly roundMs?: number
   }) {
     this.#clock = options.clock
     this.#log = options.log
     this.#progress = new Int32Array(options.progress)
     this.#onFatal = options.onFatal
+    this.#roundMs = options.roundMs ?? ROUND_MS
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#round(), ROUND_MS)
+    this.#timer = setInterval(() => this.#round(), this.#roundMs)
   }
 
   stop(): void {

@@ -44,13 +44,14 @@ export async function startLoopback(
   folder: string,
   managers: number,
   flags: readonly string[] = [],
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<State> {
   const hosts: Host[] = []
   for (let number = 1; number <= managers; number++)
     hosts.push(await newLoopbackHost(folder, number, flags))
   // Hosts of a place of their own: no namespaces are made, so the net is only a name.
   const place = { folder, net: { prefix: 'tsb', number: 0 } }
-  const state: State = { kind: 'processes', place, managers, hosts }
+  const state: State = { kind: 'processes', place, managers, environment, hosts }
   await Promise.all(hosts.map((host) => startDaemon(state, host)))
   await form(state)
   return state

@@ -1,0 +1,113 @@
+/**
+ * Many agents in one process: each joins through the real API with a key and a certificate of its
+ * own, and holds its session with the production shell and machine (`node/agent-shell.ts`), over a
+ * connection of its own. Only the runtime is not real. The order comes as JSON in the first argument;
+ * what has happened goes as lines of JSON to the output.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { silentLog } from '../../lib/log.ts'
+import { CLUSTER_VERSION } from '../../manager/versions.ts'
+import { AgentShell } from '../../node/agent-shell.ts'
+import { readClaims } from '../../node/io/certificate.ts'
+import { systemClock } from '../../node/io/clock.ts'
+import { newSigner } from '../../node/io/signer.ts'
+import { newStateSeal } from '../../node/io/state-seal.ts'
+import { requestCertificate } from '../../node/join.ts'
+import { Loop } from '../../node/loop.ts'
+import { emptyNodeDescription } from '../../proto/gen/objects.ts'
+import { InstantRuntime } from './instant-runtime.ts'
+
+export type AgentsOrder = {
+  /** Begins their names, so that those of several processes differ. */
+  readonly prefix: string
+  readonly agents: number
+  /** Control addresses of managers. */
+  readonly managers: readonly string[]
+  readonly token: string
+  /** For what agents keep; not on the disk of the managers' logs, which has its own to do. */
+  readonly folder: string
+  /** How often each of them looks at the clock. */
+  readonly roundMs: number
+}
+
+export type AgentsReport = {
+  readonly joined: number
+  /** With a session, registered. */
+  readonly ready: number
+  readonly started: number
+  readonly rssMb: number
+}
+
+/** Strangers of one address have four connections at a time (docs/certificates.md). */
+const JOINS_MAX = 2
+const REPORT_MS = 50
+
+const order: AgentsOrder = JSON.parse(process.argv[2] ?? '')
+const signer = newSigner()
+const shells: AgentShell[] = []
+let joined = 0
+let started = 0
+const fatal = (error: unknown): void => {
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  process.exit(1)
+}
+
+async function addAgent(number: number): Promise<void> {
+  const remoteAddrs = order.managers.map(
+    (_, at) => order.managers[(at + number) % order.managers.length] ?? '',
+  )
+  const { keyPem, reply } = await requestCertificate({
+    ...{ remoteAddrs, token: order.token, signer, wallMs: () => Date.now() },
+    availability: 'active',
+  })
+  const { certificatePem, rootCertificatePem: rootPem } = reply
+  joined += 1
+  const folder = join(order.folder, `${order.prefix}${number}`)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const loop = new Loop({
+    ...{ clock: systemClock, log: silentLog, onFatal: fatal, roundMs: order.roundMs },
+    progress: new SharedArrayBuffer(4),
+  })
+  loop.start()
+  const runtime = new InstantRuntime(() => {
+    started += 1
+  })
+  const shell = new AgentShell({
+    ...{ nodeId: readClaims(certificatePem).nodeId, stateDirectory: folder, runtime, loop },
+    ...{ log: silentLog, seal: newStateSeal(new Uint8Array(32)) },
+    identity: () => ({ certificatePem, keyPem, rootPem }),
+    managers: remoteAddrs.map((addr) => ({ nodeId: '', addr })),
+    ...{ onNodeChange: () => undefined, onManagers: () => undefined },
+  })
+  const { platform, resources, engineVersion } = await runtime.describe()
+  await shell.start({
+    ...emptyNodeDescription,
+    ...{ hostname: `${order.prefix}${number}`, platform, resources, engineVersion },
+    ...{ runtime: runtime.name, trustRootPem: rootPem, version: CLUSTER_VERSION },
+  })
+  shells.push(shell)
+}
+
+async function addAll(): Promise<void> {
+  let next = 0
+  const add = async (): Promise<void> => {
+    for (let number = next++; number < order.agents; number = next++) {
+      await addAgent(number).catch(async () => {
+        // A manager was busy, or there were too many strangers: the next number takes its chance.
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        await addAgent(number)
+      })
+    }
+  }
+  await Promise.all(Array.from({ length: JOINS_MAX }, add))
+}
+
+setInterval(() => {
+  const report: AgentsReport = {
+    ...{ joined, started, rssMb: process.memoryUsage.rss() / 2 ** 20 },
+    ready: shells.filter((shell) => shell.status().session === 'running').length,
+  }
+  process.stdout.write(`${JSON.stringify(report)}\n`)
+}, REPORT_MS)
+addAll().catch(fatal)

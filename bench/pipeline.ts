@@ -1,0 +1,204 @@
+/**
+ * From services to running tasks: three managers as daemons on loopback, with their logs on disk and
+ * mutual TLS everywhere, and agents in processes of their own whose runtime succeeds at once. Services
+ * are created over HTTP; the time ends when the leader's store says of all tasks that they run.
+ * Main-loop slices of the managers are those of the same time (`load/slices.ts`). Others at work on
+ * the machine make slices longer than the daemon's own work: their processor time stands beside.
+ * `-- --agents N --tasks N --services N --rounds N --nice=-10`.
+ */
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { callApi } from '../deploy/quickstart/api.ts'
+import { type Host, mustTsswarm, type State, sleep, waitFor } from '../deploy/quickstart/cluster.ts'
+import {
+  findLeader,
+  listNodes,
+  newBenchFolder,
+  startLoopback,
+  stopLoopback,
+} from './cluster/loopback.ts'
+import { raisePriority } from './cluster/priority.ts'
+import { cpuSince, cpuTimeOf, quantile, readSlices, residentMb } from './cluster/processes.ts'
+import { type SimulatedAgents, startAgents } from './cluster/simulated-agents.ts'
+import { printFigures } from './report.ts'
+
+const MANAGERS = 3
+const PROCESSES = 2
+const WAIT_MS = 300_000
+const POLL_MS = 20
+/** The slices of the time measured are written by then. */
+const SETTLE_MS = 1_500
+const CREATORS = 16
+const MUST_PER_S = 3_000
+const MUST_SLICE_MS = 50
+
+type Size = { readonly agents: number; readonly tasks: number; readonly services: number }
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      agents: { type: 'string', default: '200' },
+      tasks: { type: 'string', default: '20000' },
+      services: { type: 'string', default: '200' },
+      rounds: { type: 'string', default: '3' },
+      nice: { type: 'string', default: '0' },
+      profile: { type: 'string' },
+    },
+  })
+  const size = {
+    ...{ agents: Number(values.agents), tasks: Number(values.tasks) },
+    services: Number(values.services),
+  }
+  const folder = newBenchFolder('pipeline')
+  const probe = join(import.meta.dirname, 'load', 'slices.ts')
+  const state = await startLoopback(folder, MANAGERS, [], {
+    TSSWARM_BENCH_SLICES: folder,
+    NODE_OPTIONS: [
+      `--import=${probe}`,
+      ...(values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]),
+    ].join(' '),
+  })
+  let agents: SimulatedAgents | undefined
+  try {
+    await drainManagers(state)
+    agents = await startAgents(state, {
+      ...{ agents: size.agents, processes: PROCESSES, roundMs: 50, waitMs: WAIT_MS },
+    })
+    raisePriority(Number(values.nice), [
+      ...[process.pid, ...agents.pids],
+      ...state.hosts.map(({ pid }) => pid),
+    ])
+    for (let round = 0; round < Number(values.rounds); round++)
+      await measure({ state, agents, folder, size, round })
+    if (values.profile !== undefined)
+      for (const { pid } of state.hosts) process.kill(pid, 'SIGTERM')
+    if (values.profile !== undefined) await sleep(10_000)
+  } finally {
+    agents?.stop()
+    stopLoopback(state)
+  }
+}
+
+type Round = {
+  readonly state: State
+  readonly agents: SimulatedAgents
+  readonly folder: string
+  readonly size: Size
+  readonly round: number
+}
+
+async function measure({ state, agents, folder, size, round }: Round): Promise<void> {
+  const [first] = state.hosts
+  const leader = first && (await findLeader(state, first))
+  if (leader === undefined) throw new Error('no manager leads')
+  const pids = [...state.hosts.map(({ pid }) => pid), ...agents.pids]
+  const before = pids.map(cpuTimeOf)
+  const startedBefore = agents.total().started
+  const fromMs = Date.now()
+  const began = performance.now()
+  const ids = await createServices(leader, size, `r${round}-`)
+  const createdMs = performance.now() - began
+  await waitFor('all tasks to be started', WAIT_MS, () =>
+    Promise.resolve(agents.total().started - startedBefore >= size.tasks ? true : undefined),
+  )
+  while ((await countRunning(leader)) < size.tasks) await sleep(POLL_MS)
+  const seconds = (performance.now() - began) / 1_000
+  const used = pids.map((pid, at) => cpuSince(pid, before[at] ?? { allMs: 0, mainMs: 0 }))
+  await sleep(SETTLE_MS)
+  const span = { fromMs, toMs: fromMs + seconds * 1_000 + SETTLE_MS / 2 }
+  printFigures(
+    `round ${round + 1}: ${size.tasks} tasks of ${size.services} services on ${size.agents} agents; must ${MUST_PER_S}/s, p99.9 of slices ${MUST_SLICE_MS} ms`,
+    [
+      { name: 'created → all running', unit: 's', samples: [seconds] },
+      { name: 'services created', unit: 's', samples: [createdMs / 1_000] },
+      { name: 'tasks', unit: '/s', samples: [size.tasks / seconds] },
+      ...state.hosts.flatMap((host, at) =>
+        managerFigures(host, { folder, span, isLeader: host === leader, used: used[at] }),
+      ),
+      ...agents.pids.map((_, at) => ({
+        name: `agents ${at + 1}, processor`,
+        unit: 's',
+        samples: [(used[state.hosts.length + at]?.allMs ?? 0) / 1_000],
+      })),
+    ],
+  )
+  await removeServices(leader, ids)
+}
+
+type ManagerPart = {
+  readonly folder: string
+  readonly span: Parameters<typeof readSlices>[2]
+  readonly isLeader: boolean
+  readonly used: ReturnType<typeof cpuSince> | undefined
+}
+
+function managerFigures(host: Host, { folder, span, isLeader, used }: ManagerPart) {
+  const name = `${host.name}${isLeader ? ' (leader)' : ''}`
+  const { passedMs, cpuMs } = readSlices(folder, host.pid, span)
+  const slice = (kind: string, samples: readonly number[]) =>
+    ([0.5, 0.99, 0.999, 1] as const).map((share) => ({
+      name: `${name}, slice, ${kind}, ${share === 1 ? 'max' : `p${share * 100}`}`,
+      unit: 'ms',
+      samples: [quantile(samples, share)],
+    }))
+  return [
+    ...slice('passed', passedMs),
+    ...slice('processor', cpuMs),
+    { name: `${name}, processor`, unit: 's', samples: [(used?.allMs ?? 0) / 1_000] },
+    { name: `${name}, main thread`, unit: 's', samples: [(used?.mainMs ?? 0) / 1_000] },
+    { name: `${name}, resident`, unit: 'MB', samples: [residentMb(host.pid)] },
+  ]
+}
+
+/** Simulated agents have all tasks: a manager's own would start processes. */
+export async function drainManagers(state: State): Promise<void> {
+  const [first] = state.hosts
+  if (first === undefined) return
+  for (const { ID } of await listNodes(first))
+    await mustTsswarm(first, 'node', 'update', '--availability', 'drain', ID)
+}
+
+export async function createServices(
+  leader: Host,
+  { tasks, services }: Size,
+  prefix: string,
+): Promise<readonly string[]> {
+  const ids: string[] = []
+  let next = 0
+  const create = async (): Promise<void> => {
+    for (let at = next++; at < services; at = next++) {
+      const Replicas =
+        Math.floor((tasks * (at + 1)) / services) - Math.floor((tasks * at) / services)
+      const body = {
+        Name: `${prefix}${at}`,
+        TaskTemplate: { ContainerSpec: { Image: 'bench:1', Args: ['run'] } },
+        Mode: { Replicated: { Replicas } },
+      }
+      const path = '/services/create'
+      const answer = await callApi({ socket: leader.socket, method: 'POST', path, body })
+      if (answer.status !== 201) throw new Error(`not created: ${JSON.stringify(answer.body)}`)
+      const { ID }: { readonly ID?: string } = Object(answer.body)
+      if (ID !== undefined) ids.push(ID)
+    }
+  }
+  await Promise.all(Array.from({ length: CREATORS }, create))
+  return ids
+}
+
+/** As the leader's store says. */
+export async function countRunning(leader: Host): Promise<number> {
+  const { body } = await callApi({ socket: leader.socket, path: '/services?status=true' })
+  const services: readonly { readonly ServiceStatus?: { readonly RunningTasks?: number } }[] =
+    Array.isArray(body) ? body : []
+  return services.reduce((sum, { ServiceStatus }) => sum + (ServiceStatus?.RunningTasks ?? 0), 0)
+}
+
+async function removeServices(leader: Host, ids: readonly string[]): Promise<void> {
+  for (const id of ids)
+    await callApi({ socket: leader.socket, method: 'DELETE', path: `/services/${id}` })
+  await waitFor('all tasks to be removed', WAIT_MS, async () => {
+    const { body } = await callApi({ socket: leader.socket, path: '/tasks' })
+    return Array.isArray(body) && body.length === 0 ? true : undefined
+  })
+}
