@@ -1,7 +1,7 @@
 /**
  * Agent: the part of a node that runs tasks, as one machine. It composes the session with a manager
- * (`session.ts`), the tasks (`worker.ts`) and what must still be reported (`reporter.ts`); each
- * decides its own part. It calls nothing: the shell dials, sends, runs the operations on a Runtime
+ * (`session.ts`), the tasks (`worker.ts`), what must still be reported (`reporter.ts`) and for how long
+ * nobody was reached (`contact.ts`); each decides its own part. It calls nothing: the shell dials, sends, runs the operations on a Runtime
  * and keeps the state on disk, and reports back through `step()`. DESIGN section 7, docs/sessions.md.
  */
 import { assert } from '../lib/assert.ts'
@@ -15,12 +15,14 @@ import type {
   AgentCommand,
   AssignmentMark,
   Assignments,
+  HeartbeatAck,
   Hello,
   ManagerAddress,
   NodeChange,
   SessionMessage,
 } from '../proto/gen/dispatcher.ts'
 import type { Health, NodeDescription, Task } from '../proto/gen/objects.ts'
+import { Contact } from './contact.ts'
 import type { Now, ProbeResult } from './health.ts'
 import { Managers } from './managers.ts'
 import { Memory } from './memory.ts'
@@ -85,7 +87,12 @@ export type AgentOptions = {
   readonly log: Log
   /** What the last `persist` of this node held; undefined when there is none. */
   readonly state: Uint8Array | undefined
-  readonly now: Now
+  readonly now: AgentNow
+}
+
+export type AgentNow = Now & {
+  /** Of the host since its boot, ms, suspended or not: by it the agent knows how long it is cut off. */
+  readonly bootMs: number
 }
 
 export type AgentStatus = {
@@ -111,9 +118,10 @@ export class Agent {
   readonly #memory = new Memory()
   readonly #managers = new Managers()
   readonly #reporter = new Reporter()
+  readonly #contact: Contact
   readonly #session: Session
   readonly #worker: Worker
-  #now: Now
+  #now: AgentNow
   #description: NodeDescription | undefined
   #ending: Ending = 'none'
   #setsRefused = 0
@@ -126,6 +134,7 @@ export class Agent {
     this.#now = now
     this.#managers.replace(state.managers)
     this.#managers.addFormer(state.formerManagers)
+    this.#contact = new Contact(options.bootId, state.contact)
     this.#worker = new Worker({ state, memory: this.#memory, random, log })
     this.#session = new Session({ managers: this.#managers, random, log, nowMs: now.nowMs })
   }
@@ -177,7 +186,7 @@ export class Agent {
   }
 
   /** To be called every 50 ms or so, and before the inputs of a round. */
-  tick(now: Now): void {
+  tick(now: AgentNow): void {
     this.#now = now
     if (this.#ending === 'done') return
     const isWanted = this.#description !== undefined && this.#worker.isAdopted
@@ -240,6 +249,7 @@ export class Agent {
     if (!this.#session.connected(session, hello)) return
     this.#worker.restart()
     this.#reporter.restart()
+    this.#contact.restart()
   }
 
   #receive(body: SessionMessage['body']): void {
@@ -248,7 +258,7 @@ export class Agent {
       case 'start':
         break
       case 'heartbeatAck':
-        this.#compare(body.heartbeatAck.mark)
+        this.#hear(body.heartbeatAck)
         break
       case 'assignments':
         this.#assign(body.assignments)
@@ -270,16 +280,19 @@ export class Agent {
     }
   }
 
-  /** The manager sent more than arrived: only a new session makes that good. */
-  #compare(sent: AssignmentMark | undefined): void {
-    if (sent !== undefined && compareMarks(sent, this.#worker.mark) > 0)
+  #hear({ sequence, mark, ready }: HeartbeatAck): void {
+    // The manager sent more than arrived: only a new session makes that good.
+    if (mark !== undefined && compareMarks(mark, this.#worker.mark) > 0)
       this.#session.reopen('assignments were lost on the way', 'good')
+    else if (ready) this.#contact.answered(sequence, this.#worker.isSynced)
   }
 
   #assign(message: Assignments): void {
     const verdict = this.#worker.accept(message, this.#now.wallMs)
     switch (verdict) {
       case 'accepted':
+        this.#contact.told()
+        break
       case 'known':
         break
       case 'stale':
@@ -328,7 +341,11 @@ export class Agent {
     // A stopping agent begins nothing that its process will not see the end of.
     if (this.#ending !== 'stopping') this.#work()
     this.#report()
-    for (const effect of this.#session.takeEffects()) this.#outbox.push(effect)
+    for (const effect of this.#session.takeEffects()) {
+      const body = effect.kind === 'send' ? effect.message.body : undefined
+      if (body?.kind === 'heartbeat') this.#contact.sent(body.heartbeat.sequence, this.#now.bootMs)
+      this.#outbox.push(effect)
+    }
     this.#persist()
     const isDone =
       this.#ending === 'stopping'
@@ -340,7 +357,8 @@ export class Agent {
   }
 
   #work(): void {
-    for (const effect of this.#worker.pump(this.#now)) {
+    const contactAgeMs = this.#contact.ageMs(this.#now.bootMs)
+    for (const effect of this.#worker.pump(this.#now, contactAgeMs)) {
       if (effect.kind === 'report') this.#reporter.note(effect.taskId, effect.status)
       else if (effect.kind === 'forgotten') this.#reporter.forget(effect.taskId)
       else this.#outbox.push(effect)
@@ -354,12 +372,15 @@ export class Agent {
   }
 
   #persist(): void {
+    const stopAfterMs = this.#worker.findStopAfterMs()
+    if (stopAfterMs !== undefined && this.#contact.isStale(stopAfterMs)) this.#memory.touch()
     const version = this.#memory.take()
     if (version === undefined) return
     const state = {
       ...this.#worker.state(),
       managers: this.#managers.list(),
       formerManagers: this.#managers.listFormer(),
+      contact: stopAfterMs === undefined ? undefined : this.#contact.save(),
     }
     this.#outbox.push({ kind: 'persist', version, state: encodeAgentState(state) })
   }

@@ -49,7 +49,10 @@ class Line {
   }
 
   answer(session: number, sequence: number): void {
-    this.receive(session, { kind: 'heartbeatAck', heartbeatAck: { sequence, mark: undefined } })
+    this.receive(session, {
+      kind: 'heartbeatAck',
+      heartbeatAck: { sequence, mark: undefined, ready: true },
+    })
   }
 }
 
@@ -202,7 +205,10 @@ test('what a session says before its start was heard, opens a new one', () => {
   line.take()
 
   const mark = { epoch: 0, index: 3 }
-  const body = line.receive(1, { kind: 'heartbeatAck', heartbeatAck: { sequence: 1, mark } })
+  const body = line.receive(1, {
+    kind: 'heartbeatAck',
+    heartbeatAck: { sequence: 1, mark, ready: true },
+  })
 
   expect([body, line.take(), line.session.kind]).toEqual([undefined, ['hangup 1'], 'idle'])
 })

@@ -6,13 +6,15 @@
  * and is never started again. Where the managers know of a start and this status does not, the
  * agent's memory is lost or an older one, and they are believed. A container with a health check is
  * not running before the first check that succeeds (`health.ts`), and is stopped, and its task
- * failed, where too many do not.
+ * failed, where too many do not; the same where its spec does not let it run without contact with
+ * the managers (`contact.ts`).
  *
  *   accepted ─► preparing ─► ready ─► starting ─► running ─► complete
  *       │           │          │         │           └─────► failed
  *       │           └► rejected│         └► failed
  *       └───────────┴──────────┴─────────┴───────────┴─────► shutdown   (when no longer wanted)
  */
+import { formatDuration } from '../lib/amount.ts'
 import type { SwarmError } from '../lib/errors.ts'
 import type { KnownTask } from '../proto/gen/agent.ts'
 import {
@@ -38,6 +40,8 @@ import {
   type Watch,
 } from './health.ts'
 import type { Container, Exit, Started } from './runtime/runtime.ts'
+
+const MILLISECOND_NS = 1e6
 
 export type TaskRecord = {
   /** As last assigned. */
@@ -65,6 +69,8 @@ type Ending = {
   readonly error: string
   /** Nobody saw it end. */
   readonly unseen?: boolean
+  /** The agent ends it by itself, being cut off. */
+  readonly isFenced?: boolean
 }
 
 type Underway = {
@@ -154,6 +160,39 @@ export function planStep(record: TaskRecord, wallMs: number): Step | undefined {
       return undefined
     default:
       return { kind: 'become', record: become(record, { state: 'preparing', wallMs }) }
+  }
+}
+
+/** Whether the task must not run now: its agent was in no contact for as long as its spec allows. */
+export function isCutOff({ task }: TaskRecord, contactAgeMs: number): boolean {
+  const stopAfterMs = getStopAfterMs(task)
+  return stopAfterMs > 0 && contactAgeMs >= stopAfterMs
+}
+
+/** How long the task may run without contact, ms; 0: for ever. */
+export function getStopAfterMs(task: Task): number {
+  return task.spec?.disconnect?.stopAfterMs ?? 0
+}
+
+/** Whether it is being stopped for the want of contact. */
+export function isFencing({ ending }: TaskRecord): boolean {
+  return ending?.isFenced === true
+}
+
+/** The next step of a task that is cut off: what was started is stopped, and nothing else is done. */
+export function planFence(record: TaskRecord, wallMs: number): Step | undefined {
+  if (record.operation !== undefined) return undefined
+  if (record.ending !== undefined) return { kind: 'operate', operation: 'stop' }
+  const { state } = record.status
+  if (isTerminal(state))
+    return record.container === 'running' ? { kind: 'operate', operation: 'stop' } : undefined
+  if (!wasStarted(state)) return undefined
+  if (record.isForgotten || !isWanted(record.task.desiredState)) return planShutdown(record, wallMs)
+  const time = formatDuration(getStopAfterMs(record.task) * MILLISECOND_NS)
+  const error = `task: no manager was reached for ${time}`
+  return {
+    kind: 'become',
+    record: { ...record, ending: { state: 'failed', error, isFenced: true } },
   }
 }
 
@@ -398,7 +437,8 @@ function afterStop(record: TaskRecord, wallMs: number): TaskRecord {
   const { ending, exit } = record
   const stopped: TaskRecord = { ...record, ending: undefined, exit: undefined }
   if (ending === undefined) return stopped
-  const error = ending.state === 'failed' && isUnhealthy(record) ? unhealthy(exit) : ending.error
+  const isOwnFault = ending.state === 'failed' && ending.isFenced !== true && isUnhealthy(record)
+  const error = isOwnFault ? unhealthy(exit) : ending.error
   return become(withExitCode(stopped, exit), { ...ending, error, wallMs })
 }
 
@@ -458,6 +498,7 @@ type Becoming = {
   readonly state: TaskState
   readonly error?: string
   readonly unseen?: boolean
+  readonly isFenced?: boolean
   readonly wallMs: number
 }
 
@@ -467,7 +508,10 @@ function become(record: TaskRecord, to: Becoming): TaskRecord {
   return { ...record, status: becoming(record.status, to) }
 }
 
-function becoming(status: TaskStatus, { state, error, unseen, wallMs }: Becoming): TaskStatus {
+function becoming(
+  status: TaskStatus,
+  { state, error, unseen, isFenced, wallMs }: Becoming,
+): TaskStatus {
   return {
     ...status,
     state,
@@ -475,5 +519,6 @@ function becoming(status: TaskStatus, { state, error, unseen, wallMs }: Becoming
     message: MESSAGES[state] ?? status.message,
     error: error ?? '',
     unseen: unseen ?? false,
+    fenced: isFenced ?? false,
   }
 }

@@ -3,7 +3,7 @@
  * section 7, no step back), which operations go to the runtime now, and which statuses may be
  * reported. What a single task needs next is `task.ts`. After a start nothing is touched until a
  * session gave a set that passes the rule; until then it only looks: live containers are adopted,
- * dead ones reported.
+ * dead ones reported. The exception is what must not run without contact with the managers.
  */
 import { assert } from '../lib/assert.ts'
 import { type Backoff, backoffMs } from '../lib/backoff.ts'
@@ -29,6 +29,9 @@ import {
   cancel,
   fail,
   forget,
+  getStopAfterMs,
+  isCutOff,
+  isFencing,
   isWatched,
   mustBeDurable,
   newRecord,
@@ -37,6 +40,7 @@ import {
   type OperationResult,
   observeExit,
   observeProbe,
+  planFence,
   planStep,
   reassign,
   restore,
@@ -216,7 +220,8 @@ export class Worker {
       'task operation failed',
     )
     this.#update(entry, fail(entry.record, error, now.wallMs))
-    entry.retryMs = now.nowMs + backoffMs(entry.record.failures, this.#random, RETRY)
+    const failures = isFencing(entry.record) ? 1 : entry.record.failures
+    entry.retryMs = now.nowMs + backoffMs(failures, this.#random, RETRY)
   }
 
   /** A health check has ended; of a task that is gone by then nothing is learnt. */
@@ -235,12 +240,29 @@ export class Worker {
       this.#leftovers.set(exit.taskId, { ...leftover, state: 'exited', exit })
   }
 
-  /** What is to be done now. */
-  pump(now: Now): readonly WorkerEffect[] {
+  /** Whether this session has told what is wanted here. */
+  get isSynced(): boolean {
+    return this.#isSynced
+  }
+
+  /** The shortest time that a task here may run without contact, ms; undefined: none is limited. */
+  findStopAfterMs(): number | undefined {
+    let leastMs: number | undefined
+    for (const { record } of this.#entries.values()) {
+      const stopAfterMs = getStopAfterMs(record.task)
+      if (stopAfterMs > 0) leastMs = Math.min(leastMs ?? stopAfterMs, stopAfterMs)
+    }
+    return leastMs
+  }
+
+  /** What is to be done now; `contactAgeMs` is for how long there was no contact. */
+  pump(now: Now, contactAgeMs: number): readonly WorkerEffect[] {
     const effects: WorkerEffect[] = []
     if (!this.#isAdopted) return effects
     for (const entry of this.#entries.values()) {
-      if (this.#isReleased) {
+      // Also of an earlier process, which may have been gone for long: that waits for no session.
+      if (isCutOff(entry.record, contactAgeMs)) this.#fence(entry, effects, now)
+      else if (this.#isReleased) {
         this.#proceed(entry, effects, now)
         this.#probe(entry, effects, now)
       }
@@ -325,6 +347,22 @@ export class Worker {
         default:
           step satisfies never
           return
+      }
+    }
+  }
+
+  /**
+   * What must not run without contact is stopped. It waits for no disk, which may be what is slow: that
+   * the task must stop stands in its spec and on the clock.
+   */
+  #fence(entry: Entry, effects: WorkerEffect[], now: Now): void {
+    for (;;) {
+      const step = planFence(entry.record, now.wallMs)
+      if (step?.kind === 'become') this.#update(entry, step.record)
+      else {
+        const isDue = entry.record.failures === 0 || now.nowMs >= entry.retryMs
+        if (step?.kind === 'operate' && isDue) effects.push(this.#operate(entry, step.operation))
+        return
       }
     }
   }

@@ -23,6 +23,7 @@ import {
 import type { Health, NodeDescription, Task } from '../proto/gen/objects.ts'
 import { type Channel, newChannel, newClient } from '../proto/grpc.ts'
 import type { ClientStream } from '../proto/rpc.ts'
+import { readBootMs } from './io/clock.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
 import { writeFileSafely } from './io/safe-file.ts'
@@ -73,7 +74,7 @@ export class AgentShell implements LoopPart {
       random: systemRandom,
       log: options.log,
       state: this.#loadState(),
-      now: { nowMs: time.monotonicMs, wallMs: time.wallMs },
+      now: { nowMs: time.monotonicMs, wallMs: time.wallMs, bootMs: readBootMs() },
     })
     this.#logs = new LogPublisher({
       nodeId: options.nodeId,
@@ -125,7 +126,8 @@ export class AgentShell implements LoopPart {
   }
 
   round(time: RoundTime): void {
-    this.#agent.tick({ nowMs: time.monotonicMs, wallMs: time.wallMs })
+    const { monotonicMs: nowMs, wallMs } = time
+    this.#agent.tick({ nowMs, wallMs, bootMs: readBootMs() })
     for (let outputs = this.#agent.ready(); outputs !== undefined; outputs = this.#agent.ready()) {
       for (const output of outputs) this.#carryOut(output)
       this.#agent.advance(outputs)

@@ -35,6 +35,7 @@ import {
   emptyClusterSpec,
   emptyConfigSpec,
   emptyContainerSpec,
+  emptyDisconnect,
   emptyEndpointSpec,
   emptyNodeSpec,
   emptyPlacement,
@@ -154,6 +155,7 @@ const TASK_SPEC: TaskSpec = {
   },
   restart: emptyRestartPolicy,
   placement: emptyPlacement,
+  disconnect: emptyDisconnect,
 }
 
 const SERVICE_SPEC: ServiceSpec = {

@@ -6,7 +6,7 @@
  * never happen (docs/sessions.md); `settle` heals it and lets it come to rest.
  */
 
-import { Agent, type AgentOutput } from '../agent/agent.ts'
+import { Agent, type AgentNow, type AgentOutput } from '../agent/agent.ts'
 import type { Container, Exit } from '../agent/runtime/runtime.ts'
 import type { Operation, OperationResult } from '../agent/task.ts'
 import { assert, defined } from '../lib/assert.ts'
@@ -260,6 +260,10 @@ export class SessionWorld {
     }
   }
 
+  #agentNow(): AgentNow {
+    return { nowMs: this.#nowMs, wallMs: WALL_MS + this.#nowMs, bootMs: this.#nowMs }
+  }
+
   #chance(inThousand: number): boolean {
     return this.#random.integer(1_000) < inThousand
   }
@@ -285,7 +289,7 @@ export class SessionWorld {
       this.#drainManager(manager)
     }
     for (const host of this.#hosts) {
-      host.agent?.tick({ nowMs: this.#nowMs, wallMs: WALL_MS + this.#nowMs })
+      host.agent?.tick(this.#agentNow())
       this.#drainAgent(host)
     }
     this.#reconcile()
@@ -460,7 +464,7 @@ export class SessionWorld {
       random: this.#random.split(`agent ${host.nodeId} ${host.life}`),
       log: silentLog,
       state: host.disk,
-      now: { nowMs: this.#nowMs, wallMs: WALL_MS + this.#nowMs },
+      now: this.#agentNow(),
     })
     host.agent = agent
     const managers = this.#managers.map(({ nodeId }) => ({ nodeId, addr: nodeId }))

@@ -44,6 +44,7 @@ const createCommand: CommandSpec = {
     'tsswarm service create --name web --replicas 3 nginx:1.27',
     'tsswarm service create --name web -p target=80,published=8080,mode=host --mode global nginx:1.27',
     'tsswarm service create --detach --env-file .env --constraint node.labels.zone==a busybox sleep 1d',
+    'tsswarm service create --name db --disconnect-stop-after 30s postgres:17',
   ],
   run: async ({ args, flags, world, client }) => {
     const { createSpec } = await import('../service/create-spec.ts')

@@ -32,6 +32,7 @@ export function formatService(service: Json): string {
     ['Mounts', mountLines(listAt(task, 'ContainerSpec', 'Mounts'))],
     ['Resources', resourceLines(at(task, 'Resources'))],
     ['RestartPolicy', restartLines(at(task, 'RestartPolicy'))],
+    ['Disconnect', disconnectLines(at(task, 'Disconnect'))],
     [
       'Networks',
       listAt(task, 'Networks')
@@ -162,6 +163,14 @@ function restartLines(restart: Json): readonly Line[] {
     ['Max attempts', attempts === 0 ? '' : String(attempts)],
     ['Window', durationAt(restart, 'Window')],
     ['Max delay', durationAt(restart, 'MaxDelay')],
+  ]
+}
+
+function disconnectLines(disconnect: Json): readonly Line[] {
+  return [
+    ['Lost after', durationAt(disconnect, 'LostAfter')],
+    ['Stop after', durationAt(disconnect, 'StopAfter')],
+    ['Keep', textAt(disconnect, 'Keep')],
   ]
 }
 

@@ -38,6 +38,18 @@ export const SETTING_FLAGS: readonly FlagSpec[] = [
   },
   { flags: '--restart-max-attempts <N>', help: 'Attempts before giving up (default: no limit)' },
   { flags: '--restart-window <DURATION>', help: 'Time over which attempts are counted' },
+  {
+    flags: '--disconnect-lost-after <DURATION>',
+    help: 'Time after which a task on a node that is down is replaced (default 0s: at once)',
+  },
+  {
+    flags: '--disconnect-stop-after <DURATION>',
+    help: 'A node without contact stops the task itself after this, and only then is it replaced (default 0s: never)',
+  },
+  {
+    flags: '--disconnect-keep <TASK>',
+    help: 'When the node is back, the replacement or the original stays (default replacement)',
+  },
   { flags: '--update-parallelism <N>', help: 'Tasks updated at once (0: all; default 1)' },
   { flags: '--update-delay <DURATION>', help: 'Time between updates (default 0s)' },
   { flags: '--update-order <ORDER>', help: 'stop-first or start-first (default stop-first)' },

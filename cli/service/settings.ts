@@ -28,6 +28,7 @@ const CONTAINER = ['TaskTemplate', 'ContainerSpec']
 const LIMITS = ['TaskTemplate', 'Resources', 'Limits']
 const RESERVATIONS = ['TaskTemplate', 'Resources', 'Reservations']
 const RESTART = ['TaskTemplate', 'RestartPolicy']
+const DISCONNECT = ['TaskTemplate', 'Disconnect']
 const UPDATE = ['UpdateConfig']
 const ROLLBACK = ['RollbackConfig']
 
@@ -96,6 +97,13 @@ const SETTINGS: readonly Setting[] = [
   { flag: 'restart-max-attempts', path: [...RESTART, 'MaxAttempts'], parse: parseCount },
   { flag: 'restart-max-delay', path: [...RESTART, 'MaxDelay'], parse: parseDuration },
   { flag: 'restart-window', path: [...RESTART, 'Window'], parse: parseDuration },
+  { flag: 'disconnect-lost-after', path: [...DISCONNECT, 'LostAfter'], parse: parseDuration },
+  { flag: 'disconnect-stop-after', path: [...DISCONNECT, 'StopAfter'], parse: parseDuration },
+  {
+    flag: 'disconnect-keep',
+    path: [...DISCONNECT, 'Keep'],
+    parse: oneOf(['replacement', 'original']),
+  },
   ...replacementSettings('update', UPDATE, ['pause', 'continue', 'rollback']),
   ...replacementSettings('rollback', ROLLBACK, ['pause', 'continue']),
 ]

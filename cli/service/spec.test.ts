@@ -166,6 +166,11 @@ const CREATE: readonly Row[] = [
     ['--restart-delay', '1s', '--restart-max-delay', '5m'],
     [[['TaskTemplate', 'RestartPolicy'], { ...RESTART, Delay: 1e9, MaxDelay: 300e9 }]],
   ],
+  [
+    ['--disconnect-lost-after', '5m', '--disconnect-keep', 'original'],
+    [[['TaskTemplate', 'Disconnect'], { LostAfter: 300e9, Keep: 'original' }]],
+  ],
+  [['--disconnect-stop-after', '30s'], [[['TaskTemplate', 'Disconnect'], { StopAfter: 30e9 }]]],
   [['--update-delay', '10s'], [[['UpdateConfig'], { ...UPDATE, Delay: 10e9 }]]],
   [
     ['--update-failure-action', 'rollback', '--rollback-parallelism', '0'],

@@ -4,7 +4,7 @@ import { newSeededRandom } from '../../lib/random.ts'
 import { emptyCaller, emptyServiceUpdate } from '../../proto/gen/control.ts'
 import { emptyUpdateStatus, type Service } from '../../proto/gen/objects.ts'
 import { emptyServiceSpec, type ServiceSpec } from '../../proto/gen/specs.ts'
-import { type Part, service, storeWith } from '../../test/build.ts'
+import { cluster, type Part, service, storeWith } from '../../test/build.ts'
 import type { Change } from '../store/change.ts'
 import type { HandlerContext } from '../store/handler.ts'
 import { handleServiceCreate, handleServiceRemove, handleServiceUpdate } from './services.ts'
@@ -215,3 +215,14 @@ function serviceOf(changes: readonly Change[]): Service {
     throw new Error('not one put of a service')
   return change.object
 }
+
+test('tasks that a node would stop although it is well are refused', () => {
+  const view = storeWith({ clusters: [cluster({ spec: { heartbeatPeriodMs: 4_000 } })] }).view()
+  const create = (stopAfterMs: number): unknown =>
+    handleServiceCreate(view, { spec: specOf({ task: { disconnect: { stopAfterMs } } }) }, CONTEXT)
+
+  expect(() => create(19_999)).toThrow(
+    'Disconnect.StopAfter: 19.999s is shorter than five heartbeat periods (20s)',
+  )
+  expect(() => create(20_000)).not.toThrow()
+})

@@ -21,6 +21,7 @@ import { nameKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { newRandomName } from './random-name.ts'
 import { checkServiceSpec } from './validate.ts'
+import { checkStopAfter } from './validate-disconnect.ts'
 
 /** The service is there; `reply.id` is its id. */
 export const handleServiceCreate: Handle<ServiceCreate> = (view, request, { random, wallMs }) => {
@@ -28,6 +29,7 @@ export const handleServiceCreate: Handle<ServiceCreate> = (view, request, { rand
   const isNamed = (asked.annotations?.name ?? '') !== ''
   const spec = isNamed ? asked : withName(asked, newRandomName(random, isTaken))
   checkServiceSpec(spec)
+  checkStopAfter(view, spec)
   const name = nameOf(spec)
   if (isTaken(name))
     throw new SwarmError(
@@ -63,6 +65,7 @@ export const handleServiceUpdate: Handle<ServiceUpdate> = (view, request, contex
   const before = service.spec ?? emptyServiceSpec
   const asked = request.spec ?? emptyServiceSpec
   checkServiceSpec(asked)
+  checkStopAfter(view, asked)
   if (nameOf(asked) !== nameOf(before))
     throw new SwarmError('unimplemented', 'renaming services is not supported')
   if (asked.mode?.kind !== before.mode?.kind)

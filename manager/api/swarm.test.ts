@@ -4,7 +4,7 @@ import { newSeededRandom } from '../../lib/random.ts'
 import { emptyCaller, emptyClusterUpdate } from '../../proto/gen/control.ts'
 import type { Cluster } from '../../proto/gen/objects.ts'
 import type { ClusterSpec } from '../../proto/gen/specs.ts'
-import { cluster, node, storeWith } from '../../test/build.ts'
+import { cluster, node, service, storeWith } from '../../test/build.ts'
 import { defaultClusterSpec } from '../ca/ca.ts'
 import type { HandlerContext } from '../store/handler.ts'
 import { handleClusterCreate, handleClusterUpdate } from './swarm.ts'
@@ -91,3 +91,20 @@ function update(part: Partial<typeof emptyClusterUpdate>): Cluster {
   if (change?.kind !== 'update' || change.table !== 'clusters') throw new Error('no update')
   return change.object
 }
+
+test('a heartbeat period by which nodes that are well would stop tasks is refused', () => {
+  const db = service({ id: 'db', spec: { task: { disconnect: { stopAfterMs: 15_000 } } } })
+  const clusters = [cluster({ rootCa: ROOT })]
+  const view = storeWith({ clusters, services: [db] }).view()
+  const [present] = [...view.clusters.list()]
+  const set = (heartbeatPeriodMs: number): unknown => {
+    const spec = { ...defaultClusterSpec, heartbeatPeriodMs }
+    const request = { ...emptyClusterUpdate, version: present?.meta?.version ?? 0, spec }
+    return handleClusterUpdate(view, request, CONTEXT)
+  }
+
+  expect(() => set(3_001)).toThrow(
+    'HeartbeatPeriod: five periods of 3.001s are longer than Disconnect.StopAfter of service "db" (15s)',
+  )
+  expect(() => set(3_000)).not.toThrow()
+})

@@ -18,6 +18,7 @@ import {
 import { requireVersion } from '../store/change.ts'
 import type { Handle } from '../store/handler.ts'
 import { ANNOTATIONS_BYTES_MAX, checkAnnotations, checkSize } from './validate.ts'
+import { checkHeartbeatPeriod } from './validate-disconnect.ts'
 
 const HEARTBEAT_MIN_MS = SECOND_MS
 const HEARTBEAT_MAX_MS = MINUTE_MS
@@ -48,6 +49,7 @@ export const handleClusterUpdate: Handle<ClusterUpdate> = (view, request, { rand
   if (request.spec === undefined)
     throw new SwarmError('invalid-argument', 'the spec of the swarm is missing')
   checkClusterSpec(request.spec)
+  checkHeartbeatPeriod(view, request.spec.heartbeatPeriodMs)
   const roles = { worker: request.rotateWorkerToken, manager: request.rotateManagerToken }
   const object: Cluster = {
     ...cluster,

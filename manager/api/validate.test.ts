@@ -34,6 +34,12 @@ describe('checkServiceSpec()', () => {
     ['ports that the nodes choose', ports({ publishedPort: 0 }, { publishedPort: 0 })],
     ['an anonymous volume', mounts({ type: 'volume', source: '' })],
     ['a delay that grows', { task: { restart: { delayMs: 1, maxDelayMs: 1 } } }],
+    ['a fence', { task: { disconnect: { stopAfterMs: 30_000 } } }],
+    [
+      'a fence and all the time',
+      { task: { disconnect: { stopAfterMs: 30_000, lostAfterMs: 61_112 } } },
+    ],
+    ['the original', { task: { disconnect: { lostAfterMs: 1, keep: 'original' } } }],
     ['a ratio of one', update({ maxFailureRatio: 1 })],
     ['global', { mode: { kind: 'global', global: {} } }],
     [
@@ -164,6 +170,35 @@ describe('checkServiceSpec()', () => {
       'no delay that grows',
       { task: { restart: { delayMs: 0, maxDelayMs: 4_000 } } },
       'RestartPolicy.MaxDelay: a delay of 0 ms cannot grow',
+    ],
+    [
+      'a task that is lost before it has ended',
+      { task: { disconnect: { stopAfterMs: 30_000, lostAfterMs: 61_111 } } },
+      'Disconnect.LostAfter: 1m1.111s after its node was turned down a task may still run: with ' +
+        'StopAfter 30s and a stop grace period of 10s it has surely ended after 1m1.112s',
+    ],
+    [
+      'an original that has ended',
+      { task: { disconnect: { stopAfterMs: 30_000, keep: 'original' } } },
+      'Disconnect.Keep: "original" and StopAfter exclude each other',
+    ],
+    [
+      'an original of a job',
+      {
+        mode: { kind: 'globalJob', globalJob: {} },
+        task: { disconnect: { keep: 'original' } },
+      },
+      'Disconnect.Keep: "original" is for services that run on',
+    ],
+    [
+      'a fence and an update that starts first',
+      { update: { order: 'start-first' }, task: { disconnect: { stopAfterMs: 30_000 } } },
+      'Disconnect.StopAfter: no two tasks of a slot may run, which UpdateConfig.Order "start-first"',
+    ],
+    [
+      'a fence and a rollback that starts first',
+      { rollback: { order: 'start-first' }, task: { disconnect: { stopAfterMs: 30_000 } } },
+      'RollbackConfig.Order "start-first" asks for: use stop-first',
     ],
     [
       'a budget of nothing',

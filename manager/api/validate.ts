@@ -22,6 +22,7 @@ import {
 import type { PortConfig, Resources } from '../../proto/gen/types.ts'
 import { checkServiceName } from '../model/naming.ts'
 import { RESTART_DELAY_MS } from '../model/restart-delay.ts'
+import { checkDisconnect } from './validate-disconnect.ts'
 import { checkHealthcheck } from './validate-health.ts'
 import { checkPlacement } from './validate-placement.ts'
 
@@ -46,6 +47,7 @@ export function checkServiceSpec(spec: ServiceSpec): void {
   checkTask(spec.task ?? emptyTaskSpec)
   checkPlacement(spec)
   checkJob(spec)
+  checkDisconnect(spec)
   if (spec.update !== undefined) checkUpdate(spec.update, 'UpdateConfig')
   if (spec.rollback !== undefined) checkRollback(spec.rollback)
   if (spec.endpoint !== undefined) checkEndpoint(spec.endpoint)

@@ -157,7 +157,7 @@ function beatFor(
     outputs.push(...round)
     for (const output of round)
       if (output.kind === 'relay') {
-        const reply = { term: 1, refusals: [], appliedIndex }
+        const reply = { term: 1, refusals: [], appliedIndex, notReadyNodeIds: [] }
         outputs.push(...desk.step({ kind: 'relay-done', id: output.id, reply }))
       }
   }
@@ -377,13 +377,13 @@ test('a heartbeat is answered only after a leader of the current term answered',
   const lost = desk.step({ kind: 'relay-done', id: idOf(relays, 'relay'), reply: undefined })
   const again = desk.wait(300)
   desk.step({ kind: 'leader', term: 5, isKnown: true })
-  const deposed = { term: 4, refusals: [], appliedIndex: 0 }
+  const deposed = { term: 4, refusals: [], appliedIndex: 0, notReadyNodeIds: [] }
   const old = desk.step({ kind: 'relay-done', id: idOf(again, 'relay'), reply: deposed })
   const third = desk.wait(300)
   const answered = desk.step({
     kind: 'relay-done',
     id: idOf(third, 'relay'),
-    reply: { term: 5, refusals: [], appliedIndex: 0 },
+    reply: { term: 5, refusals: [], appliedIndex: 0, notReadyNodeIds: [] },
   })
 
   expect(relays).toMatchObject([
@@ -391,8 +391,20 @@ test('a heartbeat is answered only after a leader of the current term answered',
   ])
   expect([told(lost), told(old)]).toEqual([[], []])
   expect(messages(answered, 'heartbeatAck')).toMatchObject([
-    { heartbeatAck: { sequence: 7, mark: { epoch: 0, index: 10 } } },
+    { heartbeatAck: { sequence: 7, mark: { epoch: 0, index: 10 }, ready: true } },
   ])
+})
+
+test('an agent is told when its node does not count as ready', () => {
+  const desk = new Desk()
+  desk.open(1)
+  desk.beat(1, 1)
+  const relays = desk.wait(300)
+
+  const reply = { term: 1, refusals: [], appliedIndex: 0, notReadyNodeIds: ['n1'] }
+  const answered = desk.step({ kind: 'relay-done', id: idOf(relays, 'relay'), reply })
+
+  expect(messages(answered, 'heartbeatAck')).toMatchObject([{ heartbeatAck: { ready: false } }])
 })
 
 test('heartbeats leave in one batch every 250 ms, from hello on, the newest of each', () => {
@@ -404,7 +416,7 @@ test('heartbeats leave in one batch every 250 ms, from hello on, the newest of e
   desk.step({
     kind: 'relay-done',
     id: idOf(first, 'relay'),
-    reply: { term: 1, refusals: [], appliedIndex: 0 },
+    reply: { term: 1, refusals: [], appliedIndex: 0, notReadyNodeIds: [] },
   })
   desk.beat(1, 2)
   desk.beat(1, 3)
@@ -415,7 +427,7 @@ test('heartbeats leave in one batch every 250 ms, from hello on, the newest of e
   const answers = desk.step({
     kind: 'relay-done',
     id: idOf(second, 'relay'),
-    reply: { term: 1, refusals: [], appliedIndex: 0 },
+    reply: { term: 1, refusals: [], appliedIndex: 0, notReadyNodeIds: [] },
   })
 
   expect(early).toEqual([])
@@ -510,7 +522,7 @@ test('a session that the leader refuses ends with its reason', () => {
   const outputs = desk.step({
     kind: 'relay-done',
     id: idOf(relays, 'relay'),
-    reply: { term: 1, refusals, appliedIndex: 0 },
+    reply: { term: 1, refusals, appliedIndex: 0, notReadyNodeIds: [] },
   })
 
   expect(outputs).toMatchObject([{ kind: 'close', reason: { message: 'cloned' } }])

@@ -464,13 +464,13 @@ export class Dispatcher {
 
   #finishRelay(id: number, reply: RelayReply | undefined): void {
     this.#lag.heard(reply?.appliedIndex ?? 0, this.#nowMs)
-    for (const { session, sequence, refusal } of this.#relay.finish(id, reply)) {
+    for (const { session, sequence, refusal, isReady } of this.#relay.finish(id, reply)) {
       if (session.phase === 'leaving' || session.phase === 'closed') continue
       if (refusal !== undefined) this.#close(session, 'permission-denied', refusal)
       else
         this.#send(session, {
           kind: 'heartbeatAck',
-          heartbeatAck: { sequence, mark: session.assignments.mark },
+          heartbeatAck: { sequence, mark: session.assignments.mark, ready: isReady },
         })
     }
   }

@@ -7,10 +7,11 @@
 
 import { SwarmError } from '../../lib/errors.ts'
 import type { NodeLeave, NodeRegister, StatusReport } from '../../proto/gen/control.ts'
-import type { Health, Node, Task, TaskStatus } from '../../proto/gen/objects.ts'
+import type { Health, Node, NodeStatus, Task, TaskStatus } from '../../proto/gen/objects.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isEqual } from '../model/equal.ts'
+import { withNodeStatus } from '../model/node.ts'
 import { canAdvance, getState, withStatus } from '../model/task.ts'
 import type { Handle, HandlerContext } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
@@ -27,10 +28,10 @@ export const RETURN_MAX_MS: number = 60 * 60_000
 /** The node is ready and described as the agent says. */
 export const handleNodeRegister: Handle<NodeRegister> = (view, request, context) => {
   const node = getCallersNode(view, request.nodeId, context)
+  const status: NodeStatus = { state: 'ready', message: '', addr: request.addr }
   const registered: Node = {
-    ...node,
+    ...withNodeStatus(node, status, context.now),
     description: request.description ?? node.description,
-    status: { state: 'ready', message: '', addr: request.addr },
     returnUntilMs: 0,
   }
   const isKnown = isEqual(node, registered)
@@ -64,17 +65,15 @@ export const handleStatusReport: Handle<StatusReport> = (view, request, context)
 export const handleNodeLeave: Handle<NodeLeave> = (view, request, context) => {
   const node = getCallersNode(view, request.nodeId, context)
   const addr = node.status?.addr ?? ''
-  const object: Node = request.announceReturn
-    ? {
-        ...node,
-        status: { state: 'disconnected', message: 'announced its return', addr },
-        returnUntilMs: context.now + Math.min(request.returnMs, RETURN_MAX_MS),
-      }
-    : {
-        ...node,
-        status: { state: 'down', message: 'left the swarm', addr },
-        returnUntilMs: 0,
-      }
+  const status: NodeStatus = request.announceReturn
+    ? { state: 'disconnected', message: 'announced its return', addr }
+    : { state: 'down', message: 'left the swarm', addr }
+  const object: Node = {
+    ...withNodeStatus(node, status, context.now),
+    returnUntilMs: request.announceReturn
+      ? context.now + Math.min(request.returnMs, RETURN_MAX_MS)
+      : 0,
+  }
   return { changes: [{ kind: 'update', table: 'nodes', object }], reply: {} }
 }
 

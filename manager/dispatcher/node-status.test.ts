@@ -23,6 +23,9 @@ class Leader {
   readonly store: Store
   readonly status = new NodeStatus({ term: 4, electedMs: ELECTED_MS, log: silentLog })
 
+  /** What the last answer said of the node. */
+  isReady = false
+
   constructor(nodes: readonly Node[]) {
     this.store = storeWith({ timeMs: 0, clusters: [cluster()], nodes })
   }
@@ -48,6 +51,7 @@ class Leader {
       heartbeats: [{ nodeId: 'n1', instance }],
     })
     expect(reply.term).toBe(4)
+    this.isReady = !reply.notReadyNodeIds.includes('n1')
     return reply.refusals[0]?.reason
   }
 
@@ -93,6 +97,36 @@ test('a node is down after five missed periods, and stays so until it registers'
   leader.round(59_999)
 
   expect([before, after, leader.state()]).toEqual(['ready', 'down: heartbeat failure', 'ready'])
+})
+
+test('a node that is down is told that it is not ready, until it is seen to have registered', () => {
+  const leader = new Leader([node({ id: 'n1' })])
+  const answers: boolean[] = []
+  const beat = (nowMs: number): void => {
+    leader.beat(nowMs, 'i1')
+    answers.push(leader.isReady)
+  }
+  beat(ELECTED_MS)
+  leader.round(ELECTED_MS)
+  beat(ELECTED_MS + 1)
+  leader.round(ELECTED_MS + 20_000)
+  beat(ELECTED_MS + 20_001)
+  leader.put(node({ id: 'n1' }), 31_000)
+  beat(31_000)
+  leader.round(31_001, ['n1'])
+  beat(31_002)
+
+  expect(answers).toEqual([false, true, false, false, true])
+  expect(leader.store.view().nodes.get('n1')?.status?.state).toBe('ready')
+})
+
+test('it is stored since when a node is down', () => {
+  const leader = new Leader([node({ id: 'n1', stateSinceMs: 3 })])
+  leader.round(ELECTED_MS)
+
+  leader.round(30_000)
+
+  expect(leader.store.view().nodes.get('n1')?.stateSinceMs).toBe(30_000)
 })
 
 test('a reconciler’s own changes bring no further ones', () => {

@@ -8,6 +8,7 @@
 import type { Log } from '../../lib/log.ts'
 import type { HeartbeatRefusal, RelayReply, RelayRequest } from '../../proto/gen/control.ts'
 import { emptyNodeStatus, type Node } from '../../proto/gen/objects.ts'
+import { withNodeStatus } from '../model/node.ts'
 import type { Change } from '../store/change.ts'
 import type { Outcome, Round } from '../store/round.ts'
 import type { View } from '../store/view.ts'
@@ -56,11 +57,13 @@ export class NodeStatus {
   relay(view: View, request: RelayRequest): RelayReply {
     const periodMs = heartbeatPeriodOf(view)
     const refusals: HeartbeatRefusal[] = []
+    const notReadyNodeIds: string[] = []
     for (const { nodeId, instance } of request.heartbeats) {
       const reason = this.#hear(view, { nodeId, instance, holder: request.holder, periodMs })
       if (reason !== undefined) refusals.push({ nodeId, instance, reason })
+      else if (!this.#isReady(view, nodeId)) notReadyNodeIds.push(nodeId)
     }
-    return { term: this.#term, refusals, appliedIndex: view.index }
+    return { term: this.#term, refusals, appliedIndex: view.index, notReadyNodeIds }
   }
 
   /** Raft id of the manager that holds the node's session; undefined when it was not heard yet. */
@@ -109,6 +112,12 @@ export class NodeStatus {
     return reason
   }
 
+  /** Neither turned down, nor about to be by what is not committed yet. */
+  #isReady(view: View, nodeId: string): boolean {
+    const isStored = view.nodes.get(nodeId)?.status?.state === 'ready'
+    return isStored && this.#heard.get(nodeId)?.wasReady === true
+  }
+
   /** All nodes when one may be overdue, else only those that changed. */
   #nodesToLook({ view, changed }: Round): Iterable<Node> {
     if (changed.all || this.#nowMs >= this.#nextScanMs) {
@@ -129,7 +138,8 @@ export class NodeStatus {
     const down = (message: string): Node => {
       heard.wasReady = false
       this.#log.info({ node: node.id, reason: message }, 'node turned down')
-      return { ...node, status: { ...status, state: 'down', message }, returnUntilMs: 0 }
+      const turned = withNodeStatus(node, { ...status, state: 'down', message }, time.now)
+      return { ...turned, returnUntilMs: 0 }
     }
     if (status.state === 'disconnected') {
       if (time.now >= node.returnUntilMs) return down('did not return in time')

@@ -21,6 +21,8 @@ export type Answer = {
   readonly sequence: number
   /** Why the session must end; undefined when the node counts as heard. */
   readonly refusal: string | undefined
+  /** Whether its node counts as ready. */
+  readonly isReady: boolean
 }
 
 export class Relay {
@@ -85,9 +87,11 @@ export class Relay {
     const reasons = new Map(
       reply.refusals.map(({ nodeId, instance, reason }) => [`${nodeId}/${instance}`, reason]),
     )
+    const notReady = new Set(reply.notReadyNodeIds)
     return [...heartbeats].map(([session, sequence]) => ({
       session,
       sequence,
+      isReady: !notReady.has(session.nodeId),
       refusal: reasons.get(`${session.nodeId}/${session.hello?.instance ?? ''}`),
     }))
   }

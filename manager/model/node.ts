@@ -1,13 +1,20 @@
 /**
  * What follows from a node object alone: whether it takes new tasks, and its architecture in one
- * spelling. Placement and drain rest on it (swarm-mode.md 1.2, 2.5).
+ * spelling. Placement and drain rest on it (swarm-mode.md 1.2, 2.5). And how its state is changed, so
+ * that everyone stamps alike since when it is so.
  */
-import type { Node } from '../../proto/gen/objects.ts'
+import type { Node, NodeStatus } from '../../proto/gen/objects.ts'
 import type { Platform } from '../../proto/gen/types.ts'
 
 /** Whether new tasks may be placed on it. */
 export function isNodeReady(node: Node): boolean {
   return node.status?.state === 'ready' && (node.spec?.availability ?? 'active') === 'active'
+}
+
+/** The node with this status, at cluster time `now`. */
+export function withNodeStatus(node: Node, status: NodeStatus, now: number): Node {
+  const isSame = node.status?.state === status.state
+  return { ...node, status, stateSinceMs: isSame ? node.stateSinceMs : now }
 }
 
 /**

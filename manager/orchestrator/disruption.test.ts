@@ -61,10 +61,11 @@ test('slots of a global service are the nodes that are to have a task', () => {
 })
 
 test('only the last running task of a slot costs something', () => {
+  const view = storeWith().view()
   const [old, made] = [slot(1), slot(1, { id: 'new' })]
 
-  expect(isLastAvailable(old, [old])).toBe(true)
-  expect(isLastAvailable(old, [old, made])).toBe(false)
-  expect(isLastAvailable(slot(1, starting), [])).toBe(false)
-  expect(isLastAvailable(old, [old, slot(2)])).toBe(true)
+  expect(isLastAvailable(view, old, [old])).toBe(true)
+  expect(isLastAvailable(view, old, [old, made])).toBe(false)
+  expect(isLastAvailable(view, slot(1, starting), [])).toBe(false)
+  expect(isLastAvailable(view, old, [old, slot(2)])).toBe(true)
 })

@@ -8,6 +8,7 @@ import type { Service, Task } from '../../proto/gen/objects.ts'
 import { getState } from '../model/task.ts'
 import type { Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
+import type { View } from '../store/view.ts'
 import { findFinished, listSlots, listWanted } from './slots.ts'
 
 /**
@@ -27,7 +28,7 @@ export function countDisruptionsLeft(
   for (const { tasks } of listSlots(view, service)) {
     if (listWanted(tasks).length > 0) wanted++
     else if (findFinished(tasks, now) !== undefined) finished++
-    if (tasks.some(isAvailable)) available++
+    if (tasks.some((task) => isAvailable(view, task))) available++
   }
   const { mode } = service.spec ?? {}
   const slots = mode?.kind === 'replicated' ? mode.replicated.replicas - finished : wanted
@@ -47,14 +48,20 @@ export function countReplaceable(
  * Whether ending this task takes its slot down: it runs and is wanted, and no other wanted task of
  * the slot, which are among `tasks`, runs. Ending any other costs nothing of a budget.
  */
-export function isLastAvailable(task: Task, tasks: Iterable<Task>): boolean {
-  if (!isAvailable(task)) return false
+export function isLastAvailable(view: View, task: Task, tasks: Iterable<Task>): boolean {
+  if (!isAvailable(view, task)) return false
   const key = slotKey(task)
   for (const other of tasks)
-    if (other.id !== task.id && slotKey(other) === key && isAvailable(other)) return false
+    if (other.id !== task.id && slotKey(other) === key && isAvailable(view, other)) return false
   return true
 }
 
-function isAvailable(task: Task): boolean {
-  return task.desiredState === 'running' && getState(task) === 'running'
+/** Of one whose node is down nobody knows that it serves. */
+function isAvailable(view: View, task: Task): boolean {
+  return isServing(view, task) && task.desiredState === 'running'
+}
+
+/** Whether it runs, and its node is not down. */
+export function isServing(view: View, task: Task): boolean {
+  return getState(task) === 'running' && view.nodes.get(task.nodeId)?.status?.state !== 'down'
 }

@@ -7,6 +7,7 @@
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTaskDirty } from '../model/dirty.ts'
+import { isFenced } from '../model/disconnect.ts'
 import { getState, newTask } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
@@ -119,7 +120,7 @@ function moveOn(
   const runs = best.desiredState === 'running' && getState(best) === 'running'
   const isOver = round.now >= getUntilMs(round.view, best)
   if (runs && !isOver) {
-    if (startsFirst(service))
+    if (startsFirst(service) && !isFenced(best))
       return staying.length > 0 ? changes : [...changes, startBeside(drain, slot, best)]
     if (drain.left <= 0) return changes
     drain.left--

@@ -12,6 +12,7 @@ import { emptyResources } from '../../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.ts'
 import { matchesConstraints, parseConstraints } from '../model/constraint.ts'
 import { isTaskDirty } from '../model/dirty.ts'
+import { isFenced } from '../model/disconnect.ts'
 import { fitsResources, getReservations, subtractResources } from '../model/resources.ts'
 import { compareAge, getState, withManagerState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
@@ -19,7 +20,7 @@ import type { Reconcile, Round } from '../store/round.ts'
 import type { View } from '../store/view.ts'
 import { countDisruptionsLeft, isLastAvailable } from './disruption.ts'
 import { type Look, NOTHING, newReconciler } from './reconciler.ts'
-import { updateTask } from './slots.ts'
+import { endTasks, updateTask } from './slots.ts'
 
 /** SwarmKit's words. */
 const ENFORCED = 'task rejected by constraint enforcer'
@@ -76,7 +77,7 @@ class Budgets {
     const others = [...round.view.tasks.by('service', service.id)].filter(
       (other) => !this.#taken.has(other.id),
     )
-    if (isLastAvailable(task, others)) {
+    if (isLastAvailable(round.view, task, others)) {
       const left = this.#left.get(service.id) ?? countDisruptionsLeft(round, service)
       if (left <= 0) return false
       this.#left.set(service.id, left - 1)
@@ -101,7 +102,10 @@ function lookAt(round: Round, nodeId: string, { budgets, waiting }: Memory): Loo
     else if (service === undefined || budgets.take(service, task)) rejected.push(task)
     else waiting.set(service.id, (waiting.get(service.id) ?? new Set()).add(nodeId))
   }
-  return { changes: rejected.map((task) => reject(round, task)) }
+  // A fenced task is in the way until its agent says that it ended: nobody says so instead.
+  const ended = endTasks(rejected.filter(isFenced), 'shutdown', round.now)
+  const others = rejected.filter((task) => !isFenced(task))
+  return { changes: [...ended, ...others.map((task) => reject(round, task))] }
 }
 
 /** Whether the task was taken from its node here; agents reject tasks as well. */

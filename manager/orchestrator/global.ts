@@ -6,7 +6,7 @@
  * and gets nothing new. Tasks on nodes that are drained, down, gone or
  * no longer match are shut down, and made anew when the node may again.
  */
-import type { Node, Service } from '../../proto/gen/objects.ts'
+import type { Node, Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { matchesPlacement } from '../model/dirty.ts'
 import { isGlobal } from '../model/mode.ts'
@@ -14,6 +14,7 @@ import { getState, isOfOldIteration, newTask } from '../model/task.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
+import { findLostMs, getGiveUpMs } from './lost.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { listNeedless } from './restart-policy.ts'
 import {
@@ -24,6 +25,7 @@ import {
   listSlotTasks,
   listWanted,
 } from './slots.ts'
+import { earlier } from './timers.ts'
 
 /** The reconciler; its keys are services, and slots: pairs of a service and a node. */
 export function newGlobalReconciler(): Reconcile {
@@ -78,6 +80,7 @@ function lookAtSlot(round: Round, key: string): Look {
   const needless = listNeedless(tasks, service.jobStatus?.iteration ?? 0)
   if (needless.length > 0) return { changes: endTasks(needless, 'shutdown', round.now) }
   const wanted = listWanted(tasks)
+  if (node?.status?.state === 'down' && mayKeepUp(service, node)) return lookAtAway(round, wanted)
   if (node === undefined || !mayKeep(service, node))
     return { changes: endTasks(wanted, 'shutdown', round.now) }
   if (node.spec?.availability === 'pause') {
@@ -90,11 +93,25 @@ function lookAtSlot(round: Round, key: string): Look {
   return { changes: [createTask(made)] }
 }
 
+/** Tasks on a node that is down end when they are lost, unless they are kept for it. */
+function lookAtAway({ view, now }: Round, wanted: readonly Task[]): Look {
+  const untilMs = (task: Task): number =>
+    getState(task) === 'running'
+      ? Math.max(findLostMs(view, task) ?? 0, getGiveUpMs(view, task))
+      : 0
+  const lost = wanted.filter((task) => untilMs(task) <= now)
+  const nextMs = wanted
+    .filter((task) => !lost.includes(task))
+    .reduce<number | undefined>((soonest, task) => earlier(soonest, untilMs(task)), undefined)
+  return { changes: endTasks(lost, 'shutdown', now), nextMs }
+}
+
 /** Whether tasks of the service may go on running on the node. */
 export function mayKeep(service: Service, node: Node): boolean {
-  return (
-    node.spec?.availability !== 'drain' &&
-    node.status?.state !== 'down' &&
-    matchesPlacement(service, node)
-  )
+  return node.status?.state !== 'down' && mayKeepUp(service, node)
+}
+
+/** Whether they may where the node is not down. */
+function mayKeepUp(service: Service, node: Node): boolean {
+  return node.spec?.availability !== 'drain' && matchesPlacement(service, node)
 }

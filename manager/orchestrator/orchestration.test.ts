@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 import { defined } from '../../lib/assert.ts'
 import type { Node, Service, Task } from '../../proto/gen/objects.ts'
 import {
+  type Disconnect,
   emptyAnnotations,
   emptyContainerSpec,
   emptyNodeSpec,
@@ -24,9 +25,10 @@ import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.t
 import { node, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
 import { newDirtyTest } from '../model/dirty.ts'
+import { withNodeStatus } from '../model/node.ts'
 import { compareAge, getState, isDead } from '../model/task.ts'
 import type { View } from '../store/view.ts'
-import { isFilled, listSlots, listWanted, type Slot } from './slots.ts'
+import { isFilled, isMissing, listSlots, listWanted, type Slot } from './slots.ts'
 
 const SERVICES = ['web', 'agent'] as const
 const NODES = ['n1', 'n2', 'n3', 'n4'] as const
@@ -77,7 +79,10 @@ type Setup = {
   readonly maxAttempts: number
   readonly windowMs: number
   readonly maxUnavailable: number | undefined
+  readonly disconnect: Disconnect | undefined
 }
+
+const REPLACED = { lostAfterMs: 20_000, stopAfterMs: 0, keep: 'replacement' } as const
 
 const setups = fc.record<Setup>({
   replicas: fc.nat(5),
@@ -89,6 +94,13 @@ const setups = fc.record<Setup>({
   maxAttempts: fc.constantFrom(0, 0, 2),
   windowMs: fc.constantFrom(0, 20_000),
   maxUnavailable: fc.constantFrom(undefined, 1, 2),
+  disconnect: fc.constantFrom<Disconnect | undefined>(
+    undefined,
+    REPLACED,
+    { ...REPLACED, keep: 'original' },
+    { lostAfterMs: 0, stopAfterMs: 0, keep: 'original' },
+    { lostAfterMs: 0, stopAfterMs: 10_000, keep: 'replacement' },
+  ),
 })
 
 test('orchestration keeps its rules at every step and comes to rest', () => {
@@ -146,7 +158,13 @@ class Play {
   /** Faults stop: every node is back, agents do as they are told, time goes on. */
   heal(): void {
     for (const id of NODES)
-      this.#world.setNode(node({ id, spec: { annotations: { labels: new Map([['zone', 'a']]) } } }))
+      this.#world.setNode(
+        node({
+          id,
+          spec: { annotations: { labels: new Map([['zone', 'a']]) } },
+          stateSinceMs: this.#world.now,
+        }),
+      )
     this.#check()
     for (let round = 0; round < 400; round++) {
       const before = this.#world.view
@@ -172,7 +190,7 @@ class Play {
         const wanted = listWanted(slot.tasks)
         expect(wanted.every((task) => getState(task) === 'running')).toBe(true)
         expect(slot.tasks.filter(isDead).length).toBeLessThanOrEqual(5)
-        if (service.updateStatus?.state !== 'paused' && this.#setup.order === 'stop-first')
+        if (service.updateStatus?.state !== 'paused' && orderOf(this.#setup) === 'stop-first')
           expect(wanted.length).toBeLessThanOrEqual(1)
       }
       expect(['paused', 'completed', undefined]).toContain(service.updateStatus?.state)
@@ -309,13 +327,14 @@ class Play {
   }
 
   #checkSlot(slot: Slot): void {
-    const running = slot.tasks.filter((task) => task.desiredState === 'running')
+    const running = slot.tasks.filter((task) => task.desiredState === 'running' && !isMissing(task))
     const held = slot.tasks.filter((task) => task.desiredState === 'ready')
-    expect(running.length).toBeLessThanOrEqual(this.#setup.order === 'start-first' ? 2 : 1)
+    const isStartFirst = orderOf(this.#setup) === 'start-first'
+    expect(running.length).toBeLessThanOrEqual(isStartFirst ? 2 : 1)
     expect(held.length).toBeLessThanOrEqual(1)
     expect(new Set(slot.tasks.map((task) => task.createdClusterMs)).size).toBe(slot.tasks.length)
     expect([...slot.tasks].sort(compareAge)).toEqual(slot.tasks)
-    if (this.#setup.order === 'start-first') return
+    if (isStartFirst) return
     for (const task of running)
       if (this.#desired.get(task.id) !== 'running')
         for (const other of slot.tasks) if (other !== task) this.#checkStopped(other)
@@ -323,9 +342,20 @@ class Play {
 
   /** Another task of the slot was let go: this one is not in its way. */
   #checkStopped(task: Task): void {
-    const state = this.#world.view.nodes.get(task.nodeId)?.status?.state
+    const node = this.#world.view.nodes.get(task.nodeId)
+    const state = node?.status?.state
+    if (this.#setup.disconnect?.stopAfterMs === 10_000) {
+      // (10 s, 10 s of grace, 10 s of margin) · 11/9
+      const sinceMs = node?.stateSinceMs ?? task.endedClusterMs
+      const isSilent = node === undefined ? getState(task) === 'orphaned' : state === 'down'
+      const isOver = isSilent && sinceMs + 36_667 <= this.#world.now
+      const isEnded = isDead(task) && (getState(task) !== 'orphaned' || node !== undefined)
+      expect(isEnded || isOver).toBe(true)
+      return
+    }
     const isWaitOver = task.desiredClusterMs + 60_000 <= this.#world.now
-    expect(isDead(task) || state === undefined || state === 'down' || isWaitOver).toBe(true)
+    const isLetBe = isMissing(task) || state === undefined || state === 'down'
+    expect(isDead(task) || isLetBe || isWaitOver).toBe(true)
   }
 }
 
@@ -353,6 +383,11 @@ function isTakenDown(slot: Slot, after: View, service: Service): boolean {
   })
 }
 
+/** With a fence no two may run. */
+function orderOf({ order, disconnect }: Setup): UpdateConfig['order'] {
+  return disconnect?.stopAfterMs === 10_000 ? 'stop-first' : order
+}
+
 function newSpec(setup: Setup, mode: 'replicated' | 'global'): ServiceSpec {
   return {
     ...emptyServiceSpec,
@@ -370,13 +405,14 @@ function newSpec(setup: Setup, mode: 'replicated' | 'global'): ServiceSpec {
         maxAttempts: setup.maxAttempts,
         windowMs: setup.windowMs,
       },
+      disconnect: setup.disconnect,
     },
     update: {
       ...emptyUpdateConfig,
       parallelism: setup.parallelism,
       delayMs: setup.delayMs,
       monitorMs: 5_000,
-      order: setup.order,
+      order: orderOf(setup),
       failureAction: setup.failureAction,
     },
     ...(setup.maxUnavailable !== undefined && {
@@ -430,11 +466,11 @@ function changeNode(present: Node, b: number, now: number): Node {
     case 2:
       return { ...present, spec: { ...spec, availability: 'active' }, drainUntilMs: 0 }
     case 3:
-      return { ...present, status: { ...status, state: 'disconnected' } }
+      return withNodeStatus(present, { ...status, state: 'disconnected' }, now)
     case 4:
-      return { ...present, status: { ...status, state: 'ready' } }
+      return withNodeStatus(present, { ...status, state: 'ready' }, now)
     case 5:
-      return { ...present, status: { ...status, state: 'down' } }
+      return withNodeStatus(present, { ...status, state: 'down' }, now)
     default:
       return { ...present, spec: { ...spec, annotations: { ...emptyAnnotations, labels } } }
   }

@@ -14,6 +14,7 @@ import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
+import { getFencedUntilMs } from './lost.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { findDone, getMaxAttempts } from './restart-policy.ts'
 import { listSlotTasks, listWanted, updateTask } from './slots.ts'
@@ -56,9 +57,10 @@ function lookAtTask(round: Round, taskId: string): Look {
   if (task === undefined) return NOTHING
   const changes = decideFate(round, task)
   const key = changes.length === 0 && isDead(task) ? slotKey(task) : undefined
+  const inWayMs = getInWayMs(round.view, task)
   return {
     changes,
-    nextMs: getOrphanMs(round.view, task),
+    nextMs: inWayMs > round.now ? inWayMs : getOrphanMs(round.view, task),
     more: key === undefined ? [] : [key],
   }
 }
@@ -66,7 +68,8 @@ function lookAtTask(round: Round, taskId: string): Look {
 function decideFate(round: Round, task: Task): readonly Change[] {
   const state = getState(task)
   const isOnNode = compareTaskState(state, 'assigned') >= 0 && !isTerminal(state)
-  if (task.desiredState === 'remove' && !isOnNode) return [removeTask(task)]
+  if (task.desiredState === 'remove' && !isOnNode)
+    return getInWayMs(round.view, task) > round.now ? [] : [removeTask(task)]
   if (isOnNode && isOverdue(round, task)) return [orphan(round, task)]
   if (task.desiredState !== 'remove' && round.view.services.get(task.serviceId) === undefined)
     return [updateTask(withDesired(task, 'remove', round.now))]
@@ -80,11 +83,17 @@ function isOverdue({ view, now }: Round, task: Task): boolean {
   return orphanMs !== undefined && orphanMs <= now
 }
 
+/** Until when an orphaned task may run unheard of, being fenced: who takes its slot must know. */
+function getInWayMs(view: View, task: Task): number {
+  return getState(task) === 'orphaned' ? (getFencedUntilMs(view, task) ?? 0) : 0
+}
+
 /** When the task is given up, unless its node comes back; undefined while it may still report. */
 function getOrphanMs(view: View, task: Task): number | undefined {
   if (isWanted(task.desiredState) || isDead(task)) return undefined
   const node: Node | undefined = view.nodes.get(task.nodeId)
-  return node?.status?.state === 'down' ? task.desiredClusterMs + ORPHAN_MS : undefined
+  if (node?.status?.state !== 'down') return undefined
+  return Math.max(task.desiredClusterMs + ORPHAN_MS, getFencedUntilMs(view, task) ?? 0)
 }
 
 function orphan(round: Round, task: Task): Change {
@@ -97,7 +106,7 @@ function orphan(round: Round, task: Task): Change {
 }
 
 /** Removes the oldest dead tasks of a slot beyond the limit. */
-function trimSlot({ view }: Round, key: string): Look {
+function trimSlot({ view, now }: Round, key: string): Look {
   const tasks = listSlotTasks(view, key).filter((task) => task.desiredState !== 'remove')
   const dead = tasks.filter((task) => isDead(task) && !isWanted(task.desiredState))
   const limit = getHistoryLimit(view, dead)
@@ -109,6 +118,7 @@ function trimSlot({ view }: Round, key: string): Look {
     .filter((task) => !isMadeByUpdateUnderWay(task, service))
     .filter((task) => task !== findDone(tasks, service?.jobStatus?.iteration ?? 0))
     .filter((task) => !(isFree && task === tasks.at(-1)))
+    .filter((task) => getInWayMs(view, task) <= now)
   // The limit may have been raised by one of these, so it is asked for again without them.
   return { changes: removed.map(removeTask), more: removed.length === 0 ? [] : [key] }
 }

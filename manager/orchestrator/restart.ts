@@ -9,12 +9,16 @@
  *                 ──node lost──▶ shutdown + held back, no delay ──────────┤
  *                 ──unseen─────▶ shutdown + held back, no delay ──────────┘
  *
+ * From when on a task is lost whose node is down stands in `lost.ts`; one that is to be kept for its
+ * node stays wanted beside the one that stands in for it (`kept.ts`).
+ *
  * Tasks that leave a drained node gently belong to the drain reconciler (`drain.ts`), those of
  * global services on lost or drained nodes to the global orchestrator.
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal } from '../../proto/task-state.ts'
 import { isTaskDirty } from '../model/dirty.ts'
+import { isFenced, isKept, wasFenced } from '../model/disconnect.ts'
 import { isGlobal } from '../model/mode.ts'
 import { countRestarts, getRestartDelayMs } from '../model/restart-delay.ts'
 import { getState, newTask, wasUnseen, withDesired } from '../model/task.ts'
@@ -23,14 +27,27 @@ import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { isEnforced } from './enforcer.ts'
+import { lookAtMissing } from './kept.ts'
 import { isDrainedGently, isLeaving, startsFirst } from './leaving.ts'
+import { findLostMs, getGiveUpMs } from './lost.ts'
 import { isSlotKey, type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { shouldRestart } from './restart-policy.ts'
-import { createTask, endTasks, getFreeMs, listSlotTasks, listWanted, updateTask } from './slots.ts'
+import {
+  createTask,
+  endTasks,
+  getFreeMs,
+  isMissing,
+  listSlotTasks,
+  listWanted,
+  updateTask,
+} from './slots.ts'
 import { earlier } from './timers.ts'
 
-/** Why a wanted task cannot go on; `unseen`: it went with its daemon or its host, which is back. */
-type Loss = 'ended' | 'unseen' | 'lost' | 'drained'
+/**
+ * Why a wanted task cannot go on; `unseen`: it went with its daemon or its host, which is back; `fenced`:
+ * its agent stopped it, being cut off.
+ */
+type Loss = 'ended' | 'unseen' | 'fenced' | 'lost' | 'drained'
 
 type Lost = { readonly task: Task; readonly loss: Loss }
 
@@ -63,7 +80,7 @@ function listTouched({ view, changed }: Round): Iterable<string> {
   // What a held-back task waits for depends on its service's spec, and on where the others are.
   const { nodes, services } = changed.ids
   if (nodes.size > 0 || services.size > 0)
-    for (const task of view.tasks.by('desired', 'ready'))
+    for (const task of [...view.tasks.by('desired', 'ready'), ...view.tasks.by('lost', 'lost')])
       if (nodes.size > 0 || services.has(task.serviceId)) touch(task)
   return keys
 }
@@ -79,7 +96,8 @@ function lookAtService({ view }: Round, serviceId: string): Look {
 
 /** Whether the slot must be looked at because of this task: not for one that is well and wanted. */
 function concerns(view: View, task: Task): boolean {
-  return task.desiredState !== 'running' || findLoss(view, task) !== undefined
+  if (task.desiredState !== 'running' || isMissing(task)) return true
+  return findLostMs(view, task) !== undefined || findLoss(view, task, 0) !== undefined
 }
 
 function lookAtSlot(round: Round, key: string): Look {
@@ -90,15 +108,20 @@ function lookAtSlot(round: Round, key: string): Look {
   let nextMs: number | undefined
   const changes: Change[] = []
   for (const task of listWanted(tasks)) {
-    const loss = findOwnLoss(round.view, slot, task)
-    if (loss === undefined) continue
-    if (loss === 'ended' && isHeld(task) && round.now < task.startAfterMs)
+    const loss = findOwnLoss(round, slot, task)
+    if (loss === undefined) {
+      const lostMs = findLostMs(round.view, task)
+      if (lostMs !== undefined && lostMs > round.now) nextMs = earlier(nextMs, lostMs)
+    } else if (loss === 'ended' && isHeld(task) && round.now < task.startAfterMs)
       // It failed while it was held back: the delay that was set goes on, or nothing would slow it.
       nextMs = earlier(nextMs, task.startAfterMs)
     else changes.push(...replaceTask(round, slot, { task, loss }))
   }
   // What was changed is looked at again, for its changes come back in the next round.
   if (changes.length > 0) return { changes, nextMs }
+  const missing = lookAtMissing(round, service, tasks)
+  nextMs = earlier(nextMs, missing.nextMs)
+  if (missing.changes.length > 0) return { changes: missing.changes, nextMs }
   const promotion = lookAtHeld(round, slot)
   return { changes: promotion.changes, nextMs: earlier(nextMs, promotion.nextMs) }
 }
@@ -107,21 +130,24 @@ function isHeld(task: Task): boolean {
   return task.desiredState === 'ready'
 }
 
-function findLoss(view: View, task: Task): Loss | undefined {
+function findLoss(view: View, task: Task, now: number): Loss | undefined {
   const state = getState(task)
   if (state === 'orphaned') return 'lost'
-  if (isTerminal(state)) return 'ended'
-  if (task.nodeId === '') return undefined
-  const node = view.nodes.get(task.nodeId)
-  if (node === undefined || node.status?.state === 'down') return 'lost'
-  return node.spec?.availability === 'drain' ? 'drained' : undefined
+  if (isTerminal(state)) return wasFenced(task) ? 'fenced' : 'ended'
+  const lostMs = findLostMs(view, task)
+  if (lostMs !== undefined) return lostMs <= now ? 'lost' : undefined
+  return view.nodes.get(task.nodeId)?.spec?.availability === 'drain' ? 'drained' : undefined
 }
 
-function findOwnLoss(view: View, { service, tasks }: SlotView, task: Task): Loss | undefined {
-  const loss = findLoss(view, task)
+function findOwnLoss(
+  { view, now }: Round,
+  { service, tasks }: SlotView,
+  task: Task,
+): Loss | undefined {
+  const loss = findLoss(view, task, now)
   if (loss === 'drained' && isDrainedGently(service)) return undefined
   if (loss === 'ended') return wasUnseen(task, tasks) ? 'unseen' : loss
-  return isGlobal(service) ? undefined : loss
+  return isGlobal(service) && loss !== 'fenced' ? undefined : loss
 }
 
 /** The task of the slot is told to end; it gets a successor unless it has one or its policy forbids it. */
@@ -136,6 +162,8 @@ export function replaceTask(
   )
   const isAllowed =
     shouldRestart(task, tasks, round.now) || isOnTheMove(round, { service, tasks }, { task, loss })
+  const isToBeKept = loss === 'lost' && mayBeKept(round, service, task)
+  if (!isAllowed && isToBeKept) return []
   if (hasSuccessor || !isAllowed) return [ended]
   const isDrained =
     loss === 'drained' || round.view.nodes.get(task.nodeId)?.spec?.availability === 'drain'
@@ -156,7 +184,21 @@ export function replaceTask(
     },
     round,
   )
-  return [ended, createTask(successor)]
+  const lost = isToBeKept ? updateTask({ ...task, lostClusterMs: round.now }) : ended
+  return [lost, createTask(successor)]
+}
+
+/** Its node is down, and may be back with it in time. */
+function mayBeKept({ view, now }: Round, service: Service, task: Task): boolean {
+  const node = view.nodes.get(task.nodeId)
+  return (
+    isKept(task) &&
+    getState(task) === 'running' &&
+    node !== undefined &&
+    node.spec?.availability !== 'drain' &&
+    now < getGiveUpMs(view, task) &&
+    !isTaskDirty(task, service, node)
+  )
 }
 
 /**
@@ -184,11 +226,13 @@ function lookAtHeld(round: Round, { service, tasks }: SlotView): Look {
   if (held === undefined) return NOTHING
   const isDirty = (task: Task): boolean =>
     isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
-  const running = tasks.filter((task) => task.desiredState === 'running')
+  const running = tasks.filter((task) => task.desiredState === 'running' && !isMissing(task))
   if (running.some((task) => !isDirty(task) && !isLeaving(round.view, service, task)))
     return { changes: endTasks([held], 'shutdown', round.now) }
   const isBeside = startsFirst(service) && !isDirty(held)
-  const others = tasks.filter((task) => task !== held && !(isBeside && running.includes(task)))
+  // Beside a fenced task nothing runs.
+  const isLetBe = (task: Task): boolean => isBeside && running.includes(task) && !isFenced(task)
+  const others = tasks.filter((task) => task !== held && !isLetBe(task))
   const freeMs = getFreeMs(round.view, others)
   if (freeMs === undefined) return NOTHING
   const startMs = Math.max(freeMs, held.startAfterMs)

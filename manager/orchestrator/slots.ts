@@ -8,17 +8,18 @@
 import { MINUTE_MS, SECOND_MS } from '../../lib/clock.ts'
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isWanted } from '../../proto/task-state.ts'
+import { getStopGraceMs, isFenced } from '../model/disconnect.ts'
 import { compareAge, getState, isDead, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
+import { getFencedUntilMs } from './lost.ts'
 import { shouldRestart } from './restart-policy.ts'
 
 /** How long a successor waits for a task that was told to end; SwarmKit's limit. */
 export const STOP_WAIT_MS: number = MINUTE_MS
 /** And how much longer than its stop grace, where that is longer. */
 const STOP_MARGIN_MS = 10 * SECOND_MS
-const STOP_GRACE_MS = 10 * SECOND_MS
 
 export type Slot = {
   readonly key: string
@@ -48,9 +49,14 @@ export function listSlotTasks(view: View, key: string): readonly Task[] {
   return [...view.tasks.by('slot', key)].sort(compareAge)
 }
 
-/** The tasks that are meant to run now or later. */
+/** The tasks that are meant to run now or later, without those that another one stands in for. */
 export function listWanted(tasks: readonly Task[]): readonly Task[] {
-  return tasks.filter((task) => isWanted(task.desiredState))
+  return tasks.filter((task) => isWanted(task.desiredState) && !isMissing(task))
+}
+
+/** Whether it was lost with its node and replaced, and yet may have its slot back (`kept.ts`). */
+export function isMissing(task: Task): boolean {
+  return task.lostClusterMs > 0 && isWanted(task.desiredState)
 }
 
 /**
@@ -65,7 +71,7 @@ export function isFilled(tasks: readonly Task[], now: number): boolean {
 export function findFinished(tasks: readonly Task[], now: number): Task | undefined {
   const kept = tasks.filter((task) => task.desiredState !== 'remove')
   const newest = kept.at(-1)
-  if (newest === undefined || kept.some((task) => isWanted(task.desiredState))) return undefined
+  if (newest === undefined || listWanted(kept).length > 0) return undefined
   return shouldRestart(newest, kept, now) ? undefined : newest
 }
 
@@ -73,11 +79,19 @@ export function findFinished(tasks: readonly Task[], now: number): Task | undefi
  * The cluster time from which none of these tasks is in the way of another one of their slot: 0 when
  * that is so already, undefined when only a change can make it so. A task is in the way until it
  * ended. One whose node is down, or gone, never reports its end and is not waited for; one whose
- * node announced its return is waited for until the node is back or down.
+ * node announced its return is waited for until the node is back or down. A fenced one is in the way
+ * until it has surely ended (`lost.ts`), one that is missing is not.
  */
 export function getFreeMs(view: View, tasks: readonly Task[]): number | undefined {
   let freeMs = 0
   for (const task of tasks) {
+    if (isMissing(task)) continue
+    if (isFenced(task)) {
+      const untilMs = isInWay(task) ? undefined : getFencedUntilMs(view, task)
+      if (untilMs === undefined) return undefined
+      freeMs = Math.max(freeMs, untilMs)
+      continue
+    }
     if (isDead(task)) continue
     if (isWanted(task.desiredState)) return undefined
     const state = view.nodes.get(task.nodeId)?.status?.state
@@ -86,6 +100,11 @@ export function getFreeMs(view: View, tasks: readonly Task[]): number | undefine
     freeMs = Math.max(freeMs, task.desiredClusterMs + getStopWaitMs(task))
   }
   return freeMs
+}
+
+/** It may go on, or be let run: nobody knows for how long. */
+function isInWay(task: Task): boolean {
+  return isWanted(task.desiredState) && !isDead(task)
 }
 
 /** Those that run first, then those that are meant to, then the newest. */
@@ -136,6 +155,5 @@ function compareSlots(left: Slot, right: Slot): number {
 }
 
 function getStopWaitMs(task: Task): number {
-  const graceMs = task.spec?.container?.stopGraceMs ?? STOP_GRACE_MS
-  return Math.max(STOP_WAIT_MS, graceMs + STOP_MARGIN_MS)
+  return Math.max(STOP_WAIT_MS, getStopGraceMs(task.spec) + STOP_MARGIN_MS)
 }

@@ -15,9 +15,11 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { isFenced, wasFenced } from '../model/disconnect.ts'
 import { getState, isDead, newTask, wasUnseen } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Round } from '../store/round.ts'
+import { isServing } from './disruption.ts'
 import { isLeaving } from './leaving.ts'
 import {
   createTask,
@@ -72,14 +74,14 @@ export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
   const old = wanted.filter(context.isDirty)
   const [keep, ...extra] = listByMerit(wanted.filter((task) => !context.isDirty(task)))
   const made = slot.tasks.filter((task) => task.madeByUpdate && !context.isDirty(task))
-  const isStartFirst = context.config.order === 'start-first'
+  const isStartFirst = context.config.order === 'start-first' && !old.some(isFenced)
   const base = {
     slot,
     keep,
     old,
     made,
     busyUntilMs: getBusyMs({ slot, made, old, keep }, context),
-    isServing: wanted.some((task) => getState(task) === 'running'),
+    isServing: wanted.some((task) => isServing(round.view, task)),
     isBehind: old.length > 0,
   }
   if (keep !== undefined && getState(keep) === 'running')
@@ -121,7 +123,7 @@ function surplusOr(kind: 'current', work: Omit<SlotWork, 'kind'>): SlotWork {
 }
 
 /**
- * A task came up when it first ran, or ended without; one that nobody saw end is replaced first.
+ * A task came up when it first ran, or ended without; one whose end was no fault is replaced first.
  * Start-first, the slot is busy besides until the task before, which ends then, is out of the way: or
  * more slots than the parallelism would have two.
  */
@@ -137,8 +139,9 @@ function getBusyMs(
   const isBeside = config.order === 'start-first' && made.length > 0
   const freeMs = isBeside ? (getFreeMs(round.view, before) ?? Number.POSITIVE_INFINITY) : 0
   return made.reduce((busyMs, task) => {
-    const isUnseen = wasUnseen(task, slot.tasks) && isWanted(task.desiredState)
-    const upMs = task.runningClusterMs || (isUnseen ? 0 : task.endedClusterMs)
+    const isNoFault = wasUnseen(task, slot.tasks) || wasFenced(task)
+    const isUnlucky = isNoFault && isWanted(task.desiredState)
+    const upMs = task.runningClusterMs || (isUnlucky ? 0 : task.endedClusterMs)
     if (upMs > 0) return Math.max(busyMs, upMs + config.delayMs)
     return isWanted(task.desiredState) ? Number.POSITIVE_INFINITY : busyMs
   }, freeMs)
@@ -154,7 +157,8 @@ export function replaceInSlot(
   { slot, keep, old }: SlotWork,
   { round, service, config }: Omit<SlotContext, 'isDirty'>,
 ): readonly Change[] {
-  const isBeside = config.order === 'start-first' && old.some((task) => isRunningWanted(task))
+  const isStartFirst = config.order === 'start-first' && !old.some(isFenced)
+  const isBeside = isStartFirst && old.some((task) => isRunningWanted(task))
   const endings = isBeside ? [] : endTasks(old, 'shutdown', round.now)
   if (keep !== undefined) return [...endings, updateTask({ ...keep, madeByUpdate: true })]
   const after = slot.tasks.at(-1)

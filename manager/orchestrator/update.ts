@@ -17,6 +17,7 @@ import {
 import { emptyUpdateConfig, type UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
+import { wasFenced } from '../model/disconnect.ts'
 import { isJob } from '../model/mode.ts'
 import { getState, wasUnseen } from '../model/task.ts'
 import {
@@ -184,7 +185,8 @@ function findLasting(works: readonly SlotWork[], service: Service): Task | undef
       (task) =>
         task.specVersion === service.specVersion &&
         (getState(task) === 'failed' || getState(task) === 'rejected') &&
-        !isEnforced(task),
+        !isEnforced(task) &&
+        !wasFenced(task),
     )
     if (failed.length > 1 && failed.some((task) => task.madeByUpdate)) return failed.at(-1)
   }
@@ -301,6 +303,7 @@ function pause(service: Service, status: UpdateStatus, message: string): Look {
 function isFailure(task: Task, config: UpdateConfig): boolean {
   const state = getState(task)
   if (!isWanted(task.desiredState) || !isTerminal(state) || state === 'orphaned') return false
+  if (wasFenced(task)) return false
   return (
     task.runningClusterMs === 0 ||
     task.endedClusterMs - task.runningClusterMs <= getMonitorMs(config)

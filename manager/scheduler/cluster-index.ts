@@ -7,6 +7,7 @@
 import { assert } from '../../lib/assert.ts'
 import type { Node, Task } from '../../proto/gen/objects.ts'
 import { isWanted } from '../../proto/task-state.ts'
+import { wasFenced } from '../model/disconnect.ts'
 import type { Changed } from '../store/round.ts'
 import type { View } from '../store/view.ts'
 import { NodeCounts } from './node-counts.ts'
@@ -150,7 +151,7 @@ export class ClusterIndex {
   #takeOver(task: Task): void {
     const state = task.status?.state
     const info = isHolding(task) ? this.nodes.get(task.nodeId) : undefined
-    const isFailed = state === 'failed' || state === 'rejected'
+    const isFailed = (state === 'failed' || state === 'rejected') && !wasFenced(task)
     const isWaiting = state === 'pending' && isWanted(task.desiredState)
     if (info === undefined && !isFailed && !isWaiting) return
     const known: Known = { task, isWaiting, info: undefined, service: undefined }

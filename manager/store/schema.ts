@@ -84,6 +84,8 @@ export const SCHEMA: Schema = {
       // Of new tasks only: a task changes its state often, and keys that many have are dear to change.
       index('unallocated', (task) => ((task.status?.state ?? 'new') === 'new' ? 'new' : undefined)),
       index('replaces', (task) => textOf(task.replaces)),
+      // Of those only that were replaced and yet may have their slot back.
+      index('lost', (task) => (task.lostClusterMs > 0 ? 'lost' : undefined)),
     ],
     empty: emptyTask,
     encode: encodeTask,

@@ -2,7 +2,7 @@
  * The real clocks, as far as they can be told from broken ones without waiting.
  */
 import { expect, test } from 'vitest'
-import { newFineWallClock, systemClock } from './clock.ts'
+import { newFineWallClock, readBootMs, systemClock } from './clock.ts'
 
 test('the system clock tells wall time, and a monotonic time that does not go back', () => {
   const before = Date.now()
@@ -25,4 +25,11 @@ test('the fine wall clock stays within 6 ms of the wall clock and does not go ba
   }
 
   expect(Math.abs(now() - Date.now())).toBeLessThan(6)
+})
+
+test('the time since the boot goes on, and is older than this process', () => {
+  const first = readBootMs()
+
+  expect(first).toBeGreaterThan(process.uptime() * 1_000)
+  expect(readBootMs()).toBeGreaterThanOrEqual(first)
 })

@@ -1,8 +1,10 @@
 /**
  * The real side of port Clock. Only a loop reads it, once a round (STYLE section 4). It owns nothing
  * but the meaning: the monotonic clock is the process' own, the wall clock is the host's and may
- * jump. The fine wall clock is for stamping log lines, whose order within a millisecond counts.
+ * jump. The fine wall clock is for stamping log lines, whose order within a millisecond counts; the
+ * time since the boot outlives processes, and goes on while the host is suspended.
  */
+import { uptime } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import type { Clock } from '../../lib/clock.ts'
 
@@ -12,6 +14,11 @@ const JUMP_MS = 5
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
+}
+
+/** Milliseconds since the host was started; the same for all its processes. */
+export function readBootMs(): number {
+  return uptime() * 1_000
 }
 
 /**

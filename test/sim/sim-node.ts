@@ -595,8 +595,10 @@ export class SimNode {
     return this.#world.schedule.nowMs < this.mainStalledUntilMs
   }
 
-  #now(): { nowMs: number; wallMs: number } {
-    return { nowMs: this.#monotonicMs(), wallMs: this.wallMs() }
+  #now(): { nowMs: number; wallMs: number; bootMs: number } {
+    // The clock of the host, which its processes share.
+    const nowMs = this.#monotonicMs()
+    return { nowMs, wallMs: this.wallMs(), bootMs: nowMs }
   }
 
   #managerNow(): { monotonicMs: number; wallMs: number; isOver: () => boolean } {

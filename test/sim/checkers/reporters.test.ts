@@ -54,7 +54,7 @@ class Watch {
       const sequence = ++this.#sequence
       const heartbeat = { sequence }
       this.checker.happened(held, { kind: 'received', body: { kind: 'heartbeat', heartbeat } })
-      const heartbeatAck = { sequence, mark: undefined }
+      const heartbeatAck = { sequence, mark: undefined, ready: true }
       this.checker.happened(held, { kind: 'sent', body: { kind: 'heartbeatAck', heartbeatAck } })
       this.world.run(this.world.schedule.nowMs + 2_000)
     }

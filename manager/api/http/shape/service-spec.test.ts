@@ -160,6 +160,11 @@ describe('serviceSpec', () => {
       'GenericResources[0]: either DiscreteResourceSpec or NamedResourceSpec must be given',
     ],
     ['invalid-argument', { DisruptionBudget: { MaxUnavailable: -1 } }, 'must not be negative'],
+    [
+      'invalid-argument',
+      task({ Disconnect: { Keep: 'both' } }),
+      'invalid Keep: "both", use one of replacement, original',
+    ],
     ['unimplemented', { Networks: [{ Target: 'a' }] }, 'Networks'],
     [
       'invalid-argument',
@@ -382,6 +387,11 @@ function jsonSpec(): fc.Arbitrary<unknown> {
         },
         ['Condition', 'MaxAttempts'],
       ),
+      Disconnect: fc.record({
+        LostAfter: duration,
+        StopAfter: duration,
+        Keep: fc.constant('original'),
+      }),
       Placement: some(
         {
           Constraints: words,

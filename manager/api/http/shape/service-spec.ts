@@ -9,10 +9,12 @@ import { SwarmError } from '../../../../lib/errors.ts'
 import {
   type Annotations,
   type ContainerSpec,
+  type Disconnect,
   type DisruptionBudget,
   type EndpointSpec,
   emptyAnnotations,
   emptyContainerSpec,
+  emptyDisconnect,
   emptyDisruptionBudget,
   emptyEndpointSpec,
   emptyGlobalJob,
@@ -234,6 +236,13 @@ const restart: Shape<RestartPolicy> = object(emptyRestartPolicy, {
   MaxDelay: ofRestart.some('maxDelayMs', durationMs),
 })
 
+const ofDisconnect = fieldsOf<Disconnect>()
+const disconnect: Shape<Disconnect> = object(emptyDisconnect, {
+  LostAfter: ofDisconnect.some('lostAfterMs', durationMs),
+  StopAfter: ofDisconnect.some('stopAfterMs', durationMs),
+  Keep: ofDisconnect.some('keep', choice(['replacement', 'original'], { fallback: 'replacement' })),
+})
+
 const ofNetwork = fieldsOf<NetworkAttachment>()
 const network: Shape<NetworkAttachment> = object(emptyNetworkAttachment, {
   Target: ofNetwork.always('target', text),
@@ -249,6 +258,7 @@ export const taskSpec: Shape<TaskSpec> = object(emptyTaskSpec, {
   NetworkAttachmentSpec: unsupported(),
   Resources: ofTask.some('resources', maybe(requirements)),
   RestartPolicy: ofTask.some('restart', maybe(restart)),
+  Disconnect: ofTask.some('disconnect', maybe(disconnect)),
   Placement: ofTask.some('placement', maybe(placement)),
   Networks: ofTask.some('networks', list(network)),
   LogDriver: unsupported(),
