@@ -21,6 +21,7 @@ export const LANDMARKS = [
   'jobs run anew',
   'job tasks tried again',
   'global jobs on later nodes',
+  'fenced',
 ] as const
 
 /** What is counted. */

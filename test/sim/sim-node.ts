@@ -963,6 +963,7 @@ export class SimNode {
     }
     if (message.body?.kind === 'managers') this.heardOf.told(message.body.managers.managers)
     this.#daemon?.agent.step({ kind: 'received', session, message })
+    this.#world.checkers.told(this, message)
     this.#pump()
   }
 

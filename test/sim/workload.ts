@@ -20,6 +20,7 @@ import type { Kind } from './checkers/history.ts'
 import { bringIn } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import { Client } from './workload/client.ts'
+import { fitted, withDisconnect } from './workload/disconnect.ts'
 import { asJob, isJobSpec } from './workload/jobs.ts'
 import {
   CONFIG_NAMES,
@@ -52,6 +53,7 @@ export class Workload {
   #world: World
   #random: SeededRandom
   #jobRandom: SeededRandom
+  #disconnectRandom: SeededRandom
   #client: Client
   #isOver = false
   /** Nodes that somebody is making active for the end. */
@@ -80,6 +82,7 @@ export class Workload {
     this.#world = world
     this.#random = world.random.split('workload')
     this.#jobRandom = this.#random.split('jobs')
+    this.#disconnectRandom = world.random.split('disconnect')
     this.#client = new Client(world)
   }
 
@@ -159,7 +162,8 @@ export class Workload {
     const name = this.#pick(this.#random.integer(12) === 0 ? SERVICE_NAMES : free) ?? 'web'
     const label = this.#world.history.newLabel()
     const drawn = drawServiceSpec(name, label, this.#random)
-    const spec = this.#jobRandom.integer(JOB_OF) === 0 ? asJob(drawn, this.#jobRandom) : drawn
+    const made = this.#jobRandom.integer(JOB_OF) === 0 ? asJob(drawn, this.#jobRandom) : drawn
+    const spec = withDisconnect(made, this.#disconnectRandom)
     const isAgain = this.#world.history.registers.has(`service ${name}`)
     this.#client.write(
       at,
@@ -203,7 +207,7 @@ export class Workload {
           serviceUpdate: {
             id: service.id,
             version,
-            spec: { ...spec, annotations: withLabel(spec.annotations, to) },
+            spec: fitted({ ...spec, annotations: withLabel(spec.annotations, to) }),
             registryAuthFrom: 0,
             rollback: false,
           },

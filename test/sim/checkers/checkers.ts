@@ -22,7 +22,7 @@ import { Store } from '../../../manager/store/store.ts'
 import type { TableName, View } from '../../../manager/store/view.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
 import { decodeSnapshotPayload } from '../../../proto/gen/consensus.ts'
-import type { AgentMessage } from '../../../proto/gen/dispatcher.ts'
+import type { AgentMessage, SessionMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { decodeStoreEntry, emptyStoreEntry, type StoreEntry } from '../../../proto/gen/store.ts'
 import type { PortConfig } from '../../../proto/gen/types.ts'
@@ -34,6 +34,8 @@ import type { World } from '../world.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
 import { BudgetChecker } from './budgets.ts'
 import { DelayChecker } from './delays.ts'
+import { DisconnectChecker } from './disconnect.ts'
+import { FenceChecker, type FencedHost } from './fences.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
@@ -98,6 +100,7 @@ export class Checkers {
   #happenings: Happenings
   #steps: readonly StepChecker[]
   #overlaps = new OverlapChecker()
+  #fences = new FenceChecker()
   #hearing: HearingChecker
   #reporters: ReporterChecker
   #group: GroupChecker
@@ -116,6 +119,7 @@ export class Checkers {
       new BudgetChecker(),
       new DelayChecker(),
       new JobChecker(),
+      new DisconnectChecker(),
       this.#happenings,
     ]
     this.#inspectLater()
@@ -128,18 +132,20 @@ export class Checkers {
       const hosts = [...this.#world.nodes.values()].map((node) => this.#hostOf(node))
       const { nowMs } = this.#world.schedule
       for (const problem of this.#overlaps.inspect(view, hosts, nowMs)) this.#violation(problem)
+      for (const problem of this.#fences.inspect(hosts, nowMs)) this.#violation(problem)
       for (const problem of this.#group.inspect()) this.#violation(problem)
       this.#inspectLater()
     })
   }
 
-  #hostOf(node: SimNode): Host {
+  #hostOf(node: SimNode): Host & FencedHost {
     const isRunning = node.isUp && !node.isPaused
     const stalledUntilMs = Math.max(node.mainStalledUntilMs, node.runtime.hungUntilMs)
     const isStalled = this.#world.schedule.nowMs < stalledUntilMs
     return {
       id: node.id,
       isReached: isRunning && !isStalled && node.agent?.status().session === 'running',
+      isAble: isRunning && !isStalled && !node.isStopping && !node.isClone,
       isCloned: this.#world.cloned.has(node.id),
       running: node.runtime.listRunning(),
     }
@@ -171,6 +177,8 @@ export class Checkers {
       for (const entry of log.entries) if (entry.index > view.index) this.#extend(wordsOf(entry))
     } else this.#goBack(log)
     this.#beginEpoch()
+    // What the new group has forgotten it cannot wait for.
+    for (const { runtime } of this.#world.nodes.values()) this.#fences.exempt(runtime.listRunning())
     this.#world.trace(`${node.id} has ${last} of ${view.index}${hasAll ? '' : ', some is lost'}`)
   }
 
@@ -265,6 +273,7 @@ export class Checkers {
   /** The agent's state was lost, or is an older one: `file`. */
   agentReplaced(node: SimNode, file: Uint8Array | undefined): void {
     this.#agentDisks.replaced(node.id, file)
+    this.#fences.exempt(node.runtime.listRunning())
   }
 
   /** Of the host's containers only those that ran then are left, and they have ended. */
@@ -380,6 +389,11 @@ export class Checkers {
     this.#world.trace(`${node.id} ${kind} ${task.id} ${task.serviceId}/${task.slot}`)
     if (task.nodeId !== '' && task.nodeId !== node.id)
       this.#violation(`T9: ${node.id} is about to ${kind} task ${task.id} of node ${task.nodeId}`)
+    const { nowMs } = this.#world.schedule
+    if (kind === 'stop' && this.#fences.mayStop(node, task, nowMs)) {
+      if (task.desiredState === 'running') this.#world.reached('fenced')
+      return
+    }
     const unsaved = this.#agentDisks.operation(node.id, kind, task)
     if (unsaved !== undefined) this.#violation(unsaved)
     const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
@@ -519,6 +533,7 @@ export class Checkers {
 
   /** What an agent sends to its manager: only it says how its tasks are. */
   said(node: SimNode, { body }: AgentMessage): void {
+    if (!node.isClone) this.#fences.said(node, body, this.#world.schedule.nowMs)
     if (body?.kind !== 'statuses') return
     for (const { taskId, status } of body.statuses.updates)
       if (status !== undefined) {
@@ -528,6 +543,11 @@ export class Checkers {
         this.#checkPorts(node, taskId, status.hostPorts)
         this.#checkHealth(node, taskId)
       }
+  }
+
+  /** An agent was told something, and has taken it in. */
+  told(node: SimNode, { body }: SessionMessage): void {
+    if (node.agent?.status().session === 'running' && !node.isClone) this.#fences.told(node, body)
   }
 
   /** Something happens in a session, as its manager sees it. */

@@ -11,7 +11,7 @@ import { emptyTaskSpec } from '../../../proto/gen/specs.ts'
 import { findPlace, type Occupation, surveyNodes } from './placeable.ts'
 import { isReady, satisfiesAll } from './places.ts'
 import { slotOf } from './slots.ts'
-import { hasEnded, isWanted, stateOf } from './task-facts.ts'
+import { hasEnded, isMissing, isWanted, stateOf } from './task-facts.ts'
 
 type Survey = {
   readonly view: View
@@ -123,7 +123,7 @@ function listPlaces(view: View, service: Service): readonly string[] {
 
 /** One that runs, or waits where nothing fits; a start-first update may wait beside an old one. */
 function findProblem(tasks: readonly Task[]): string | undefined {
-  const wanted = tasks.filter(isWanted)
+  const wanted = tasks.filter((task) => isWanted(task) && !isMissing(task))
   const running = wanted.filter((task) => stateOf(task) === 'running')
   if (running.length > 1) return `${running.map((task) => task.id).join(' and ')} both run`
   for (const task of wanted)
@@ -214,6 +214,12 @@ function findLongHistory({ view, slots }: Survey, service: Service): string | un
 function findUnsettled(view: View, occupation: Occupation, task: Task): string | undefined {
   const state = stateOf(task)
   if (isWanted(task)) {
+    const node = view.nodes.get(task.nodeId)
+    if (isMissing(task) && node?.status?.state === 'ready')
+      return `D4: task ${task.id} is back on ${task.nodeId} and has not its slot`
+    const isToBeLost = task.spec?.disconnect?.keep !== 'original' && state === 'running'
+    if (isToBeLost && node?.status?.state === 'down')
+      return `D2: task ${task.id} is wanted on ${task.nodeId}, which is down`
     if (view.services.get(task.serviceId) === undefined)
       return `L7: task ${task.id} of a removed service is wanted`
     if (isOnDrained(view, task)) return `L6: task ${task.id} is wanted on ${task.nodeId}, drained`

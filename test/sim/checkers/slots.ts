@@ -8,7 +8,7 @@ import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../../proto/gen/specs.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
-import { hasEnded, isWanted, stateOf } from './task-facts.ts'
+import { fenceMsOf, hasEnded, isFenced, isMissing, isWanted, stateOf } from './task-facts.ts'
 
 /** How long a task that was told to end is in the way of the next one, ms. */
 const STOP_WAIT_MS = 60_000
@@ -92,9 +92,16 @@ function isLetRun(task: TaskStep): task is TaskStep & { readonly after: Task } {
 /** No other task of the slot is in the way of this one. */
 function* checkLetRun({ before, after }: Step, task: Task): Iterable<string> {
   // Start-first lets one run beside another, and beside those that older updates are ending.
-  if (isStartFirst(before, task) || isStartFirst(after, task)) return
+  const isBeside = isStartFirst(before, task) || isStartFirst(after, task)
   for (const other of after.tasks.by('slot', slotOf(task))) {
-    if (other.id === task.id || hasEnded(other)) continue
+    if (isBeside && !isFenced(other)) continue
+    if (other.id === task.id || isMissing(other)) continue
+    if (isFenced(other)) {
+      if (![before, after].some((view) => isOver(view, other, after.timeMs)))
+        yield `D3: task ${task.id} is let run while ${other.id} of its slot ${slotOf(task)}, which is fenced, may run`
+      continue
+    }
+    if (hasEnded(other)) continue
     if (isLost(before, other) || isLost(after, other)) continue
     if (other.desiredState === 'running') {
       yield `T8: slot ${slotOf(task)} has tasks ${other.id} and ${task.id} let run at once, and no start-first update`
@@ -104,6 +111,15 @@ function* checkLetRun({ before, after }: Step, task: Task): Iterable<string> {
     if (other.desiredClusterMs + stopWaitMs(other) > after.timeMs)
       yield `T8: task ${task.id} was let run while ${other.id} of its slot ${slotOf(task)} is ${stateOf(other)} on ${other.nodeId}`
   }
+}
+
+/** It was seen to end, or its agent was silent for long enough to have stopped it. */
+function isOver(view: View, task: Task, nowMs: number): boolean {
+  const node = view.nodes.get(task.nodeId)
+  if (stateOf(task) === 'orphaned' && node === undefined)
+    return task.endedClusterMs + fenceMsOf(task) <= nowMs
+  if (hasEnded(task)) return true
+  return node?.status?.state === 'down' && node.stateSinceMs + fenceMsOf(task) <= nowMs
 }
 
 function isStartFirst(view: View, task: Task): boolean {

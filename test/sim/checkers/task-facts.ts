@@ -28,3 +28,19 @@ export function hasEnded(task: Task): boolean {
     number >= TaskStateNumber.complete || (!isWanted(task) && number < TaskStateNumber.assigned)
   )
 }
+
+/** Its agent stops it when it is cut off. */
+export function isFenced(task: Task): boolean {
+  return (task.spec?.disconnect?.stopAfterMs ?? 0) > 0
+}
+
+/** How long after its node was turned down it has surely been stopped, ms. */
+export function fenceMsOf({ spec }: Task): number {
+  const graceMs = spec?.container?.stopGraceMs ?? 10_000
+  return (((spec?.disconnect?.stopAfterMs ?? 0) + graceMs + 10_000) * 11) / 9
+}
+
+/** Lost and replaced, and yet wanted. */
+export function isMissing(task: Task): boolean {
+  return task.lostClusterMs > 0 && isWanted(task)
+}

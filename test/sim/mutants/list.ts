@@ -1,6 +1,7 @@
 /** All mutants, in the order in which they are hunted. */
 import { agentMutants } from './agent.ts'
 import { consensusMutants } from './consensus.ts'
+import { disconnectMutants } from './disconnect.ts'
 import { identityMutants } from './identity.ts'
 import { jobMutants } from './jobs.ts'
 import { logMutants } from './log.ts'
@@ -15,6 +16,7 @@ export const allMutants: readonly Mutant[] = [
   ...orchestrationMutants,
   ...jobMutants,
   ...agentMutants,
+  ...disconnectMutants,
   ...identityMutants,
 ]
 

@@ -46,9 +46,9 @@ export const orchestrationMutants: readonly Mutant[] = [
   },
   {
     name: 'node-down-not-replaced',
-    file: 'manager/orchestrator/restart.ts',
-    search: "if (node === undefined || node.status?.state === 'down') return 'lost'",
-    replacement: "if (node === undefined) return 'lost'",
+    file: 'manager/orchestrator/lost.ts',
+    search: "  if (node.status?.state !== 'down') return undefined\n",
+    replacement: '  if (node !== undefined) return undefined\n',
     caughtBy: 'L1, L2: not converged',
     why: 'what ran on a node that is lost for good is never started elsewhere',
   },
@@ -86,8 +86,8 @@ export const orchestrationMutants: readonly Mutant[] = [
       'const remembered = new Set<string>()\nexport function newRestartReconciler(): Reconcile {\n  remembered.clear()\n',
     also: [
       {
-        search: '  return [ended, createTask(successor)]\n',
-        replacement: '  remembered.add(successor.id)\n  return [ended, createTask(successor)]\n',
+        search: '  return [lost, createTask(successor)]\n',
+        replacement: '  remembered.add(successor.id)\n  return [lost, createTask(successor)]\n',
       },
       {
         search: 'Math.max(freeMs, held.startAfterMs)',
@@ -116,8 +116,8 @@ export const orchestrationMutants: readonly Mutant[] = [
   {
     name: 'task-removed-while-it-runs',
     file: 'manager/orchestrator/reaper.ts',
-    search: "if (task.desiredState === 'remove' && !isOnNode) return [removeTask(task)]",
-    replacement: "if (task.desiredState === 'remove') return [removeTask(task)]",
+    search: "if (task.desiredState === 'remove' && !isOnNode)",
+    replacement: "if (task.desiredState === 'remove')",
     caughtBy: 'T1',
     why: 'the next task of the slot starts beside a container that nobody waits for any more',
   },
