@@ -26,7 +26,8 @@ export function withDisconnect(spec: ServiceSpec, random: SeededRandom): Service
   const drawn = POLICIES[random.integer(POLICIES.length)]
   const isJob = spec.mode?.kind === 'replicatedJob' || spec.mode?.kind === 'globalJob'
   // The original of a job's task is not kept.
-  const disconnect: Disconnect | undefined = isJob && drawn ? { ...drawn, keep: 'replacement' } : drawn
+  const disconnect: Disconnect | undefined =
+    isJob && drawn ? { ...drawn, keep: 'replacement' } : drawn
   return spec.task === undefined ? spec : fitted({ ...spec, task: { ...spec.task, disconnect } })
 }
 
