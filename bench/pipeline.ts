@@ -9,16 +9,11 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { callApi } from '../deploy/quickstart/api.ts'
-import { type Host, mustTsswarm, type State, sleep, waitFor } from '../deploy/quickstart/cluster.ts'
-import {
-  findLeader,
-  listNodes,
-  newBenchFolder,
-  startLoopback,
-  stopLoopback,
-} from './cluster/loopback.ts'
+import { type Host, type State, sleep, waitFor } from '../deploy/quickstart/cluster.ts'
+import { findLeader, newBenchFolder, startLoopback, stopLoopback } from './cluster/loopback.ts'
 import { raisePriority } from './cluster/priority.ts'
 import { cpuSince, cpuTimeOf, quantile, readSlices, residentMb } from './cluster/processes.ts'
+import { countRunning, createServices, drainManagers, type Services } from './cluster/services.ts'
 import { type SimulatedAgents, startAgents } from './cluster/simulated-agents.ts'
 import { printFigures } from './report.ts'
 
@@ -28,11 +23,10 @@ const WAIT_MS = 300_000
 const POLL_MS = 20
 /** The slices of the time measured are written by then. */
 const SETTLE_MS = 1_500
-const CREATORS = 16
 const MUST_PER_S = 3_000
 const MUST_SLICE_MS = 50
 
-type Size = { readonly agents: number; readonly tasks: number; readonly services: number }
+type Size = Services & { readonly agents: number }
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -50,6 +44,7 @@ export async function run(args: readonly string[]): Promise<void> {
     ...{ agents: Number(values.agents), tasks: Number(values.tasks) },
     services: Number(values.services),
   }
+  const nice = Number(values.nice)
   const folder = newBenchFolder('pipeline')
   const probe = join(import.meta.dirname, 'load', 'slices.ts')
   const state = await startLoopback(folder, MANAGERS, [], {
@@ -61,14 +56,12 @@ export async function run(args: readonly string[]): Promise<void> {
   })
   let agents: SimulatedAgents | undefined
   try {
+    raisePriority(nice, [process.pid, ...state.hosts.map(({ pid }) => pid)])
     await drainManagers(state)
     agents = await startAgents(state, {
       ...{ agents: size.agents, processes: PROCESSES, roundMs: 50, waitMs: WAIT_MS },
+      nice,
     })
-    raisePriority(Number(values.nice), [
-      ...[process.pid, ...agents.pids],
-      ...state.hosts.map(({ pid }) => pid),
-    ])
     for (let round = 0; round < Number(values.rounds); round++)
       await measure({ state, agents, folder, size, round })
     if (values.profile !== undefined)
@@ -149,49 +142,6 @@ function managerFigures(host: Host, { folder, span, isLeader, used }: ManagerPar
     { name: `${name}, main thread`, unit: 's', samples: [(used?.mainMs ?? 0) / 1_000] },
     { name: `${name}, resident`, unit: 'MB', samples: [residentMb(host.pid)] },
   ]
-}
-
-/** Simulated agents have all tasks: a manager's own would start processes. */
-export async function drainManagers(state: State): Promise<void> {
-  const [first] = state.hosts
-  if (first === undefined) return
-  for (const { ID } of await listNodes(first))
-    await mustTsswarm(first, 'node', 'update', '--availability', 'drain', ID)
-}
-
-export async function createServices(
-  leader: Host,
-  { tasks, services }: Size,
-  prefix: string,
-): Promise<readonly string[]> {
-  const ids: string[] = []
-  let next = 0
-  const create = async (): Promise<void> => {
-    for (let at = next++; at < services; at = next++) {
-      const Replicas =
-        Math.floor((tasks * (at + 1)) / services) - Math.floor((tasks * at) / services)
-      const body = {
-        Name: `${prefix}${at}`,
-        TaskTemplate: { ContainerSpec: { Image: 'bench:1', Args: ['run'] } },
-        Mode: { Replicated: { Replicas } },
-      }
-      const path = '/services/create'
-      const answer = await callApi({ socket: leader.socket, method: 'POST', path, body })
-      if (answer.status !== 201) throw new Error(`not created: ${JSON.stringify(answer.body)}`)
-      const { ID }: { readonly ID?: string } = Object(answer.body)
-      if (ID !== undefined) ids.push(ID)
-    }
-  }
-  await Promise.all(Array.from({ length: CREATORS }, create))
-  return ids
-}
-
-/** As the leader's store says. */
-export async function countRunning(leader: Host): Promise<number> {
-  const { body } = await callApi({ socket: leader.socket, path: '/services?status=true' })
-  const services: readonly { readonly ServiceStatus?: { readonly RunningTasks?: number } }[] =
-    Array.isArray(body) ? body : []
-  return services.reduce((sum, { ServiceStatus }) => sum + (ServiceStatus?.RunningTasks ?? 0), 0)
 }
 
 async function removeServices(leader: Host, ids: readonly string[]): Promise<void> {

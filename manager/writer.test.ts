@@ -75,3 +75,44 @@ test('more bytes than an entry holds are several, none above the limit', () => {
   expect(entries.every((entry) => entry.length <= ENTRY_BYTES_MAX)).toBe(true)
   expect([commit(), commit()]).toEqual([[], ['answer']])
 })
+
+/** Sizes of the entries that one run proposes for requests of so many changes each. */
+function runOnce(writer: Writer, isOver: () => boolean): readonly number[] {
+  writer.run({ ...RUN, isOver })
+  return writer
+    .takeEffects()
+    .flatMap((effect) =>
+      effect.kind === 'propose' ? [decodeStoreEntry(effect.data).changes.length] : [],
+    )
+}
+
+function writerWith(requests: number, changesEach: number): Writer {
+  let made = 0
+  const handle = () => {
+    const changes = Array.from({ length: changesEach }, () => ({
+      ...({ kind: 'create', table: 'nodes' } as const),
+      object: node({ id: `n${made++}` }),
+    }))
+    return { changes, reply: {} }
+  }
+  const random = newSeededRandom(1)
+  const config = { store: new Store(), leader: new Leader([]), random, log: silentLog, handle }
+  const writer = new Writer(config, 2, 0)
+  for (let id = 1; id <= requests; id++) writer.submit(id, REQUEST)
+  return writer
+}
+
+test('requests of many changes are several proposals, cut between requests', () => {
+  const writer = writerWith(3, 300)
+
+  expect(runOnce(writer, () => false)).toEqual([600])
+  expect(runOnce(writer, () => false)).toEqual([300])
+})
+
+test('a request is evaluated also where the slice is used up, unless something is in flight', () => {
+  const writer = writerWith(3, 1)
+
+  expect(runOnce(writer, () => true)).toEqual([1])
+  expect(runOnce(writer, () => true)).toEqual([])
+  expect(runOnce(writer, () => false)).toEqual([2])
+})

@@ -35,8 +35,11 @@ import type { Working } from './store/working.ts'
 const IN_FLIGHT_MAX = 4
 /** Requests evaluated for one proposal. */
 const BATCH_REQUESTS_MAX = 512
-/** Changes of the control loops after which an entry is proposed before they go on. */
-const LOOP_CHANGES_MAX = 2_000
+/**
+ * Changes after which an entry is proposed before requests and control loops go on. Applying an entry is
+ * one piece of work for every manager's main thread: so many take some ten milliseconds.
+ */
+const BATCH_CHANGES_MAX = 500
 /** Requests waiting; more are refused at once. */
 const QUEUE_MAX = 20_000
 /** While a timer is pending an entry is written at least this often, so that time goes on. */
@@ -92,6 +95,8 @@ export class Writer {
   /** The last proposal that was committed; 0 before the first. */
   #committedProposal = 0
   #sequence = 0
+  /** Changes since the last proposal. */
+  #openCount = 0
   #effects: WriterEffect[] = []
 
   /** Cluster time: where it stood when this manager began to lead, and the monotonic time then. */
@@ -151,13 +156,14 @@ export class Writer {
    */
   run(options: WriterRun): void {
     if (!this.isDue(options.monotonicMs)) return
+    // The commit of what is in flight gives another turn: a larger proposal then beats a small one now.
+    if (this.#inFlight.length > 0 && options.isOver()) return
     const now = this.clusterMs(options.monotonicMs)
     const answers = this.#evaluate(now, options)
-    for (let changes = 0; changes < LOOP_CHANGES_MAX && !options.isOver(); ) {
-      const count = this.#runLoop(now, options.wallMs)
-      if (count === undefined) break
-      changes += count
+    while (this.#openCount < BATCH_CHANGES_MAX && !options.isOver()) {
+      if (!this.#runLoop(now, options.wallMs)) break
     }
+    this.#openCount = 0
     const changes = this.#working.takeChanges()
     if (changes.length > 0 || this.#isTimeEntryDue(now))
       this.#propose(changes, answers, now, options.wallMs)
@@ -220,26 +226,36 @@ export class Writer {
     return effects
   }
 
+  /** What waits, in its order: at least one request, so that a slice used up by others stops nobody. */
   #evaluate(now: number, options: WriterRun): readonly Answer[] {
-    const batch = this.#waiting.splice(0, BATCH_REQUESTS_MAX)
-    return batch.map(({ id, request }) => {
-      const savepoint = this.#working.savepoint()
-      try {
-        const { changes, reply } = this.#config.handle(this.#working.view, request, {
-          now,
-          wallMs: options.wallMs,
-          random: this.#config.random,
-          caller: request.caller ?? emptyCaller,
-          managers: options.managers,
-        })
-        this.#working.apply(changes)
-        this.#config.leader.noteChanges(changes)
-        return { id, outcome: { ...emptyWriteReply, ...reply } }
-      } catch (error) {
-        this.#working.rollback(savepoint)
-        return { id, outcome: this.#refusalOf(error, request) }
-      }
-    })
+    const answers: Answer[] = []
+    for (const waiting of this.#waiting) {
+      answers.push(this.#evaluateOne(waiting, now, options))
+      if (answers.length >= BATCH_REQUESTS_MAX || this.#openCount >= BATCH_CHANGES_MAX) break
+      if (options.isOver()) break
+    }
+    this.#waiting.splice(0, answers.length)
+    return answers
+  }
+
+  #evaluateOne({ id, request }: Waiting, now: number, options: WriterRun): Answer {
+    const savepoint = this.#working.savepoint()
+    try {
+      const { changes, reply } = this.#config.handle(this.#working.view, request, {
+        now,
+        wallMs: options.wallMs,
+        random: this.#config.random,
+        caller: request.caller ?? emptyCaller,
+        managers: options.managers,
+      })
+      this.#working.apply(changes)
+      this.#config.leader.noteChanges(changes)
+      this.#openCount += changes.length
+      return { id, outcome: { ...emptyWriteReply, ...reply } }
+    } catch (error) {
+      this.#working.rollback(savepoint)
+      return { id, outcome: this.#refusalOf(error, request) }
+    }
   }
 
   /** A bug in a handler refuses its request, loudly, and harms nobody else. */
@@ -252,20 +268,21 @@ export class Writer {
     })
   }
 
-  /** One control loop ran: how many changes it made; undefined when none has a reason to run. */
-  #runLoop(now: number, wallMs: number): number | undefined {
+  /** One control loop ran; false when none has a reason to. */
+  #runLoop(now: number, wallMs: number): boolean {
     const run = this.#config.leader.runNext({
       view: this.#working.view,
       now,
       wallMs,
       random: this.#config.random,
     })
-    if (run === undefined) return undefined
+    if (run === undefined) return false
     for (const problem of run.outcome.problems ?? [])
       this.#config.log.error({ loop: run.name, ...problem }, 'object set aside by a control loop')
     this.#working.apply(run.outcome.changes)
     this.#config.leader.noteChanges(run.outcome.changes, run.name)
-    return run.outcome.changes.length
+    this.#openCount += run.outcome.changes.length
+    return true
   }
 
   #propose(

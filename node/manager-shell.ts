@@ -6,6 +6,7 @@
 import { SwarmError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { MainEvent, MemberState } from '../manager/consensus-interface.ts'
+import { inPieces } from '../manager/event-pieces.ts'
 import { handleWrite, newLoops } from '../manager/handle.ts'
 import { Manager } from '../manager/manager.ts'
 import type { ManagerOutput, SessionInput } from '../manager/manager-interface.ts'
@@ -52,6 +53,8 @@ export class ManagerShell implements LoopPart {
   #options: ManagerShellOptions
   #manager: Manager
   #port: ConsensusPort | undefined
+  /** What Raft said, not stepped yet. */
+  #events: MainEvent[] = []
   #sequence = 0
   #writes = new Map<number, Waiter<WriteReply>>()
   #reads = new Map<number, Waiter<View>>()
@@ -88,20 +91,15 @@ export class ManagerShell implements LoopPart {
     this.#options.loop.wake()
   }
 
+  /** They wait for the next round, in their order. */
   events(events: readonly MainEvent[]): void {
-    for (const event of events) this.#manager.step({ kind: 'event', event })
-    if (events.some((event) => event.kind === 'members' || event.kind === 'role')) {
-      const { members, leaderId } = this.#manager.status()
-      this.#options.onMembers(members, leaderId)
-      // A leader that was cut off would keep its callers waiting until their deadline.
-      for (const { raftId, abort } of this.#forwards)
-        if (leaderId !== 0 && raftId !== leaderId) abort.abort()
-    }
+    for (const event of events) this.#events.push(...inPieces(event))
     this.#options.loop.wake()
   }
 
   round(time: RoundTime): void {
     this.#manager.tick(time)
+    this.#stepEvents(time)
     for (
       let outputs = this.#manager.ready();
       outputs !== undefined;
@@ -109,6 +107,24 @@ export class ManagerShell implements LoopPart {
     )
       for (const output of outputs) this.#carryOut(output)
     this.#port?.flush(time)
+  }
+
+  /** What is committed may be much: then the rest is applied in rounds that follow at once. */
+  #stepEvents({ isOver }: RoundTime): void {
+    let event = this.#events.shift()
+    for (; event !== undefined; event = isOver() ? undefined : this.#events.shift()) {
+      this.#manager.step({ kind: 'event', event })
+      if (event.kind === 'members' || event.kind === 'role') this.#membersChanged()
+    }
+    if (this.#events.length > 0) this.#options.loop.wake()
+  }
+
+  #membersChanged(): void {
+    const { members, leaderId } = this.#manager.status()
+    this.#options.onMembers(members, leaderId)
+    // A leader that was cut off would keep its callers waiting until their deadline.
+    for (const { raftId, abort } of this.#forwards)
+      if (leaderId !== 0 && raftId !== leaderId) abort.abort()
   }
 
   view(): View {

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { mustTsswarm, type State, waitFor } from '../../deploy/quickstart/cluster.ts'
 import { removeFolder } from '../../deploy/quickstart/processes.ts'
 import type { AgentsOrder, AgentsReport } from '../load/agents.ts'
+import { raisePriority } from './priority.ts'
 
 export type AgentsOptions = {
   readonly agents: number
@@ -16,6 +17,8 @@ export type AgentsOptions = {
   readonly roundMs: number
   /** For all of them to have joined and to hold a session. */
   readonly waitMs: number
+  /** Of their sessions, as in `priority.ts`. */
+  readonly nice: number
 }
 
 export type SimulatedAgents = {
@@ -52,6 +55,8 @@ export async function startAgents(state: State, options: AgentsOptions): Promise
       reports[at] = report
     })
   })
+  const pids = children.map((child) => child.pid ?? 0)
+  raisePriority(options.nice, pids)
   const total = (): AgentsReport => {
     const sum = (of: (report: AgentsReport) => number): number =>
       reports.reduce((all, report) => all + (report === undefined ? 0 : of(report)), 0)
@@ -72,7 +77,7 @@ export async function startAgents(state: State, options: AgentsOptions): Promise
     stop()
     throw error
   }
-  return { pids: children.map((child) => child.pid ?? 0), total, stop }
+  return { pids, total, stop }
 }
 
 function spawnAgents(order: AgentsOrder, onReport: (report: AgentsReport) => void): ChildProcess {

@@ -24,7 +24,7 @@ import {
 } from './slots.ts'
 
 /** Tasks that one look at a job makes; for a larger one there is a next look. */
-const CREATED_MAX = 1_000
+const CREATED_MAX = 500
 
 /** The reconciler; its keys are services. */
 export function newJobReconciler(): Reconcile {

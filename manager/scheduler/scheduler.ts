@@ -20,7 +20,7 @@ export type Limits = {
   readonly loads: number
 }
 
-const LIMITS: Limits = { work: 1_000, loads: 4_000 }
+const LIMITS: Limits = { work: 500, loads: 4_000 }
 
 /** What is derived from the view, and what is derived from that. */
 type State = { readonly index: ClusterIndex; readonly pools: Pools }

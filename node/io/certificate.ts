@@ -9,9 +9,23 @@ import type { CertificateClaims } from '../../manager/ca/signer.ts'
 
 const DIGEST_LENGTH = 50
 
+/** What was read last, by the certificate's bytes: each call over a connection shows the same one. */
+const known = new Map<string, CertificateClaims>()
+const KNOWN_MAX = 256
+
 /** What a certificate says; `invalid-argument` when it is no node's. */
 export function readClaims(certificate: Uint8Array | string): CertificateClaims {
-  const parsed = parse(certificate)
+  const bytes =
+    typeof certificate === 'string' ? certificate : Buffer.from(certificate).toString('latin1')
+  const before = known.get(bytes)
+  if (before !== undefined) return before
+  const claims = claimsOf(parse(certificate))
+  if (known.size >= KNOWN_MAX) known.clear()
+  known.set(bytes, claims)
+  return claims
+}
+
+function claimsOf(parsed: X509Certificate): CertificateClaims {
   const names = new Map(
     parsed.subject.split('\n').map((line): [string, string] => {
       const at = line.indexOf('=')
