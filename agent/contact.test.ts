@@ -59,6 +59,12 @@ test.each([
   expect(contact.ageMs(6_000)).toBe(expected)
 })
 
+test('one that is yet to come is none: the host was put back to an older state', () => {
+  const contact = new Contact('boot', { bootId: 'boot', bootMs: 5_000 })
+
+  expect(contact.ageMs(4_999)).toBe(Number.POSITIVE_INFINITY)
+})
+
 test('is written again when what is on disk is a sixth of the time older', () => {
   const contact = new Contact('boot', { bootId: 'boot', bootMs: 1_000 })
   const stale = [3_000, 10_900, 11_000].map((sentMs, at) => {

@@ -62,9 +62,11 @@ export class Contact {
     this.#pendingMs = undefined
   }
 
-  /** How long ago it was, ms; Infinity when there was none in this boot. */
+  /** How long ago it was, ms; Infinity when there was none in this boot, or it is not over yet. */
   ageMs(bootMs: number): number {
-    return this.#lastMs === undefined ? Number.POSITIVE_INFINITY : bootMs - this.#lastMs
+    // A clock that was set back to an older state of the host tells nothing.
+    if (this.#lastMs === undefined || this.#lastMs > bootMs) return Number.POSITIVE_INFINITY
+    return bootMs - this.#lastMs
   }
 
   /** Whether it must be written anew, where a task may run without contact for this long. */

@@ -358,8 +358,10 @@ export class Worker {
   #fence(entry: Entry, effects: WorkerEffect[], now: Now): void {
     for (;;) {
       const step = planFence(entry.record, now.wallMs)
-      if (step?.kind === 'become') this.#update(entry, step.record)
-      else {
+      if (step?.kind === 'become') {
+        this.#log.warn({ task: entry.record.task.id }, 'task is stopped, no manager was reached')
+        this.#update(entry, step.record)
+      } else {
         const isDue = entry.record.failures === 0 || now.nowMs >= entry.retryMs
         if (step?.kind === 'operate' && isDue) effects.push(this.#operate(entry, step.operation))
         return
