@@ -54,6 +54,20 @@ test('leader tells each loop the ids that changed since its last round', () => {
   expect(leader.runNext(options())).toBeUndefined()
 })
 
+test('leader runs a loop for changes of its tables only', () => {
+  const seen: [string, Changed][] = []
+  const leader = new Leader([{ ...recorder('a', seen), tables: ['nodes'] }])
+  while (leader.runNext(options()) !== undefined);
+
+  leader.noteChanges([{ kind: 'remove', table: 'tasks', id: 't1' }])
+  expect(leader.runNext(options())).toBeUndefined()
+  leader.noteChanges([{ kind: 'remove', table: 'nodes', id: 'n1' }])
+  leader.runNext(options())
+
+  expect([...(seen[1]?.[1].ids.nodes ?? [])]).toEqual(['n1'])
+  expect([...(seen[1]?.[1].ids.tasks ?? [])]).toEqual([])
+})
+
 test('leader tells a loop that knows its own changes of those of others only', () => {
   const seen: [string, Changed][] = []
   const knowing = { ...recorder('a', seen), knowsOwn: true }

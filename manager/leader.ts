@@ -15,6 +15,8 @@ export type Loop = {
   readonly reconcile: Reconcile
   /** It has taken over what it returns itself, and is not told of it: for loops that change much. */
   readonly knowsOwn?: boolean
+  /** It goes by these tables only, and is not run for changes of others; undefined: by all. */
+  readonly tables?: readonly TableName[]
 }
 
 /** One reconciler and what it has not seen yet. */
@@ -52,7 +54,8 @@ export class Leader {
     const told = this.#loops.filter(({ loop }) => loop.name !== by || loop.knowsOwn !== true)
     for (const change of changes) {
       const id = change.kind === 'remove' ? change.id : change.object.id
-      for (const state of told) noteId(state, change.table, id)
+      for (const state of told)
+        if (state.loop.tables?.includes(change.table) !== false) noteId(state, change.table, id)
     }
   }
 

@@ -60,8 +60,13 @@ export class Leadership {
     this.#nodeStatus = new NodeStatus({ term, electedMs, log })
     this.#nodeStatus.tick(electedMs)
     this.#loops = new Leader([
-      { name: 'roles', reconcile: (round) => this.#reconcileRoles(round) },
-      { name: 'versions', reconcile: reconcileVersions },
+      // Both look at all nodes or managers each time: not for every task that changes.
+      {
+        name: 'roles',
+        reconcile: (round) => this.#reconcileRoles(round),
+        tables: ['nodes'],
+      },
+      { name: 'versions', reconcile: reconcileVersions, tables: ['clusters', 'nodes'] },
       { name: 'node-status', reconcile: (round) => this.#nodeStatus.reconcile(round) },
       ...config.loops(),
     ])
