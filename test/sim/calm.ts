@@ -21,6 +21,7 @@ export function calmCluster(seed: number): World {
     world.schedule.after(50, peers)
   }
   peers()
+  world.isHealed = true
   for (const node of world.nodes.values()) node.runtime.heal()
   until(world, () => isFormed(world))
   return world

@@ -33,8 +33,6 @@ export function converge(world: World, workload: Workload): void {
 function addHost(world: World): boolean {
   const host = bringIn(world, 'worker')
   if (host === undefined) return false
-  // It comes after the faults, and has none of its own.
-  host.runtime.heal()
   if (world.core !== undefined) world.core = new Set([...world.core, host.id])
   return true
 }

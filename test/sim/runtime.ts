@@ -12,7 +12,7 @@ import { SwarmError } from '../../lib/errors.ts'
 import type { SeededRandom } from '../../lib/random.ts'
 import { emptyTask, type Task } from '../../proto/gen/objects.ts'
 import type { PortConfig } from '../../proto/gen/types.ts'
-import { type AilmentRates, Ailments, NO_AILMENTS } from './ailment.ts'
+import { type AilmentRates, Ailments, isBroken, NO_AILMENTS } from './ailment.ts'
 import type { Schedule } from './schedule.ts'
 
 export type RuntimeRates = {
@@ -25,6 +25,8 @@ export type RuntimeRates = {
   readonly ailments: AilmentRates
   /** Chance that the work of a job fails. */
   readonly jobFailure: number
+  /** Whether some images are of programs that end as soon as they are started. */
+  readonly hasBrokenImages: boolean
 }
 
 /** What makes the world's containers end right after their start, and who is told of classes. */
@@ -50,6 +52,7 @@ export const CALM_RATES: RuntimeRates = {
   ignoresTerm: 0,
   ailments: NO_AILMENTS,
   jobFailure: 0,
+  hasBrokenImages: false,
 }
 const GRACE_MS = 10_000
 const PULL_LOOK_MS = 500
@@ -360,7 +363,8 @@ export class SimRuntime {
     this.ailments.started(task, this.#schedule.nowMs)
     if (task.jobIteration > 0) this.#planWork(task.id)
     else this.#plan(task.id)
-    if (this.#world.isCrashLooping(task.serviceId))
+    const isHopeless = this.rates.hasBrokenImages && isBroken(task)
+    if (isHopeless || this.#world.isCrashLooping(task.serviceId))
       this.#after(50, 500, () => this.#end(task.id, 1))
     const { hostPorts } = container
     return { kind: 'started', started: { containerId: task.id, pid: 1, hostPorts } }

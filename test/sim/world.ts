@@ -82,6 +82,8 @@ export class World {
   readonly coverage: Map<Line, number> = new Map()
   /** After the faults: the nodes that are healed for ever, the others are not; undefined: all are. */
   core: ReadonlySet<string> | undefined
+  /** The faults are over: who comes now is well. */
+  isHealed = false
   /** Managers that are gone, for all that anybody knows: none starts before its operator says so. */
   readonly lost: Set<string> = new Set()
   /** Of the quorum, so far; each draws from a generator of its own. */
@@ -253,6 +255,7 @@ export class World {
         ignoresTerm: this.rates.ignoresTerm,
         ailments: this.rates.ailments,
         jobFailure: this.rates.jobFailure,
+        hasBrokenImages: true,
       },
       world: {
         violation: (message) => this.violation(message),
@@ -260,6 +263,7 @@ export class World {
         isCrashLooping: (serviceId) => this.crashLoops.has(serviceId),
       },
     })
+    if (this.isHealed) runtime.heal()
     return new SimNode(this, id, { random, log: this.#logOf(id), runtime })
   }
 

@@ -49,6 +49,7 @@ import { SlotChecker } from './slots.ts'
 import { newStep, type Step, type StepChecker } from './step.ts'
 import { checkEnding } from './stops.ts'
 import { TaskChecker } from './tasks.ts'
+import { UpdateChecker } from './updates.ts'
 
 /** How often the containers of all hosts are looked at, ms. */
 const INSPECT_EVERY_MS = 1_000
@@ -120,6 +121,7 @@ export class Checkers {
       new DelayChecker(),
       new JobChecker(),
       new DisconnectChecker(),
+      new UpdateChecker(),
       this.#happenings,
     ]
     this.#inspectLater()

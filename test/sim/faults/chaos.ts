@@ -83,6 +83,7 @@ export class Chaos {
   heal(): void {
     const { core, network, rates, nodes } = this.#world
     this.#isHealed = true
+    this.#world.isHealed = true
     this.#world.trace(`healed ${core === undefined ? 'all' : [...core].join(', ')}`)
     // What waits for its moment would be a fault that comes after the last one.
     this.#world.onJoint = undefined

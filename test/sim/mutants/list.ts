@@ -8,12 +8,14 @@ import { logMutants } from './log.ts'
 import type { Mutant } from './mutant.ts'
 import { orchestrationMutants } from './orchestration.ts'
 import { raftMutants } from './raft.ts'
+import { updateMutants } from './updates.ts'
 
 export const allMutants: readonly Mutant[] = [
   ...raftMutants,
   ...logMutants,
   ...consensusMutants,
   ...orchestrationMutants,
+  ...updateMutants,
   ...jobMutants,
   ...agentMutants,
   ...disconnectMutants,
