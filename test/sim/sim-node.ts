@@ -24,12 +24,12 @@ import { openWal } from '../../manager/wal/wal.ts'
 import { listManagersToAsk } from '../../node/managers-to-ask.ts'
 import type { RelayReply, WriteReply, WriteRequest } from '../../proto/gen/control.ts'
 import type { AgentMessage, ManagerAddress, SessionMessage } from '../../proto/gen/dispatcher.ts'
-import { emptyNodeDescription } from '../../proto/gen/objects.ts'
-import { emptyResources, TaskStateNumber } from '../../proto/gen/types.ts'
+import { TaskStateNumber } from '../../proto/gen/types.ts'
 import { type Caller, callNode } from './call.ts'
 import type { Held } from './checkers/reporters.ts'
 import { SealChecker } from './checkers/seals.ts'
 import { SimDisk, SimulatedCrash } from './disk.ts'
+import { describeHost } from './host.ts'
 import { admit, Life } from './life.ts'
 import type { ContainersCopy, SimRuntime } from './runtime.ts'
 import { HeardOf } from './stranger.ts'
@@ -271,10 +271,7 @@ export class SimNode {
     agent.step({
       kind: 'described',
       description: {
-        ...emptyNodeDescription,
-        hostname: this.id,
-        platform: { architecture: 'x86_64', os: 'linux' },
-        resources: { ...emptyResources, nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3 },
+        ...describeHost(this.id, this.#world.random.split(`host ${this.id}`)),
         version: this.version,
       },
     })

@@ -22,6 +22,7 @@ import type { SimNode } from './sim-node.ts'
 import { Client } from './workload/client.ts'
 import { fitted, withDisconnect } from './workload/disconnect.ts'
 import { asJob, isJobSpec } from './workload/jobs.ts'
+import { withWishes } from './workload/placement.ts'
 import {
   CONFIG_NAMES,
   deploy,
@@ -34,6 +35,7 @@ import {
   SECRET_NAMES,
   SERVICE_NAMES,
   scale,
+  wish,
   withLabel,
   ZONES,
 } from './workload/specs.ts'
@@ -54,6 +56,7 @@ export class Workload {
   #random: SeededRandom
   #jobRandom: SeededRandom
   #disconnectRandom: SeededRandom
+  #placeRandom: SeededRandom
   #client: Client
   #isOver = false
   /** Nodes that somebody is making active for the end. */
@@ -67,6 +70,7 @@ export class Workload {
     [2, (turn) => this.#updateService(turn, force)],
     [3, (turn) => this.#updateService(turn, relabel)],
     [4, (turn) => this.#runJobAnew(turn)],
+    [3, (turn) => this.#updateService(turn, wish)],
     [5, (turn) => this.#rollBackService(turn)],
     [7, (turn) => this.#removeService(turn)],
     [8, (turn) => this.#changeAvailability(turn)],
@@ -83,6 +87,7 @@ export class Workload {
     this.#random = world.random.split('workload')
     this.#jobRandom = this.#random.split('jobs')
     this.#disconnectRandom = world.random.split('disconnect')
+    this.#placeRandom = this.#random.split('places')
     this.#client = new Client(world)
   }
 
@@ -163,7 +168,8 @@ export class Workload {
     const label = this.#world.history.newLabel()
     const drawn = drawServiceSpec(name, label, this.#random)
     const made = this.#jobRandom.integer(JOB_OF) === 0 ? asJob(drawn, this.#jobRandom) : drawn
-    const spec = withDisconnect(made, this.#disconnectRandom)
+    const meant = withWishes(made, SERVICE_NAMES, this.#placeRandom)
+    const spec = withDisconnect(meant, this.#disconnectRandom)
     const isAgain = this.#world.history.registers.has(`service ${name}`)
     this.#client.write(
       at,

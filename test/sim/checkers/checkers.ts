@@ -36,12 +36,14 @@ import { BudgetChecker } from './budgets.ts'
 import { DelayChecker } from './delays.ts'
 import { DisconnectChecker } from './disconnect.ts'
 import { FenceChecker, type FencedHost } from './fences.ts'
+import { GenericChecker } from './generic.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
 import type { Kind } from './history.ts'
 import { JobChecker } from './jobs.ts'
 import { LogEnds } from './log-ends.ts'
+import { NeighbourChecker } from './neighbours.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
 import { type Held, ReporterChecker, type SessionEvent } from './reporters.ts'
@@ -119,6 +121,8 @@ export class Checkers {
       new SlotChecker(),
       new BudgetChecker(),
       new DelayChecker(),
+      new GenericChecker(),
+      new NeighbourChecker(),
       new JobChecker(),
       new DisconnectChecker(),
       new UpdateChecker(),

@@ -5,6 +5,8 @@
  */
 import type { View } from '../../../manager/store/view.ts'
 import type { Node, Task } from '../../../proto/gen/objects.ts'
+import { hasGeneric } from './generic.ts'
+import { mayBeBeside } from './neighbours.ts'
 import { demandOf, type Held, hold, isReady, mayRun } from './places.ts'
 
 /** What every node holds. */
@@ -21,8 +23,9 @@ export function surveyNodes(view: View): Occupation {
 export function findPlace(view: View, occupation: Occupation, task: Task): Node | undefined {
   for (const node of view.nodes.list()) {
     if (task.nodeId !== '' && task.nodeId !== node.id) continue
-    if (isReady(node) && mayRun(task, node) && hasRoom(node, occupation.get(node.id), task))
-      return node
+    if (!isReady(node) || !mayRun(task, node)) continue
+    if (!hasRoom(node, occupation.get(node.id), task) || !hasGeneric(view, node, task)) continue
+    if (mayBeBeside(view, task, node.id)) return node
   }
   return undefined
 }

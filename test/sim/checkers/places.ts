@@ -96,9 +96,15 @@ export function mayRun(task: Task, node: Node): boolean {
   return (
     satisfiesAll(node, constraints) &&
     (platforms.length === 0 ||
-      platforms.some(({ os, architecture }) => os === own?.os && architecture === own.architecture))
+      platforms.some(
+        ({ os, architecture }) =>
+          os === own?.os && architecture === ARCHITECTURES[own.architecture],
+      ))
   )
 }
+
+/** What images call the processors of the simulator's hosts. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: 'amd64', aarch64: 'arm64' }
 
 /** What a task takes as soon as it is placed; `ports` as `tcp/80`. */
 export function demandOf(task: Task): {

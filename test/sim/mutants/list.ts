@@ -7,6 +7,7 @@ import { jobMutants } from './jobs.ts'
 import { logMutants } from './log.ts'
 import type { Mutant } from './mutant.ts'
 import { orchestrationMutants } from './orchestration.ts'
+import { placementMutants } from './placement.ts'
 import { raftMutants } from './raft.ts'
 import { updateMutants } from './updates.ts'
 
@@ -17,6 +18,7 @@ export const allMutants: readonly Mutant[] = [
   ...orchestrationMutants,
   ...updateMutants,
   ...jobMutants,
+  ...placementMutants,
   ...agentMutants,
   ...disconnectMutants,
   ...identityMutants,

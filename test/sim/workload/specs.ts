@@ -27,6 +27,7 @@ import {
 import { emptyResources, type PortConfig, type Resources } from '../../../proto/gen/types.ts'
 import { drawBy } from './draw.ts'
 import { drawReplicatedJob, isJobSpec } from './jobs.ts'
+import { withWishes } from './placement.ts'
 
 export const SERVICE_NAMES = ['web', 'api', 'db', 'cache', 'queue', 'agent', 'cron', 'log'] as const
 export const SECRET_NAMES = ['password', 'token', 'key'] as const
@@ -208,6 +209,9 @@ export const move: Edit = (spec, random) => {
   const resources = { ...emptyResourceRequirements, reservations: drawReservations(random) }
   return { ...spec, task: isPlacement ? { ...spec.task, placement } : { ...spec.task, resources } }
 }
+
+/** Near or far from what, over which labels, with what that only some nodes have. */
+export const wish: Edit = (spec, random) => withWishes(spec, SERVICE_NAMES, random)
 
 /** Restarts every task. */
 export const force: Edit = (spec) =>
