@@ -22,6 +22,10 @@ export const LANDMARKS = [
   'job tasks tried again',
   'global jobs on later nodes',
   'fenced',
+  'updates rolled back',
+  'rollbacks paused',
+  'named resources given',
+  'placed near or far',
 ] as const
 
 /** What is counted. */

@@ -5,7 +5,7 @@
  * the same steps as the checkers, and finds nothing.
  */
 import type { View } from '../../../manager/store/view.ts'
-import type { Service } from '../../../proto/gen/objects.ts'
+import type { Service, Task } from '../../../proto/gen/objects.ts'
 import type { TaskState } from '../../../proto/gen/types.ts'
 import { isTerminal } from '../../../proto/task-state.ts'
 import type { World } from '../world.ts'
@@ -38,6 +38,9 @@ export class Happenings implements StepChecker {
 
   #checkService({ before, after }: Step, id: string): void {
     const [was, is] = [before.services.get(id), after.services.get(id)]
+    const isNew = was?.updateStatus?.state !== 'rollback-paused'
+    if (isNew && is?.updateStatus?.state === 'rollback-paused')
+      this.#world.reached('rollbacks paused')
     if (was === undefined) {
       if (this.#removed.has(nameOf(is))) this.#world.reached('O9')
     } else if (is === undefined) {
@@ -45,6 +48,8 @@ export class Happenings implements StepChecker {
       const tasks = [...before.tasks.by('service', id)]
       if (tasks.some(({ status }) => isBeingMade(status?.state))) this.#world.reached('O4')
     } else if (was.specVersion !== is.specVersion) {
+      if (is.updateStatus?.message.includes('rolled back due to') === true)
+        this.#world.reached('updates rolled back')
       if (was.jobStatus !== undefined) this.#world.reached('jobs run anew')
       if (was.updateStatus?.state === 'rollback-started') this.#world.reached('O2')
       if (!isUpdating(was)) return
@@ -74,7 +79,15 @@ export class Happenings implements StepChecker {
     const isLooping = this.#world.crashLoops.has(after.serviceId)
     if (hasFailed && isLooping && isUpdating(view.services.get(after.serviceId)))
       this.#world.reached('O8')
+    if (before?.status?.state === 'pending' && after.status?.state === 'assigned')
+      this.#notePlaced(after)
     if (after.jobIteration > 0) this.#checkJobTask(view, { id: after.id, before, after })
+  }
+
+  #notePlaced({ assignedGeneric, spec }: Task): void {
+    if (assignedGeneric.some(({ name }) => name !== ''))
+      this.#world.reached('named resources given')
+    if ((spec?.placement?.affinities.length ?? 0) > 0) this.#world.reached('placed near or far')
   }
 
   #checkJobTask(view: View, { before, after }: TaskStep): void {
