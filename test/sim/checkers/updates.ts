@@ -107,8 +107,8 @@ function* checkCounted({ before, after }: Step, { before: was, after: task }: Ta
   const { status, runningClusterMs, endedClusterMs } = task
   const number = TaskStateNumber[stateOf(task)]
   const hasEnded = number >= TaskStateNumber.complete && stateOf(task) !== 'orphaned'
-  // That its daemon or its host went says nothing of the task, the first time.
-  if (!hasEnded || status?.unseen === true) return
+  // That its daemon, its host or its way to the managers went says nothing of the task.
+  if (!hasEnded || status?.unseen === true || status?.fenced === true) return
   if (runningClusterMs > 0 && endedClusterMs - runningClusterMs > monitorOf(configOf(service)))
     return
   if (service.updateStatus?.failedTaskIds.includes(task.id) !== true)
@@ -178,8 +178,9 @@ function listBusy(
   return busy
 }
 
+/** What was replaced since, and may come back with its node, is no business of the update's. */
 function isOfUpdate(task: Task, { specVersion }: Service): boolean {
-  return task.madeByUpdate && task.specVersion === specVersion
+  return task.madeByUpdate && task.specVersion === specVersion && task.lostClusterMs === 0
 }
 
 function isGoing(state: State): boolean {
