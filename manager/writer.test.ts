@@ -116,3 +116,25 @@ test('a request is evaluated also where the slice is used up, unless something i
   expect(runOnce(writer, () => true)).toEqual([])
   expect(runOnce(writer, () => false)).toEqual([2])
 })
+
+test.each([
+  [86_400_000, 5_000],
+  [12_000, 3_000],
+  [5_000, 1_250],
+  [1_500, 1_000],
+])('while a timer of %i ms is pending, time is written down after %i ms', (timerMs, expected) => {
+  const reconcile = () => ({ changes: [], nextMs: timerMs })
+  const leader = new Leader([{ name: 'timer', reconcile }])
+  const handle = () => ({ changes: [], reply: {} })
+  const writer = new Writer(
+    { store: new Store(), leader, random: newSeededRandom(1), log: silentLog, handle },
+    2,
+    0,
+  )
+  const run = (monotonicMs: number): number => {
+    writer.run({ ...RUN, monotonicMs })
+    return writer.takeEffects().filter(({ kind }) => kind === 'propose').length
+  }
+
+  expect([run(0), run(expected - 1), run(expected)]).toEqual([0, 0, 1])
+})

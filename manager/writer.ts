@@ -42,8 +42,14 @@ const BATCH_REQUESTS_MAX = 512
 const BATCH_CHANGES_MAX = 500
 /** Requests waiting; more are refused at once. */
 const QUEUE_MAX = 20_000
-/** While a timer is pending an entry is written at least this often, so that time goes on. */
-const TIME_ENTRY_MS = 5_000
+/**
+ * While a timer is pending an entry is written so often that time goes on whoever leads: what a leader
+ * did not write of its time is lost with it. Of what is left until the timer a quarter is risked, so
+ * that leaders which last for some seconds get there (test/sim/rolling-update.test.ts).
+ */
+const TIME_ENTRY_MAX_MS = 5_000
+const TIME_ENTRY_MIN_MS = 1_000
+const TIME_ENTRY_SHARE = 1 / 4
 
 export type WriterEffect =
   | {
@@ -342,7 +348,10 @@ export class Writer {
   }
 
   #isTimeEntryDue(now: number): boolean {
-    return this.#config.leader.nextMs() !== undefined && now - this.#lastTimeMs >= TIME_ENTRY_MS
+    const nextMs = this.#config.leader.nextMs()
+    if (nextMs === undefined) return false
+    const risked = Math.max(TIME_ENTRY_MIN_MS, (nextMs - this.#lastTimeMs) * TIME_ENTRY_SHARE)
+    return now - this.#lastTimeMs >= Math.min(TIME_ENTRY_MAX_MS, risked)
   }
 
   /** The newest digest that all managers took, once. */

@@ -216,12 +216,108 @@ describe.each([
       expect(story.status()).toMatchObject({ state: 'updating' })
       expect(story.status()?.failedTaskIds.length).toBe(expected)
     }
+    // What failed is not up again, so that no third slot is taken down.
+    expect(story.tasks('old').length).toBe(2)
+    const [again] = story.tasks('new')
+    story.report(again, 'failed')
+    expect(story.status()).toMatchObject({
+      state: 'paused',
+      message: `update paused due to failure or early termination of task ${again?.id}`,
+    })
+  })
+
+  test('a ratio of a quarter leaves three quarters of the old tasks running', () => {
+    const story = quarter({ parallelism: 3 })
+    story.update()
     story.stopOld()
-    story.report(
-      story.tasks('new').findLast((task) => task.madeByUpdate),
-      'failed',
-    )
-    expect(story.status()).toMatchObject({ state: 'paused' })
+    for (const made of story.tasks('new')) story.report(made, 'failed')
+
+    expect(story.status()).toMatchObject({ state: 'updating' })
+    expect([story.tasks('old').length, story.running()]).toEqual([9, 9])
+    story.advance(5_000)
+    expect(story.status()).toMatchObject({ state: 'updating' })
+    story.report(story.tasks('new')[1], 'failed')
+
+    expect(story.status()).toMatchObject({ state: 'rollback-started' })
+    expect(story.running()).toBe(9)
+    for (let slot = 0; slot < 3; slot++) story.comeUp()
+    story.advance(60_000)
+    story.comeUp()
+    expect(story.status()).toMatchObject({ state: 'rollback-completed' })
+    expect(story.running()).toBe(12)
+  })
+
+  test('slots under way are down too once one failed', () => {
+    const story = quarter({ parallelism: 6 })
+    story.update()
+    story.stopOld()
+
+    // Before the first failure the parallelism says how many.
+    const [first, second, ...others] = story.tasks('new')
+    expect(others.length).toBe(4)
+    story.report(first, 'failed')
+    story.report(second, 'running')
+    for (const made of others.slice(0, 2)) story.report(made, 'running')
+    expect(story.tasks('old').length).toBe(6)
+    story.report(others[2], 'running')
+    expect(story.tasks('old').length).toBe(5)
+  })
+
+  test('what failed and runs again for the monitor time makes room', () => {
+    const story = quarter({ parallelism: 3 })
+    story.update()
+    story.stopOld()
+    for (const made of story.tasks('new')) story.report(made, 'failed')
+    story.advance(5_000)
+    const [again] = story.tasks('new')
+    story.report(again, 'running')
+
+    story.advance(4_999)
+    expect(story.tasks('old').length).toBe(9)
+    story.advance(1)
+    expect(story.tasks('old').length).toBe(8)
+    expect(story.status()).toMatchObject({ state: 'updating' })
+  })
+
+  test('one slot that fails again and again is not more than a quarter', () => {
+    const story = quarter({ parallelism: 3 })
+    story.update()
+    for (let round = 0; round < 8; round++) {
+      story.comeUp()
+      const bad = story.world.wantedOf('web').find(({ slot }) => slot === 2)
+      if (bad?.desiredState === 'running') story.report(bad, 'failed')
+      story.advance(5_000)
+    }
+
+    expect(story.tasks('old')).toEqual([])
+    expect(story.status()).toMatchObject({ state: 'completed' })
+  })
+
+  test.each([
+    ['none', { condition: 'none' as const }],
+    ['on-failure, once', { condition: 'on-failure' as const, maxAttempts: 1, delayMs: 0 }],
+  ])('where nothing restarts what failed (%s), it is too much at once', (_what, restart) => {
+    const story = quarter({ parallelism: 3 }, restart)
+    story.update()
+    story.stopOld()
+    for (const made of story.tasks('new')) story.report(made, 'failed')
+    const isGoing = story.status()?.state === 'updating'
+    expect(isGoing).toBe(restart.condition === 'on-failure')
+    for (const again of isGoing ? story.tasks('new') : []) story.report(again, 'failed')
+
+    expect(story.status()).toMatchObject({ state: 'rollback-started' })
+    expect(story.running()).toBe(9)
+  })
+
+  test('start-first takes nothing down, so failures hold it up only by the ratio', () => {
+    const story = quarter({ parallelism: 3, order: 'start-first' }, { condition: 'none' })
+    story.update()
+    for (const made of story.tasks('new')) story.report(made, 'failed')
+
+    expect([story.running(), story.tasks('new').length]).toEqual([12, 3])
+    story.report(story.tasks('new')[0], 'failed')
+    expect(story.status()).toMatchObject({ state: 'rollback-started' })
+    expect(story.running()).toBe(12)
   })
 
   test('continue goes on whatever fails, and ends', () => {
@@ -443,6 +539,15 @@ describe.each([
 
   function begin(shape: UpdateShape): UpdateStory {
     return new UpdateStory(shape, isNewLeader)
+  }
+
+  /** 12 slots, of which a quarter may fail. */
+  function quarter(
+    update: Partial<UpdateConfig>,
+    restart: NonNullable<UpdateShape['restart']> = {},
+  ): UpdateStory {
+    const config = { maxFailureRatio: 0.25, failureAction: 'rollback' as const, ...update }
+    return begin({ replicas: 12, update: config, rollback: {}, restart })
   }
 })
 

@@ -3,7 +3,8 @@
  * most `parallelism` slots at once, each of these workers pausing for `delay` after its slot came
  * up. Everything it goes by stands in the service's update status and in the tasks of its slots
  * (`update-slot.ts`), so a new leader carries on in the middle of anything. A task that waits for
- * its slot is promoted by the restart reconciler; whatever fails is replaced there too. A paused
+ * its slot is promoted by the restart reconciler; whatever fails is replaced there too, and when that is
+ * too much for the update is decided in `update-failures.ts`. A paused
  * update is left alone until the spec changes. A rollback is an update to the spec before, by the
  * config for rollbacks of that spec; it never rolls back itself.
  */
@@ -15,11 +16,9 @@ import {
   type UpdateStatus,
 } from '../../proto/gen/objects.ts'
 import { emptyUpdateConfig, type UpdateConfig } from '../../proto/gen/specs.ts'
-import { isTerminal, isWanted } from '../../proto/task-state.ts'
+import { isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
-import { wasFenced } from '../model/disconnect.ts'
 import { isJob } from '../model/mode.ts'
-import { getState, wasUnseen } from '../model/task.ts'
 import {
   findUpdateConfig,
   isPaused,
@@ -31,11 +30,18 @@ import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import { countReplaceable } from './disruption.ts'
-import { isEnforced } from './enforcer.ts'
 import { mayKeep } from './global.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
 import { earlier } from './timers.ts'
+import {
+  assessRoom,
+  countFailures,
+  type EarlyEnd,
+  findLasting,
+  getMonitorMs,
+  type Update,
+} from './update-failures.ts'
 import { assessSlot, endSurplus, replaceInSlot, type SlotWork } from './update-slot.ts'
 
 /** What Swarm does where a service has no update config. */
@@ -44,9 +50,6 @@ export const DEFAULT_UPDATE: UpdateConfig = {
   parallelism: 1,
   monitorMs: 5 * SECOND_MS,
 }
-
-/** How much longer than the delay an update is watched, where the delay is the longer time. */
-const MONITOR_MARGIN_MS = SECOND_MS
 
 /** The reconciler; its keys are services. */
 export function newUpdateReconciler(): Reconcile {
@@ -150,47 +153,25 @@ function mayBegin(round: Round, service: Service, slot: Slot): boolean {
   return node !== undefined && mayKeep(service, node) && node.spec?.availability === 'active'
 }
 
-type Update = {
-  readonly service: Service
-  readonly status: UpdateStatus
-  readonly config: UpdateConfig
-  readonly works: readonly SlotWork[]
-}
-
 /** Some slots are not up to date: those that can be begun are, within the parallelism. */
 function lookAtWork(round: Round, update: Update): Look {
   const { service, config, works } = update
   const { status, end } = countFailures({ ...update.status, convergedClusterMs: 0 }, update)
   if (end !== undefined) return endEarly(round, service, end)
-  const left = countReplaceable(round, service, config.order === 'start-first')
-  const chosen = chooseSlots(works, config, round.now, left)
-  const culprit = chosen.length === 0 && left <= 0 ? findLasting(works, service) : undefined
-  if (culprit !== undefined && config.failureAction !== 'continue')
-    return endEarly(round, service, { status, taskId: culprit.id })
+  const budget = countReplaceable(round, service, config.order === 'start-first')
+  const room = assessRoom(round.now, { ...update, status })
+  if (room.culprit !== undefined)
+    return endEarly(round, service, { status, taskId: room.culprit.id })
+  const chosen = chooseSlots(works, config, round.now, Math.min(budget, room.left))
+  const isStuck = chosen.length === 0 && budget <= 0 && config.failureAction !== 'continue'
+  const culprit = isStuck ? findLasting(works, service) : undefined
+  if (culprit !== undefined) return endEarly(round, service, { status, taskId: culprit.id })
   const surplus = works.flatMap((work) => endSurplus(work, round))
   const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
   return {
     changes: [...statusChanges(service, status), ...surplus, ...replaced],
-    nextMs: nextWorkerMs(works, round.now),
+    nextMs: earlier(room.nextMs, nextWorkerMs(works, round.now)),
   }
-}
-
-/**
- * The last task of the present spec in a slot where it failed, and failed again when it was restarted.
- * Where such slots use up the disruption budget the update would wait for them for ever.
- */
-function findLasting(works: readonly SlotWork[], service: Service): Task | undefined {
-  for (const { slot } of works) {
-    const failed = slot.tasks.filter(
-      (task) =>
-        task.specVersion === service.specVersion &&
-        (getState(task) === 'failed' || getState(task) === 'rejected') &&
-        !isEnforced(task) &&
-        !wasFenced(task),
-    )
-    if (failed.length > 1 && failed.some((task) => task.madeByUpdate)) return failed.at(-1)
-  }
-  return undefined
 }
 
 /**
@@ -252,28 +233,6 @@ function lookAtEnd(round: Round, update: Update): Look {
   return { changes: statusChanges(service, completed) }
 }
 
-/** Too many tasks failed: the status that says so, and which task was the last. */
-type EarlyEnd = { readonly status: UpdateStatus; readonly taskId: string }
-
-/** The status with the failures not counted yet, and whether they are too many for the config. */
-function countFailures(
-  status: UpdateStatus,
-  { config, works }: Update,
-): { readonly status: UpdateStatus; readonly end: EarlyEnd | undefined } {
-  const known = new Set(status.failedTaskIds)
-  const isNew = (task: Task): boolean => !known.has(task.id) && isFailure(task, config)
-  const failed = works.flatMap(({ made, slot }) =>
-    made.filter((task) => isNew(task) && !wasUnseen(task, slot.tasks)),
-  )
-  const last = failed.at(-1)
-  if (last === undefined) return { status, end: undefined }
-  const failedTaskIds = [...status.failedTaskIds, ...failed.map((task) => task.id)]
-  const counted = { ...status, failedTaskIds }
-  const isTooMany = failedTaskIds.length / works.length > config.maxFailureRatio
-  if (!isTooMany || config.failureAction === 'continue') return { status: counted, end: undefined }
-  return { status: counted, end: { status: counted, taskId: last.id } }
-}
-
 /** The update goes back where its config says so and there is a spec to go back to, or it pauses. */
 function endEarly(round: Round, service: Service, { status, taskId }: EarlyEnd): Look {
   const cause = `due to failure or early termination of task ${taskId}`
@@ -294,24 +253,6 @@ function endEarly(round: Round, service: Service, { status, taskId }: EarlyEnd):
 
 function pause(service: Service, status: UpdateStatus, message: string): Look {
   return { changes: statusChanges(service, { ...status, message }) }
-}
-
-/**
- * Whether a task made by the update ended too early and unasked. This reconciler comes before the
- * one that gives up what ended, so that it sees each such task while it is still wanted.
- */
-function isFailure(task: Task, config: UpdateConfig): boolean {
-  const state = getState(task)
-  if (!isWanted(task.desiredState) || !isTerminal(state) || state === 'orphaned') return false
-  if (wasFenced(task)) return false
-  return (
-    task.runningClusterMs === 0 ||
-    task.endedClusterMs - task.runningClusterMs <= getMonitorMs(config)
-  )
-}
-
-function getMonitorMs(config: UpdateConfig): number {
-  return config.delayMs >= config.monitorMs ? config.delayMs + MONITOR_MARGIN_MS : config.monitorMs
 }
 
 function statusChanges(service: Service, status: UpdateStatus): readonly Change[] {

@@ -282,45 +282,56 @@ describe('a cluster', () => {
     await remove('turns')
   })
 
-  test('an update whose tasks are never healthy rolls back, and serves throughout', async () => {
-    const replicas = 4
-    const name = 'rolls'
-    const good = specWith({ name, replicas }, { line: 'true' })
-    const UpdateConfig = {
-      Parallelism: 1,
-      Monitor: 5 * SECOND,
-      FailureAction: 'rollback',
-      MaxFailureRatio: 0.25,
-      Order: 'start-first',
-    }
-    await cluster.call(first, 'POST', '/services/create', { ...good, UpdateConfig })
-    const before = await cluster.untilRunning(first, name, replicas)
-    const bad = specWith({ name, replicas }, { line: 'exit 1' })
-    await cluster.updateService(first, name, (spec) => ({
-      ...spec,
-      TaskTemplate: bad['TaskTemplate'],
-    }))
-    const served: number[] = []
-    const strangers = new Set<string>()
-    const message = await waitFor('the update to be rolled back', WAIT_MS, async () => {
-      const service = asJson(await cluster.call(first, 'GET', `/services/${name}`))
-      const running = (await cluster.listTasks(first, name)).filter(
-        (task) => task.state === 'running' && task.desired === 'running',
-      )
-      const isOld = (id: string): boolean => before.some((task) => task.id === id)
-      served.push(running.filter(({ id }) => isOld(id)).length)
-      for (const { id } of running) if (!isOld(id)) strangers.add(id)
-      const status = asJson(service['UpdateStatus'])
-      return status['State'] === 'rollback_completed' ? String(status['Message']) : undefined
-    })
+  test.each([
+    // Both tolerate one failed slot of four; with as many workers as that, and with more slots.
+    ['start-first', { replicas: 4, Parallelism: 1 }],
+    ['stop-first', { replicas: 4, Parallelism: 1 }],
+    ['stop-first', { replicas: 8, Parallelism: 2 }],
+  ])(
+    'an update (%s, %o) whose tasks are never healthy rolls back, and three quarters serve throughout',
+    async (Order, { replicas, Parallelism }) => {
+      const name = 'rolls'
+      const good = specWith({ name, replicas }, { line: 'true' })
+      const UpdateConfig = {
+        Parallelism,
+        Monitor: 5 * SECOND,
+        FailureAction: 'rollback',
+        MaxFailureRatio: 0.25,
+        Order,
+      }
+      await cluster.call(first, 'POST', '/services/create', { ...good, UpdateConfig })
+      const before = await cluster.untilRunning(first, name, replicas)
+      const bad = specWith({ name, replicas }, { line: 'exit 1' })
+      await cluster.updateService(first, name, (spec) => ({
+        ...spec,
+        TaskTemplate: bad['TaskTemplate'],
+      }))
+      const served: number[] = []
+      const lost = new Set<string>()
+      const strangers = new Set<string>()
+      const message = await waitFor('the update to be rolled back', WAIT_MS, async () => {
+        const service = asJson(await cluster.call(first, 'GET', `/services/${name}`))
+        const running = (await cluster.listTasks(first, name)).filter(
+          (task) => task.state === 'running' && task.desired === 'running',
+        )
+        const isOld = (id: string): boolean => before.some((task) => task.id === id)
+        served.push(running.filter(({ id }) => isOld(id)).length)
+        for (const { id } of before) if (!running.some((task) => task.id === id)) lost.add(id)
+        for (const { id } of running) if (!isOld(id)) strangers.add(id)
+        const status = asJson(service['UpdateStatus'])
+        return status['State'] === 'rollback_completed' ? String(status['Message']) : undefined
+      })
 
-    expect(message).toBe('rollback completed')
-    expect(Math.min(...served)).toBeGreaterThanOrEqual(0.75 * replicas)
-    expect([...strangers]).toEqual([])
-    const after = await cluster.untilRunning(first, name, replicas)
-    expect(after.map(({ id }) => id)).toEqual(before.map(({ id }) => id))
-    await remove(name)
-  })
+      expect(message).toBe('rollback completed')
+      expect(Math.min(...served)).toBeGreaterThanOrEqual(0.75 * replicas)
+      const after = await cluster.untilRunning(first, name, replicas)
+      const kept = after.filter(({ id }) => before.some((task) => task.id === id))
+      if (Order === 'start-first') expect([...strangers, ...lost]).toEqual([])
+      expect(lost.size).toBeLessThanOrEqual(0.25 * replicas)
+      expect(kept.length).toBe(replicas - lost.size)
+      await remove(name)
+    },
+  )
 
   test('a daemon that is killed and started again leaves healthy tasks running', async () => {
     const spec = specWith({ name: 'stays', replicas: 2 }, { line: 'true', retries: 1 })
