@@ -30,10 +30,13 @@ import { newUpdateReconciler } from './orchestrator/update.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
 import type { Handled, HandlerContext } from './store/handler.ts'
 import type { View } from './store/view.ts'
+import { refuseUnspoken } from './versions.ts'
 
 /** The changes and the reply of a request; throws its refusal. */
 export function handleWrite(view: View, request: WriteRequest, context: HandlerContext): Handled {
   const { body } = request
+  const unspoken = refuseUnspoken(view, request)
+  if (unspoken !== undefined) throw unspoken
   switch (body?.kind) {
     case 'serviceCreate':
       return handleServiceCreate(view, body.serviceCreate, context)

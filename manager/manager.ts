@@ -40,6 +40,7 @@ import { newDiskFull, newNoLeader, newNotLeader, newTooMany } from './refusals.t
 import { Replica } from './replica.ts'
 import type { Change } from './store/change.ts'
 import type { View } from './store/view.ts'
+import { refuseUnspoken } from './versions.ts'
 
 export class Manager {
   readonly #config: ManagerConfig
@@ -329,7 +330,10 @@ export class Manager {
     if (this.#leadership === undefined && isForwarded) {
       this.#answer(origin, newNotLeader())
     } else if (this.#leadership === undefined) {
-      this.#queueCall(origin, request)
+      // A leader of an older version would take what it does not know.
+      const unspoken = refuseUnspoken(this.view(), request)
+      if (unspoken === undefined) this.#queueCall(origin, request)
+      else this.#answer(origin, unspoken)
       this.#passCalls()
     } else if (this.#isDiskFull && origin.from === 'shell') {
       this.#answer(origin, newDiskFull())

@@ -3,8 +3,10 @@
  */
 import { expect, test } from 'vitest'
 import { newSeededRandom } from '../lib/random.ts'
+import { emptyCaller, emptyServiceCreate, emptyServiceUpdate } from '../proto/gen/control.ts'
 import type { Cluster, Node } from '../proto/gen/objects.ts'
-import { cluster, node, storeWith } from '../test/build.ts'
+import { cluster, node, service, storeWith } from '../test/build.ts'
+import { handleWrite } from './handle.ts'
 import type { Changed } from './store/round.ts'
 import { findDowngrade, reconcileVersions, refuseOldVersion } from './versions.ts'
 
@@ -71,3 +73,24 @@ test('a manager that was put back to an older program than the cluster is not to
   expect(findDowngrade(view, 3)).toBeUndefined()
   expect(findDowngrade(storeWith({}).view(), 1)).toBeUndefined()
 })
+
+test.each(['serviceCreate', 'serviceUpdate'] as const)(
+  'a leader takes no %s with what an older manager does not know',
+  (kind) => {
+    const { spec } = service({ spec: { disruptionBudget: { maxUnavailable: 1 } } })
+    const created = { ...emptyServiceCreate, spec }
+    const updated = { ...emptyServiceUpdate, id: 'web', spec }
+    const body =
+      kind === 'serviceCreate' ? { kind, serviceCreate: created } : { kind, serviceUpdate: updated }
+    const ask = (clusterVersion: number): unknown => {
+      const clusters = [cluster({ clusterVersion })]
+      const view = storeWith({ clusters, services: [service({ id: 'web' })] }).view()
+      const random = newSeededRandom(1)
+      const context = { now: 0, wallMs: 0, random, caller: emptyCaller, managers: [] }
+      return handleWrite(view, { caller: emptyCaller, body }, context)
+    }
+
+    expect(() => ask(1)).toThrow('DisruptionBudget needs cluster version 2')
+    expect(() => ask(2)).not.toThrow('DisruptionBudget')
+  },
+)

@@ -4,11 +4,11 @@
  * version is not admitted to the group afterwards.
  */
 import { SwarmError } from '../lib/errors.ts'
+import type { WriteRequest } from '../proto/gen/control.ts'
+import { CLUSTER_VERSION } from './model/cluster-version.ts'
+import { findUnspoken, type Spec } from './model/spec-versions.ts'
 import type { Outcome, Round } from './store/round.ts'
 import type { View } from './store/view.ts'
-
-/** The newest version that this program writes and reads. */
-export const CLUSTER_VERSION = 1
 
 /** Raises the cluster's version once every manager has reported a higher one. */
 export function reconcileVersions({ view }: Round): Outcome {
@@ -43,6 +43,27 @@ export function findDowngrade(view: View, version: number = CLUSTER_VERSION): st
     `this program speaks version ${version} and the cluster version ${cluster.clusterVersion}: ` +
     'upgrade it, a manager cannot go back once all of them were of a newer version'
   )
+}
+
+/** Why the request must wait: it says what a manager of this cluster may not know (`model/spec-versions.ts`). */
+export function refuseUnspoken(view: View, { body }: WriteRequest): SwarmError | undefined {
+  const spec = findSpec(body)
+  return spec && findUnspoken(view, spec)
+}
+
+function findSpec(body: WriteRequest['body']): Spec | undefined {
+  switch (body?.kind) {
+    case 'serviceCreate':
+      return body.serviceCreate.spec && { kind: 'ServiceSpec', spec: body.serviceCreate.spec }
+    case 'serviceUpdate':
+      return body.serviceUpdate.spec && { kind: 'ServiceSpec', spec: body.serviceUpdate.spec }
+    case 'nodeUpdate':
+      return body.nodeUpdate.spec && { kind: 'NodeSpec', spec: body.nodeUpdate.spec }
+    case 'clusterUpdate':
+      return body.clusterUpdate.spec && { kind: 'ClusterSpec', spec: body.clusterUpdate.spec }
+    default:
+      return undefined
+  }
 }
 
 /** Undefined while some manager has not described itself. */

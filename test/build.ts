@@ -5,6 +5,7 @@
  * `storeWith` puts them into a store by one entry.
  */
 
+import { CLUSTER_VERSION } from '../manager/model/cluster-version.ts'
 import type { Change } from '../manager/store/change.ts'
 import { newEntry } from '../manager/store/entry.ts'
 import { Store } from '../manager/store/store.ts'
@@ -261,7 +262,7 @@ const CLUSTER_DEFAULT: Cluster = {
     heartbeatPeriodMs: 2_000,
     nodeCertExpiryMs: 7_776_000_000,
   },
-  clusterVersion: 1,
+  clusterVersion: CLUSTER_VERSION,
 }
 
 function build<T>(template: T, base: NoInfer<T>, parts: readonly Part<NoInfer<T>>[]): T {

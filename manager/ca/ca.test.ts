@@ -8,6 +8,7 @@ import {
   emptyCertificateIssue,
 } from '../../proto/gen/control.ts'
 import { cluster, node, storeWith } from '../../test/build.ts'
+import { CLUSTER_VERSION } from '../model/cluster-version.ts'
 import type { View } from '../store/view.ts'
 import {
   defaultClusterSpec,
@@ -67,7 +68,7 @@ describe('a new cluster', () => {
     expect(tokens?.workerToken).not.toBe(tokens?.managerToken)
     expect(fresh.spec?.nodeCertExpiryMs).toBe(90 * DAY_MS)
     expect(fresh.id).toMatch(/^[0-9a-z]{25}$/)
-    expect(fresh).toMatchObject({ epoch: 1, clusterVersion: 1 })
+    expect(fresh).toMatchObject({ epoch: 1, clusterVersion: CLUSTER_VERSION })
   })
 
   test.each([

@@ -27,6 +27,7 @@ import {
 import type { Availability, NodeRole } from '../../proto/gen/types.ts'
 import type { Handle } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
+import { CLUSTER_VERSION } from '../model/cluster-version.ts'
 import { NODE_CERT_EXPIRY_MS } from './certificate-life.ts'
 import { newJoinToken, roleOfToken } from './join-token.ts'
 
@@ -63,7 +64,7 @@ export function newCluster(
       managerToken: newJoinToken(root.digest, random),
     },
     epoch: 1,
-    clusterVersion: 1,
+    clusterVersion: CLUSTER_VERSION,
   }
 }
 

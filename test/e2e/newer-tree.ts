@@ -15,9 +15,9 @@ type Edit = { readonly path: string; readonly from: string; readonly to: string 
 
 const EDITS: readonly Edit[] = [
   {
-    path: 'manager/versions.ts',
-    from: 'export const CLUSTER_VERSION = 1\n',
-    to: 'export const CLUSTER_VERSION = 2\n',
+    path: 'manager/model/cluster-version.ts',
+    from: 'export const CLUSTER_VERSION = 2\n',
+    to: 'export const CLUSTER_VERSION = 3\n',
   },
   // Told by agents: not gated, kept by managers that do not know it.
   {
@@ -46,7 +46,7 @@ const EDITS: readonly Edit[] = [
     from: 'const object: Config = { ...emptyConfig, id: newId(random), spec }\n',
     to:
       'const [cluster] = view.clusters.list()\n' +
-      "  const note = (cluster?.clusterVersion ?? 1) >= 2 ? 'newer' : ''\n" +
+      "  const note = (cluster?.clusterVersion ?? 1) >= 3 ? 'newer' : ''\n" +
       '  const object: Config = { ...emptyConfig, id: newId(random), spec, note }\n',
   },
   {

@@ -87,7 +87,7 @@ test('a manager that is put back to the older version ends, and says why', async
 
   const { exitCode, said } = await cluster.startRefused(third)
   expect(exitCode).toBe(1)
-  expect(said).toContain('speaks version 1 and the cluster version 2')
+  expect(said).toContain('speaks version 2 and the cluster version 3')
 
   await change(third, newer)
   expect(await cluster.listConfigs(third)).toEqual(expect.arrayContaining(['after-1']))

@@ -16,6 +16,7 @@ import type { ConsensusInput, MainEvent, Persist } from '../../manager/consensus
 import { handleWrite, newLoops } from '../../manager/handle.ts'
 import { Manager } from '../../manager/manager.ts'
 import type { ManagerOutput } from '../../manager/manager-interface.ts'
+import { CLUSTER_VERSION } from '../../manager/model/cluster-version.ts'
 import { loadSnapshot, Persister } from '../../manager/persist.ts'
 import type { Message } from '../../manager/raft/message.ts'
 import { TICK_MS } from '../../manager/raft-core.ts'
@@ -147,7 +148,7 @@ export class SimNode {
   /** Where the process dies next. */
   crashPoint: (typeof CRASH_POINTS)[number] | undefined
   /** Of the program, as the node reports it. */
-  version = 1
+  version: number = CLUSTER_VERSION
   /** How far the wall clock is off. */
   wallOffsetMs = 0
   /** How fast this node's clock runs, and what it showed when that was set. */

@@ -12,6 +12,7 @@ import { certificateLife, isValidAt } from '../../manager/ca/certificate-life.ts
 import type { CertificateClaims } from '../../manager/ca/signer.ts'
 import { localCaller } from '../../manager/manager.ts'
 import { newRaftId } from '../../manager/member-join.ts'
+import { CLUSTER_VERSION } from '../../manager/model/cluster-version.ts'
 import { persistAll } from '../../manager/persist.ts'
 import type { Message } from '../../manager/raft/message.ts'
 import { newBootstrapSnapshot } from '../../manager/raft-core.ts'
@@ -130,10 +131,10 @@ export class World {
     return 1_900_000_000_000 + Math.floor(this.schedule.nowMs)
   }
 
-  /** The version that all managers were of at some time; 1 before there is a cluster. */
+  /** The version that all managers were of at some time; the program's own before there is a cluster. */
   get clusterVersion(): number {
     const [cluster] = this.checkers.reference.view().clusters.list()
-    return cluster?.clusterVersion ?? 1
+    return cluster?.clusterVersion ?? CLUSTER_VERSION
   }
 
   /** One line of the run's record: its hash is what two runs of a seed must share. */

@@ -2,6 +2,7 @@
  * Faults of a daemon's process (peers.md 3.3, P): it is killed, at any moment or at one that matters,
  * stopped for a while, or its main thread makes no progress; managers go down together; versions differ.
  */
+import { CLUSTER_VERSION } from '../../../manager/model/cluster-version.ts'
 import { CRASH_POINTS, type SimNode } from '../sim-node.ts'
 import type { Fault, FaultContext } from './fault.ts'
 
@@ -18,7 +19,7 @@ export const processFaults: readonly Fault[] = [
   { name: 'other version', classes: ['P7'], weight: 1, act: changeVersion },
 ]
 
-const VERSION_MAX = 4
+const VERSION_MAX = CLUSTER_VERSION + 3
 const RETURN_MAX_MS = 15_000
 /** Longer than any part of the cluster waits for a leader. */
 const PAUSE_LONG_MS = 12_000
