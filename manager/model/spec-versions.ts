@@ -12,6 +12,7 @@ import {
   emptyAnnotations,
   emptyClusterSpec,
   emptyContainerSpec,
+  emptyDisconnect,
   emptyDisruptionBudget,
   emptyEndpointSpec,
   emptyHealthcheck,
@@ -106,7 +107,9 @@ export const SPEC_FIELDS: Readonly<Record<string, Readonly<Record<string, FieldV
     placement: alwaysOf('Placement'),
     networks: alwaysOf('NetworkAttachment'),
     forceUpdate: always,
+    disconnect: since(2, 'TaskTemplate.Disconnect', 'Disconnect'),
   },
+  Disconnect: { lostAfterMs: always, stopAfterMs: always, keep: alwaysOf('Keep') },
   NetworkAttachment: { target: always },
   ContainerSpec: {
     image: always,
@@ -199,12 +202,13 @@ export const SPEC_VALUES: Readonly<Record<string, Readonly<Record<string, number
   },
   RestartCondition: { any: 1, 'on-failure': 1, none: 1 },
   PlacementStrategy: { spread: 2, binpack: 2 },
+  Keep: { replacement: 2, original: 2 },
 }
 
 /** What says nothing: a field that equals it is not used. */
 const EMPTY: Readonly<Record<string, object>> = {
   ...{ Annotations: emptyAnnotations, NodeSpec: emptyNodeSpec, ServiceSpec: emptyServiceSpec },
-  ...{ DisruptionBudget: emptyDisruptionBudget, ReplicatedService: emptyReplicatedService },
+  ...{ Disconnect: emptyDisconnect, DisruptionBudget: emptyDisruptionBudget, ReplicatedService: emptyReplicatedService },
   ...{ ReplicatedJob: emptyReplicatedJob, UpdateConfig: emptyUpdateConfig },
   ...{ EndpointSpec: emptyEndpointSpec, PortConfig: emptyPortConfig, TaskSpec: emptyTaskSpec },
   ...{ NetworkAttachment: emptyNetworkAttachment, ContainerSpec: emptyContainerSpec },

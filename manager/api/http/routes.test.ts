@@ -441,6 +441,10 @@ describe('the swarm', () => {
     for (const [spec, status, message] of [
       [{ EncryptionConfig: { AutoLockManagers: true } }, 501, 'EncryptionConfig is not supported'],
       [{ Raft: { ElectionTick: 3 } }, 501, 'Raft.ElectionTick is not supported yet'],
+      [{ Raft: { HeartbeatTick: 2 } }, 501, 'Raft.HeartbeatTick is not supported yet'],
+      [{ CAConfig: { SigningCACert: 'x' } }, 501, 'CAConfig.SigningCACert is not supported yet'],
+      [{ CAConfig: { SigningCAKey: 'x' } }, 501, 'CAConfig.SigningCAKey is not supported yet'],
+      [{ CAConfig: { ForceRotate: 1 } }, 501, 'CAConfig.ForceRotate is not supported yet'],
       [{ CAConfig: { ExternalCAs: [{ URL: 'https://a' }] } }, 501, 'CAConfig.ExternalCAs'],
       [{ TaskDefaults: { LogDriver: { Name: 'none' } } }, 501, 'TaskDefaults is not supported yet'],
       [{ Dispatcher: { HeartbeatPeriod: 0 } }, 400, 'Dispatcher.HeartbeatPeriod: 0 ms'],
@@ -537,6 +541,7 @@ describe('the swarm', () => {
       ['init', { AutoLockManagers: true }, 501, 'AutoLockManagers'],
       ['init', { DataPathPort: 4790 }, 501, 'DataPathPort'],
       ['init', { DefaultAddrPool: ['10.1.0.0/16'] }, 501, 'DefaultAddrPool'],
+      ['init', { SubnetSize: 25 }, 501, 'SubnetSize'],
       ['init', { Availability: 'off' }, 400, 'Availability: invalid Availability: "off"'],
       ['join', { JoinToken: 'x' }, 400, 'at least 1 RemoteAddr is required to join'],
       ['join', { RemoteAddrs: ['a'] }, 400, 'join token is necessary'],
