@@ -7,7 +7,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLog } from '../../lib/log.ts'
-import { CLUSTER_VERSION } from '../../manager/versions.ts'
+import { CLUSTER_VERSION } from '../../manager/model/cluster-version.ts'
 import { AgentShell } from '../../node/agent-shell.ts'
 import { readClaims } from '../../node/io/certificate.ts'
 import { systemClock } from '../../node/io/clock.ts'
