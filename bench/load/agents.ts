@@ -41,6 +41,8 @@ export type AgentsReport = {
 
 /** Strangers of one address have four connections at a time (docs/certificates.md). */
 const JOINS_MAX = 2
+const TRIES_MAX = 100
+const RETRY_MS = 200
 const REPORT_MS = 50
 
 const order: AgentsOrder = JSON.parse(process.argv[2] ?? '')
@@ -92,15 +94,22 @@ async function addAgent(number: number): Promise<void> {
 async function addAll(): Promise<void> {
   let next = 0
   const add = async (): Promise<void> => {
-    for (let number = next++; number < order.agents; number = next++) {
-      await addAgent(number).catch(async () => {
-        // A manager was busy, or there were too many strangers: the next number takes its chance.
-        await new Promise((resolve) => setTimeout(resolve, 200))
-        await addAgent(number)
-      })
-    }
+    for (let number = next++; number < order.agents; number = next++) await addInTheEnd(number)
   }
   await Promise.all(Array.from({ length: JOINS_MAX }, add))
+}
+
+/** A manager refuses strangers while it has too many from one address: those of other processes. */
+async function addInTheEnd(number: number): Promise<void> {
+  for (let left = TRIES_MAX; ; left--) {
+    try {
+      await addAgent(number)
+      return
+    } catch (error) {
+      if (left === 0) throw error
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    }
+  }
 }
 
 setInterval(() => {
