@@ -4,6 +4,7 @@
 import type { Mutant } from './mutant.ts'
 
 const FILE = 'manager/orchestrator/update.ts'
+const FAILURES = 'manager/orchestrator/update-failures.ts'
 
 export const updateMutants: readonly Mutant[] = [
   {
@@ -17,7 +18,7 @@ export const updateMutants: readonly Mutant[] = [
   },
   {
     name: 'monitor-window-cut-short',
-    file: FILE,
+    file: FAILURES,
     search: ': config.monitorMs\n',
     replacement: ': config.monitorMs / 2\n',
     caughtBy: 'U1, U2',
@@ -25,7 +26,7 @@ export const updateMutants: readonly Mutant[] = [
   },
   {
     name: 'failures-forgotten-from-slot-to-slot',
-    file: FILE,
+    file: FAILURES,
     search: 'failedTaskIds.length / works.length > config.maxFailureRatio',
     replacement: 'failed.length / works.length > config.maxFailureRatio',
     caughtBy: 'U2',
