@@ -80,3 +80,23 @@ test.each<[string, Task, 'down' | 'ready', readonly Entry[], string | undefined]
 
   expect(problems.map((problem) => problem.slice(0, 2))).toEqual(rule === undefined ? [] : [rule])
 })
+
+test('also where one entry turns the node down and replaces its task', () => {
+  const up = node({ id: 'n1', stateSinceMs: 1_000 })
+  const down = node({ id: 'n1', status: { state: 'down' }, stateSinceMs: 30_000 })
+  const store = storeWith({ nodes: [up], services: [service({ id: 'web' })], tasks: [lost()] })
+  const before = store.view()
+  const entry = newEntry(
+    [
+      { kind: 'update', table: 'nodes', object: down },
+      { kind: 'update', table: 'tasks', object: lost(ended) },
+      { kind: 'create', table: 'tasks', object: made() },
+    ],
+    { timeMs: 30_000, wallMs: 0 },
+  )
+  store.apply(2, entry)
+
+  const problems = [...new DisconnectChecker().check(newStep(before, store.view(), entry))]
+
+  expect(problems).toEqual(['D1: task old is replaced 20000 ms before it is lost'])
+})

@@ -50,7 +50,9 @@ function* checkSuccessor({ before, after }: Step, made: Task): Iterable<string> 
   const ran = was.desiredState === 'running' && !isMissing(was) && stateOf(was) === 'running'
   const lostMs = findLostMs(after, was)
   if (!ran || stateOf(is) !== 'running' || lostMs === undefined) return
-  if (findLostMs(before, was) === lostMs && after.timeMs < lostMs)
+  // In one entry a node may be turned down and its tasks replaced, or be back after it was replaced.
+  const wasLost = (findLostMs(before, was) ?? Number.POSITIVE_INFINITY) <= after.timeMs
+  if (!wasLost && after.timeMs < lostMs)
     yield `D1: task ${was.id} is replaced ${Math.round(lostMs - after.timeMs)} ms before it is lost`
   if (isWanted(is) && is.spec?.disconnect?.keep !== 'original')
     yield `D4: task ${is.id} is replaced, is not to be kept, and is wanted`
