@@ -8,7 +8,7 @@ import { newSeededRandom } from '../lib/random.ts'
 import { encodeSnapshotPayload } from '../proto/gen/consensus.ts'
 import type { Member } from '../proto/gen/types.ts'
 import { Consensus } from './consensus.ts'
-import type { ConsensusConfig, ConsensusInput, MainEvent } from './consensus-interface.ts'
+import type { ConsensusConfig, ConsensusInput, MainEvent, Persist } from './consensus-interface.ts'
 import { MAIN_DEAD_TICKS, MAIN_STALLED_TICKS } from './main-watch.ts'
 import { emptyConfState, emptyMessage, type Message } from './raft/message.ts'
 import { newBootstrapSnapshot } from './raft-core.ts'
@@ -20,8 +20,12 @@ function memberOf(raftId: number): Member {
   return { raftId, nodeId: `n${raftId}`, raftAddr: `n${raftId}:7946`, addr: `n${raftId}:2377` }
 }
 
+type Disk = Pick<ConsensusConfig, 'hardState' | 'entries' | 'snapshot'>
+
 class Peer {
   readonly raftId: number
+  /** As a log keeps it: a commit index goes with the next entries or vote, not by itself. */
+  disk: Disk
   readonly consensus: Consensus
   readonly events: MainEvent[] = []
   /** Main of this peer applies nothing and makes no progress. */
@@ -31,25 +35,30 @@ class Peer {
   #held: number | undefined
   #isSnapshotHeld = false
   #counter = 0
+  #unwritten: Persist['hardState']
 
   constructor(
     raftId: number,
     voters: readonly number[],
     options: Pick<ConsensusConfig, 'messageBytesMax'> = {},
+    disk?: Disk,
   ) {
     this.raftId = raftId
     const isFounder = voters.includes(raftId)
     const members = voters.map(memberOf)
     const data = encodeSnapshotPayload({ members, store: new Uint8Array(0) })
-    this.consensus = new Consensus({
-      raftId,
-      random: newSeededRandom(raftId),
-      log: silentLog,
+    this.disk = disk ?? {
       hardState: { term: isFounder ? 1 : 0, vote: 0, commit: isFounder ? 1 : 0 },
       entries: [],
       snapshot: isFounder
         ? { index: 1, term: 1, confState: { ...emptyConfState, voters: [...voters] }, data }
         : undefined,
+    }
+    this.consensus = new Consensus({
+      raftId,
+      random: newSeededRandom(raftId),
+      log: silentLog,
+      ...this.disk,
       snapshotInterval: { entries: 10_000, bytes: 2 ** 26, keepEntries: 500 },
       ...options,
     })
@@ -62,11 +71,24 @@ class Peer {
       sent.push(...ready.send)
       this.fatal = ready.fatal
       for (const event of ready.events) this.#apply(event)
+      for (const persist of ready.persist) this.#write(persist)
       const sequence = ready.persist.at(-1)?.sequence
       if (sequence !== undefined) this.consensus.step({ kind: 'persisted', sequence })
       if (ready.fatal !== undefined) break
     }
     return sent
+  }
+
+  #write({ hardState = this.#unwritten, entries, snapshot, mustSync }: Persist): void {
+    this.#unwritten = hardState
+    if (!mustSync && snapshot === undefined) return
+    const first = (entries[0] ?? snapshot)?.index ?? Number.POSITIVE_INFINITY
+    const kept = this.disk.entries.filter((entry) => entry.index < first)
+    this.disk = {
+      hardState: hardState ?? this.disk.hardState,
+      entries: snapshot === undefined ? [...kept, ...entries] : entries,
+      snapshot: snapshot ?? this.disk.snapshot,
+    }
   }
 
   tick(): void {
@@ -273,7 +295,7 @@ test('a member that is added right after an election does not wait for a deadlin
   expect(count(leader, 'members-refused')).toBe(0)
 })
 
-test('a learner becomes a voter, and its promotion adds one entry to the log', () => {
+test('a learner becomes a voter, once, and then nothing more is written', () => {
   const group = new Group([1, 2, 3])
   const leader = group.leader()
   const joiner = group.add(4)
@@ -289,6 +311,29 @@ test('a learner becomes a voter, and its promotion adds one entry to the log', (
 
   expect(leader.consensus.status().commit).toBe(before)
   expect(joiner.consensus.listMembers().map((member) => member.raftId)).toEqual([1, 2, 3, 4])
+})
+
+test('any quorum of the new members elects after a kill of all, once a change is settled (seed 80265)', () => {
+  const group = new Group([1, 2, 3, 4])
+  const leader = group.leader()
+  group.add(5)
+  const change = { kind: 'add', member: memberOf(5) } as const
+  group.step(leader, { kind: 'change-members', id: 7, change })
+  group.until(() => isVoter(leader, 5) && leader.consensus.isMembershipSettled)
+
+  for (const gone of [
+    [1, 2],
+    [2, 3],
+    [3, 4],
+    [1, 4],
+  ]) {
+    const left = group.peers.filter((peer) => !gone.includes(peer.raftId))
+    const restarted = new Group([])
+    for (const { raftId, disk } of left) restarted.peers.push(new Peer(raftId, [], {}, disk))
+    for (const peer of restarted.peers) restarted.connect(peer)
+
+    expect(isVoter(restarted.leader(), 5), `without ${gone}`).toBe(true)
+  }
 })
 
 test('a second change of members waits until main has applied the first', () => {

@@ -82,6 +82,8 @@ export class Consensus {
 
   /** Proposals of this term that Raft does not take now, in order: a transfer is under way. */
   #held: Uint8Array[] = []
+  /** The entry that makes the last change of members known; 'due': Raft has not taken it yet. */
+  #announcement: number | 'due' = 0
   /** Members that were to be sent a snapshot which they would not take. */
   #unsent: number[] = []
   #isDiskFull = false
@@ -118,9 +120,15 @@ export class Consensus {
     return this.#group.confState
   }
 
-  /** Whether this leader knows of no membership change that is not applied. */
+  /**
+   * Whether this leader knows of no membership change that is not applied, and a quorum of the
+   * members has on its disks that it is committed: any quorum that is left can then elect.
+   */
   get isMembershipSettled(): boolean {
-    return this.#role === 'leader' && this.#changes.isEmpty && this.#raft.canChangeMembers()
+    if (this.#role !== 'leader' || !this.#changes.isEmpty || this.#isNewLeader()) return false
+    const { commit } = this.#raft.basicStatus()
+    const isKnown = this.#announcement !== 'due' && commit >= this.#announcement
+    return isKnown && this.#raft.canChangeMembers()
   }
 
   /** One tick of TICK_MS passed. */
@@ -222,6 +230,7 @@ export class Consensus {
   /** Moves what the core has ready into effects; everything the core emits leaves it here. */
   #pump(): void {
     this.#proposeHeld()
+    this.#announceChange()
     for (let ready = this.#raft.ready(); ready !== undefined; ready = this.#raft.ready()) {
       for (const message of ready.messages) {
         if (message.to === LOCAL_APPEND_THREAD)
@@ -232,6 +241,7 @@ export class Consensus {
       }
       for (const state of ready.readStates) this.#readStateArrived(state.context, state.index)
       this.#publishRole()
+      this.#announceChange()
     }
   }
 
@@ -240,7 +250,10 @@ export class Consensus {
     if (role === this.#role && term === this.#term && leader === this.#leader) return
     if (leader !== this.#leader) this.#leaderStream.reset()
     const isNews = role !== this.#role && (role === 'leader' || this.#role === 'leader')
-    if (role !== 'leader' || term !== this.#term) this.#held = []
+    if (role !== 'leader' || term !== this.#term) {
+      this.#held = []
+      this.#announcement = 0
+    }
     this.#role = role
     this.#term = term
     this.#leader = leader
@@ -328,7 +341,19 @@ export class Consensus {
       this.#changes.applied(request)
       this.#out.events.push({ kind: 'members-changed', id: request })
     }
+    // What follows it in the log was sent before it was known to be committed.
+    if (this.#role === 'leader' && confState.votersOutgoing.length === 0) this.#announcement = 'due'
     this.#publishMembers()
+  }
+
+  /**
+   * An empty entry after a change of members. Members act by a change once they know that it is
+   * committed, and the log writes a commit index with the next entry only: were all killed before
+   * there is one, a quorum of the new members could be none of those they remember, and elect nobody.
+   */
+  #announceChange(): void {
+    if (this.#announcement !== 'due' || this.#role !== 'leader') return
+    if (this.#raft.propose(NO_BYTES) === 'ok') this.#announcement = this.#raft.lastIndex()
   }
 
   #publishMembers(): void {

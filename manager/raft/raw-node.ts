@@ -187,6 +187,11 @@ export class RawNode {
     for (const message of steps) step(this.#raft, message)
   }
 
+  /** The index of the log's last entry, on the disk or not yet. */
+  lastIndex(): number {
+    return this.#raft.log.lastIndex()
+  }
+
   basicStatus(): BasicStatus {
     const { id, term, vote, leader, role, leadTransferee, log } = this.#raft
     const { committed: commit, applied } = log
