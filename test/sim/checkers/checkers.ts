@@ -21,6 +21,7 @@ import { SnapshotReader } from '../../../manager/store/snapshot.ts'
 import { Store } from '../../../manager/store/store.ts'
 import type { TableName, View } from '../../../manager/store/view.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
+import { ZERO_MARK } from '../../../proto/assignment-mark.ts'
 import { decodeSnapshotPayload } from '../../../proto/gen/consensus.ts'
 import type { AgentMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
@@ -39,6 +40,7 @@ import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
 import type { Kind } from './history.ts'
 import { LogEnds } from './log-ends.ts'
+import { LostAssignments } from './lost-assignments.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
 import { type Held, ReporterChecker, type SessionEvent } from './reporters.ts'
@@ -94,6 +96,7 @@ export class Checkers {
   /** Host → tasks that its agent reported as running; a clone is a host of its own. */
   #seenRunning = new Map<SimNode, Set<string>>()
   #tasks: TaskChecker
+  #lost = new LostAssignments()
   #happenings: Happenings
   #steps: readonly StepChecker[]
   #overlaps = new OverlapChecker()
@@ -114,6 +117,7 @@ export class Checkers {
       new SlotChecker(),
       new BudgetChecker(),
       new DelayChecker(),
+      this.#lost,
       this.#happenings,
     ]
     this.#inspectLater()
@@ -383,9 +387,13 @@ export class Checkers {
     const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
     const isUnhealthy = node.runtime.ailments.mayEnd(task)
     if (kind === 'stop' && isUnhealthy) this.#world.reached('unhealthy ended')
-    const operation = { kind, taskId: task.id, hasRun, isUnhealthy }
+    const mark = node.agent?.status().mark ?? ZERO_MARK
     // Until it hears of the group that goes on, it does what the one before had told it.
-    const over = this.#over.get(node.agent?.status().mark.epoch ?? 0)
+    const over = this.#over.get(mark.epoch)
+    const isLost = over === undefined && this.#lost.isLost(task.id, mark)
+    // Nobody remembers then that it was started: assigned anew, it may be.
+    if (kind === 'remove' && isLost) node.runtime.startLost(task.id)
+    const operation = { kind, taskId: task.id, hasRun, isUnhealthy, isLost }
     const problem = checkEnding(over?.view ?? this.#reference.view(), node.id, operation)
     if (problem !== undefined && node.agent?.status().session !== 'closed') this.#violation(problem)
   }

@@ -121,6 +121,9 @@ export class TaskChecker implements StepChecker {
     if (owner === 'nobody') yield `T1: task ${after.id} is observed as ${state}`
     if (owner === 'agent' && !wasReported)
       yield `T1: task ${after.id} became ${state}, which ${after.nodeId || 'no node'} never reported`
+    // An agent knows only what an earlier entry assigned, or one that was lost with its quorum.
+    if (owner === 'agent' && (was === 'new' || was === 'pending'))
+      yield `T1: task ${after.id} became ${state} before it was assigned`
     if (state === 'orphaned' && !mayBeOrphaned(step, after))
       yield `T1: task ${after.id} was orphaned while its node ${after.nodeId} is not lost`
     if (state === 'rejected' && !wasReported && (was === undefined || was === 'new'))
