@@ -5,9 +5,14 @@ import { silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
 import { decodeAgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
 import { type Assignments, emptyAssignments, type SessionMessage } from '../proto/gen/dispatcher.ts'
-import { emptyNodeDescription, emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
+import {
+  emptyNodeDescription,
+  emptyTaskStatus,
+  type Task,
+  type TaskStatus,
+} from '../proto/gen/objects.ts'
 import { emptyHealthcheck } from '../proto/gen/specs.ts'
-import type { TaskState } from '../proto/gen/types.ts'
+import { emptyPortConfig, type TaskState } from '../proto/gen/types.ts'
 import { task } from '../test/build.ts'
 import { Agent, type AgentInput, type AgentOutput } from './agent.ts'
 import type { Container } from './runtime/runtime.ts'
@@ -528,6 +533,26 @@ test('what managers do not know is reported again with the next full set', () =>
   host.assign(full(2, [assigned('t1')], 1))
 
   expect(host.reported()).toEqual({ t1: 'running' })
+})
+
+test('what a clone said of a container is set right with the next full set (seed 80694)', () => {
+  const host = new Host({ state: stateOf(4, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+  const own = host.sent.flatMap((body) => (body?.kind === 'statuses' ? body.statuses.updates : []))
+  const status = own[0]?.status ?? emptyTaskStatus
+  const hostPorts = [{ ...emptyPortConfig, publishedPort: 47197 }]
+  const returns = (told: TaskStatus): Readonly<Record<string, string>> => {
+    host.receive({ kind: 'statusAck', statusAck: { sequence: 1 } })
+    host.step({ kind: 'disconnected', session: host.session, error: undefined })
+    host.run()
+    host.sent.length = 0
+    host.assign(full(5, [{ ...assigned('t1'), status: told }]))
+    return host.reported()
+  }
+
+  expect(returns(status)).toEqual({})
+  expect(returns({ ...status, hostPorts })).toEqual({ t1: 'running' })
 })
 
 test('managers, node changes and commands are passed on, and managers are kept', () => {

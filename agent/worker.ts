@@ -266,9 +266,11 @@ export class Worker {
       return
     }
     this.#update(entry, reassign(entry.record, task, wallMs))
-    // The managers do not have what was reported: it is reported again.
+    // The managers do not have what was reported, or what a clone of this host did: once more.
     const told = task.status ?? emptyTaskStatus
-    if (compareTaskState(entry.record.status.state, told.state) > 0) entry.reported = undefined
+    const { status } = entry.record
+    const order = compareTaskState(status.state, told.state)
+    if (order > 0 || (order === 0 && !isOfSameContainer(told, status))) entry.reported = undefined
   }
 
   #keepOnly(message: Assignments, wallMs: number): void {
@@ -385,4 +387,14 @@ function isRunning({ status }: TaskRecord): boolean {
 
 function newEntry(record: TaskRecord, version: number): Entry {
   return { record, version, reported: undefined, retryMs: 0 }
+}
+
+function isOfSameContainer(told: TaskStatus, own: TaskStatus): boolean {
+  const ports = told.hostPorts.map(({ publishedPort }) => publishedPort)
+  return (
+    told.container?.containerId === own.container?.containerId &&
+    told.container?.pid === own.container?.pid &&
+    ports.length === own.hostPorts.length &&
+    own.hostPorts.every(({ publishedPort }, at) => publishedPort === ports[at])
+  )
 }
