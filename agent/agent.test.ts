@@ -3,7 +3,12 @@ import { expect, test } from 'vitest'
 import { SwarmError } from '../lib/errors.ts'
 import { silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
-import { decodeAgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
+import {
+  decodeAgentState,
+  emptyAgentState,
+  emptyKnownTask,
+  encodeAgentState,
+} from '../proto/gen/agent.ts'
 import { type Assignments, emptyAssignments, type SessionMessage } from '../proto/gen/dispatcher.ts'
 import {
   emptyNodeDescription,
@@ -44,9 +49,9 @@ function stateOf(index: number, tasks: Readonly<Record<string, TaskState>>): Uin
     ...emptyAgentState,
     mark: { epoch: 0, index },
     tasks: Object.entries(tasks).map(([id, state]) => ({
+      ...emptyKnownTask,
       task: assigned(id),
       status: { ...emptyTaskStatus, state },
-      forgotten: false,
     })),
     managers: [{ nodeId: 'm1', addr: 'm1' }],
   })
@@ -700,6 +705,28 @@ test('what is unhealthy is stopped when that is on disk, not before', () => {
   expect(host.underway()).toEqual([])
   while (host.persists.length > 0) host.persisted()
   expect(host.underway()).toEqual(['stop t1'])
+})
+
+test('a start that failed is stopped when that is on disk, not before, and has failed after a crash', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+  host.done('prepare t1')
+  host.isQuick = false
+  host.fails('start t1', false)
+
+  const before = host.underway()
+  host.persisted()
+  const after = host.underway()
+  // It was stopped and ended well, and its agent died before it knew.
+  const exit = { taskId: 't1', exitCode: 0, oomKilled: false, error: '', atMs: 5 }
+  const ended = { ...container('t1', 'exited'), exit }
+  const state = host.saved ?? new Uint8Array()
+  const next = new Host({ state, containers: [ended] })
+  next.run()
+
+  expect([before, after]).toEqual([[], ['stop t1']])
+  expect(next.reported()).toEqual({ t1: 'failed' })
 })
 
 test('a check under way is given up when its task is to end', () => {

@@ -3,10 +3,10 @@
  * are pure; the worker keeps the records and carries the steps out. The states and texts are
  * SwarmKit's (swarm-mode.md 3.2). The status is also the memory of what was done: `starting` is
  * made durable before the container is started, so a task with it was started, or may have been,
- * and is never started again. Where the managers know of a start and this status does not, the
- * agent's memory is lost or an older one, and they are believed. A container with a health check is
- * not running before the first check that succeeds (`health.ts`), and is stopped, and its task
- * failed, where too many do not.
+ * and is never started again. Why a wanted one is stopped is made durable before that, too. Where
+ * the managers know of a start and this status does not, the agent's memory is lost or an older one,
+ * and they are believed. A container with a health check is not running before the first check that
+ * succeeds (`health.ts`), and is stopped, and its task failed, where too many do not.
  *
  *   accepted ─► preparing ─► ready ─► starting ─► running ─► complete
  *       │           │          │         │           └─────► failed
@@ -14,7 +14,7 @@
  *       └───────────┴──────────┴─────────┴───────────┴─────► shutdown   (when no longer wanted)
  */
 import type { SwarmError } from '../lib/errors.ts'
-import type { KnownTask } from '../proto/gen/agent.ts'
+import { emptyKnownTask, type KnownTask } from '../proto/gen/agent.ts'
 import {
   emptyContainerStatus,
   emptyHealth,
@@ -104,13 +104,20 @@ export function newRecord(
 }
 
 /** A task as an earlier process left it; `adopt` says what has become of it. */
-export function restore({ task, status, forgotten }: KnownTask): TaskRecord {
+export function restore({ task, status, forgotten, failing }: KnownTask): TaskRecord {
   return {
     ...NEW_RECORD,
     task: task ?? emptyTask,
     status: status ?? emptyTaskStatus,
     isForgotten: forgotten,
+    ending: failing === '' ? undefined : { state: 'failed', error: failing },
   }
+}
+
+/** What a later process needs of it, for `restore`. */
+export function toKnown({ task, status, isForgotten: forgotten, ending }: TaskRecord): KnownTask {
+  const failing = ending?.state === 'failed' && !isTerminal(status.state) ? ending.error : ''
+  return { ...emptyKnownTask, task, status, forgotten, failing }
 }
 
 const NEW_RECORD: Omit<TaskRecord, 'task' | 'status'> = {
@@ -257,7 +264,8 @@ export function adopt(
 ): TaskRecord {
   const found: TaskRecord = { ...record, container: container?.state ?? 'none' }
   if (isTerminal(record.status.state)) return found
-  if (container?.state === 'running') return heed(afterStart(found, container, wallMs))
+  if (container?.state === 'running')
+    return isFailing(record) ? found : heed(afterStart(found, container, wallMs))
   if (container?.state === 'exited') {
     const exit = container.exit ?? lostExit(record.task.id, wallMs)
     return settleExit(
@@ -265,7 +273,7 @@ export function adopt(
       wallMs,
     )
   }
-  if (wasStarted(record.status.state)) return failUnseen(found, wallMs)
+  if (wasStarted(record.status.state) || isFailing(record)) return failUnseen(found, wallMs)
   if (record.status.state !== 'ready' || container !== undefined) return found
   // What was prepared is gone.
   return become(found, { state: 'preparing', wallMs })
@@ -304,6 +312,11 @@ function isUnhealthy({ status }: TaskRecord): boolean {
   return status.health?.state === 'unhealthy'
 }
 
+/** It was decided that it has failed, once it has been stopped. */
+function isFailing({ ending }: TaskRecord): boolean {
+  return ending?.state === 'failed'
+}
+
 /** A newer version of the assignment. */
 export function reassign(record: TaskRecord, task: Task, wallMs: number): TaskRecord {
   const told = task.status ?? emptyTaskStatus
@@ -324,10 +337,13 @@ export function reassign(record: TaskRecord, task: Task, wallMs: number): TaskRe
 
 /** It was started, and nothing was seen to run: it never will. */
 function failUnseen(record: TaskRecord, wallMs: number): TaskRecord {
-  if (record.container === 'none')
-    return become(record, { state: 'failed', error: 'task: its container is gone', wallMs })
+  if (record.container === 'none') {
+    const error = record.ending?.error ?? 'task: its container is gone'
+    return become({ ...record, ending: undefined }, { state: 'failed', error, wallMs })
+  }
   // Whatever the call that started it still does is stopped first.
-  return { ...record, ending: { state: 'failed', error: 'task: its start was interrupted' } }
+  const interrupted: Ending = { state: 'failed', error: 'task: its start was interrupted' }
+  return { ...record, ending: record.ending ?? interrupted }
 }
 
 /** Whether a task in this state was started, or may have been. */
@@ -340,8 +356,8 @@ export function mustBeDurable(before: TaskRecord, after: TaskRecord): boolean {
   return (
     before.task !== after.task ||
     before.isForgotten !== after.isForgotten ||
-    // It is stopped for it: a later process must know why.
-    (!isUnhealthy(before) && isUnhealthy(after)) ||
+    // It is stopped for it: a later process must know why, for what is stopped may end well.
+    (!isFailing(before) && isFailing(after)) ||
     (before.status.state !== after.status.state &&
       (after.status.state === 'starting' || isTerminal(after.status.state)))
   )
@@ -396,7 +412,8 @@ function settleExit(record: TaskRecord, wallMs: number): TaskRecord {
   const { exit } = record
   if (exit === undefined) return record
   const ended: TaskRecord = { ...record, container: 'exited', ending: undefined, exit: undefined }
-  const error = isUnhealthy(record) ? unhealthy(exit) : errorOf(exit)
+  const found = record.ending?.state === 'failed' ? record.ending.error : errorOf(exit)
+  const error = isUnhealthy(record) ? unhealthy(exit) : found
   const isUnwanted = record.isForgotten || !isWanted(record.task.desiredState)
   const state = isUnwanted ? 'shutdown' : error === '' ? 'complete' : 'failed'
   return become(withExitCode(ended, exit), { state, error: isUnwanted ? '' : error, wallMs })

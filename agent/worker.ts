@@ -42,6 +42,7 @@ import {
   restore,
   succeed,
   type TaskRecord,
+  toKnown,
 } from './task.ts'
 
 /** A failed operation is tried again after about a second, then ever more seldom. */
@@ -153,11 +154,7 @@ export class Worker {
   state(): Pick<AgentState, 'mark' | 'tasks'> {
     return {
       mark: this.#mark,
-      tasks: [...this.#entries.values()].map(({ record }) => ({
-        task: record.task,
-        status: record.status,
-        forgotten: record.isForgotten,
-      })),
+      tasks: [...this.#entries.values()].map(({ record }) => toKnown(record)),
     }
   }
 
