@@ -551,10 +551,15 @@ export class Checkers {
     )
   }
 
-  /** H1 */
+  /**
+   * H1. An agent that has lost its memory believes the managers that a task runs; where a clone of its
+   * host told them so, that was a check of the clone's container.
+   */
   #checkHealth(node: SimNode, taskId: string): void {
     const task = this.#reference.view().tasks.get(taskId)
-    if (task !== undefined && !node.runtime.ailments.isProven(task))
+    if (task === undefined || node.runtime.ailments.isProven(task)) return
+    const isBelieved = this.#world.cloned.has(node.id) && task.status?.state === 'running'
+    if (!isBelieved)
       this.#violation(`H1: ${node.id} says that ${taskId} runs before a check of it succeeded`)
   }
 
