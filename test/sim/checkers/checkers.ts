@@ -110,7 +110,7 @@ export class Checkers {
     this.#reporters = new ReporterChecker(world)
     this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
-    this.#tasks = new TaskChecker((nodeId) => world.cloned.has(nodeId))
+    this.#tasks = new TaskChecker((nodeId) => world.wereCloned.has(nodeId))
     this.#steps = [
       this.#tasks,
       new PlaceChecker(),
@@ -558,7 +558,7 @@ export class Checkers {
   #checkHealth(node: SimNode, taskId: string): void {
     const task = this.#reference.view().tasks.get(taskId)
     if (task === undefined || node.runtime.ailments.isProven(task)) return
-    const isBelieved = this.#world.cloned.has(node.id) && task.status?.state === 'running'
+    const isBelieved = this.#world.wereCloned.has(node.id) && task.status?.state === 'running'
     if (!isBelieved)
       this.#violation(`H1: ${node.id} says that ${taskId} runs before a check of it succeeded`)
   }

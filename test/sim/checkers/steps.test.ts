@@ -147,7 +147,7 @@ describe('the checker of tasks', () => {
   test.each([
     ['n2', ['T6: the ports of task t1 changed while it had them']],
     ['n1', []],
-  ])('finds ports that change under a running task while %s is cloned', (cloned, expected) => {
+  ])('finds ports that change under a running task where %s was cloned', (cloned, expected) => {
     const checker = new TaskChecker((nodeId) => nodeId === cloned)
     checker.reported('n1', 't1', 'running')
     const port: PortConfig = {

@@ -53,16 +53,19 @@ const WRITTEN_ONCE = [
 ] as const satisfies readonly (keyof Task)[]
 
 export class TaskChecker implements StepChecker {
-  readonly #isCloned: (nodeId: string) => boolean
+  readonly #wasCloned: (nodeId: string) => boolean
   /** Every id that any object ever had. */
   readonly #taskIds = new Set<string>()
   readonly #serviceIds = new Set<string>()
   /** Task → `node state` for what was reported of it. */
   readonly #reported = new Map<string, Set<string>>()
 
-  /** A clone's container of a task is another one than its node's, with other ports. */
-  constructor(isCloned: (nodeId: string) => boolean = () => false) {
-    this.#isCloned = isCloned
+  /**
+   * A clone's container of a task is another one than its node's, with other ports. They stand until
+   * the host's own agent gets a full set and says otherwise; what it says is held against its container.
+   */
+  constructor(wasCloned: (nodeId: string) => boolean = () => false) {
+    this.#wasCloned = wasCloned
   }
 
   /** The agent of a node sends this state of a task. */
@@ -95,7 +98,7 @@ export class TaskChecker implements StepChecker {
     } else {
       yield* checkDirections(before, after)
       yield* checkWrittenOnce(before, after)
-      if (!this.#isCloned(after.nodeId)) yield* checkPorts(before, after)
+      if (!this.#wasCloned(after.nodeId)) yield* checkPorts(before, after)
     }
     yield* this.#checkOwner(step, before, after)
     if (isPlaced(after) && after.nodeId === '')
