@@ -5,8 +5,14 @@ import { silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
 import { decodeAgentState } from '../proto/gen/agent.ts'
 import type { Assignments } from '../proto/gen/dispatcher.ts'
-import { emptyNodeDescription, emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
+import {
+  emptyNodeDescription,
+  emptyTaskStatus,
+  type Task,
+  type TaskStatus,
+} from '../proto/gen/objects.ts'
 import { emptyHealthcheck } from '../proto/gen/specs.ts'
+import { emptyPortConfig } from '../proto/gen/types.ts'
 import { assigned, change, container, full, Host, stateOf } from '../test/agent-host.ts'
 import { task } from '../test/build.ts'
 import { Agent } from './agent.ts'
@@ -347,6 +353,26 @@ test('what managers do not know is reported again with the next full set', () =>
   expect(host.reported()).toEqual({ t1: 'running' })
 })
 
+test('what a clone said of a container is set right with the next full set (seed 80694)', () => {
+  const host = new Host({ state: stateOf(4, { t1: 'running' }), containers: [live('t1')] })
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+  const own = host.sent.flatMap((body) => (body?.kind === 'statuses' ? body.statuses.updates : []))
+  const status = own[0]?.status ?? emptyTaskStatus
+  const hostPorts = [{ ...emptyPortConfig, publishedPort: 47197 }]
+  const returns = (told: TaskStatus): Readonly<Record<string, string>> => {
+    host.receive({ kind: 'statusAck', statusAck: { sequence: 1 } })
+    host.step({ kind: 'disconnected', session: host.session, error: undefined })
+    host.run()
+    host.sent.length = 0
+    host.assign(full(5, [{ ...assigned('t1'), status: told }]))
+    return host.reported()
+  }
+
+  expect(returns(status)).toEqual({})
+  expect(returns({ ...status, hostPorts })).toEqual({ t1: 'running' })
+})
+
 test('managers, node changes and commands are passed on, and managers are kept', () => {
   const host = new Host()
   host.run()
@@ -492,6 +518,28 @@ test('what is unhealthy is stopped when that is on disk, not before', () => {
   expect(host.underway()).toEqual([])
   while (host.persists.length > 0) host.persisted()
   expect(host.underway()).toEqual(['stop t1'])
+})
+
+test('a start that failed is stopped when that is on disk, not before, and has failed after a crash', () => {
+  const host = new Host()
+  host.run()
+  host.assign(full(5, [assigned('t1')]))
+  host.done('prepare t1')
+  host.isQuick = false
+  host.fails('start t1', false)
+
+  const before = host.underway()
+  host.persisted()
+  const after = host.underway()
+  // It was stopped and ended well, and its agent died before it knew.
+  const exit = { taskId: 't1', exitCode: 0, oomKilled: false, error: '', atMs: 5 }
+  const ended = { ...container('t1', 'exited'), exit }
+  const state = host.saved ?? new Uint8Array()
+  const next = new Host({ state, containers: [ended] })
+  next.run()
+
+  expect([before, after]).toEqual([[], ['stop t1']])
+  expect(next.reported()).toEqual({ t1: 'failed' })
 })
 
 test('a check under way is given up when its task is to end', () => {

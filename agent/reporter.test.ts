@@ -45,6 +45,22 @@ test('what is not acknowledged in time, or on this session, is sent again', () =
   expect(again?.updates).toHaveLength(1)
 })
 
+test('what is noted again while it is on its way is sent again', () => {
+  const reporter = new Reporter()
+  const running = status('running')
+  reporter.note('t1', running)
+  reporter.take(0, 2_000)
+
+  // A set came that was made after the managers had ignored it: its task was not assigned yet.
+  reporter.note('t1', running)
+  reporter.acknowledge(1)
+  const again = reporter.take(1, 2_000)
+  reporter.acknowledge(2)
+
+  expect(again).toMatchObject({ sequence: 2, updates: [{ status: { state: 'running' } }] })
+  expect(reporter.waiting).toBe(0)
+})
+
 test('nothing is sent when all is acknowledged or forgotten', () => {
   const reporter = new Reporter()
   reporter.note('t1', status('running'))

@@ -15,7 +15,7 @@ export class Reporter {
   #sent:
     | {
         readonly sequence: number
-        readonly statuses: ReadonlyMap<string, TaskStatus>
+        readonly statuses: Map<string, TaskStatus>
         readonly atMs: number
       }
     | undefined
@@ -25,8 +25,12 @@ export class Reporter {
     return this.#waiting.size
   }
 
-  /** `status` will be reported, instead of an older one of the task. */
+  /**
+   * `status` will be reported, instead of an older one of the task. If it is on its way already, the
+   * managers were found not to have taken it: that they acknowledge that batch says nothing of it.
+   */
   note(taskId: string, status: TaskStatus): void {
+    this.#sent?.statuses.delete(taskId)
     this.#waiting.set(taskId, status)
   }
 

@@ -1,6 +1,7 @@
 /** Tables for a task's next step, its states and its texts. */
 import { expect, test } from 'vitest'
 import { SwarmError } from '../lib/errors.ts'
+import { emptyKnownTask } from '../proto/gen/agent.ts'
 import { emptyTaskStatus } from '../proto/gen/objects.ts'
 import { emptyHealthcheck } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
@@ -23,6 +24,7 @@ import {
   restore,
   succeed,
   type TaskRecord,
+  toKnown,
 } from './task.ts'
 
 const STARTED = { containerId: 'c1', pid: 7, hostPorts: [] }
@@ -242,7 +244,7 @@ test.each<[TaskState, Container | undefined, TaskState, string, string | undefin
   const error = expected[1] === 'as it was' ? 'as it was' : ''
   const status = { ...emptyTaskStatus, state, error }
 
-  const record = adoptRestored({ task: task(), status, forgotten: false }, found)
+  const record = adoptRestored({ ...emptyKnownTask, task: task(), status }, found)
   const walked = walk(record)
 
   expect([walked.record.status.state, walked.record.status.error, walked.operation]).toEqual(
@@ -253,7 +255,7 @@ test.each<[TaskState, Container | undefined, TaskState, string, string | undefin
 test('a task that ran before a restart has been running since then', () => {
   const status = { ...emptyTaskStatus, state: 'running' as const, timestampMs: 2 }
 
-  const restored = adoptRestored({ task: task(), status, forgotten: false }, container('running'))
+  const restored = adoptRestored({ ...emptyKnownTask, task: task(), status }, container('running'))
   const told = newRecord(
     task({ status: { state: 'running', timestampMs: 3 } }),
     container('running'),
@@ -266,7 +268,7 @@ test('a task that ran before a restart has been running since then', () => {
 
 test('an interrupted start ends as failed once it was made sure, and was seen by nobody', () => {
   const status = { ...emptyTaskStatus, state: 'starting' as const }
-  const record = adoptRestored({ task: task(), status, forgotten: false }, container('created'))
+  const record = adoptRestored({ ...emptyKnownTask, task: task(), status }, container('created'))
 
   const failed = succeed(begin(record, 1, 'stop'), undefined, 9)
 
@@ -284,7 +286,7 @@ test.each<[string, Container | undefined, boolean]>([
 ])('what is found after a restart, %s: whether nobody saw its end', (_what, found, unseen) => {
   const status = { ...emptyTaskStatus, state: 'running' as const }
 
-  const record = adoptRestored({ task: task(), status, forgotten: false }, found)
+  const record = adoptRestored({ ...emptyKnownTask, task: task(), status, forgotten: false }, found)
 
   expect(record.status).toMatchObject({ state: 'failed', unseen })
 })
@@ -416,8 +418,7 @@ function checked(record: TaskRecord, exitCode: number): TaskRecord {
 
 /** A later process finds its container. */
 function found(record: TaskRecord, state: Container['state'], exit?: Partial<Exit>): TaskRecord {
-  const { task: assigned, status, isForgotten: forgotten } = record
-  return adopt(restore({ task: assigned, status, forgotten }), container(state, exit), 20)
+  return adopt(restore(toKnown(record)), container(state, exit), 20)
 }
 
 const UNHEALTHY = 'dockerexec: unhealthy container'
@@ -494,6 +495,41 @@ test('a later process stops what is unhealthy, or says why it was stopped', () =
     state: 'failed',
     error: UNHEALTHY,
   })
+})
+
+test.each<[string, TaskRecord, string]>([
+  ['a failed start', fail(begin(at('starting'), 1, 'start'), BROKEN, 5), 'no such image'],
+  [
+    'an interrupted start',
+    adopt(at('starting'), container('created'), 5),
+    'task: its start was interrupted',
+  ],
+  [
+    'a start that only managers know of',
+    newRecord(task({ status: { state: 'running' } }), container('created'), 5),
+    'task: its start was interrupted',
+  ],
+])('a later process knows that %s is being stopped (seed 80974)', (_name, failing, error) => {
+  const running = found(failing, 'running')
+  const created = found(failing, 'created')
+  const gone = adopt(restore(toKnown(failing)), undefined, 20)
+  const failed = { state: 'failed', error }
+
+  expect(mustBeDurable({ ...failing, ending: undefined }, failing)).toBe(true)
+  expect(walk(running)).toMatchObject({ path: [], operation: 'stop' })
+  expect(walk(created)).toMatchObject({ path: [], operation: 'stop' })
+  expect(succeed(begin(created, 3, 'stop'), undefined, 21).status).toMatchObject(failed)
+  expect(observeExit(running, anExit(), 21).status).toMatchObject(failed)
+  expect(found(failing, 'exited', { exitCode: 0 }).status).toMatchObject(failed)
+  expect(gone.status).toMatchObject(failed)
+})
+
+test('a later process does not end again what managers gave up meanwhile', () => {
+  const failing = fail(begin(at('starting'), 1, 'start'), BROKEN, 5)
+  const given = reassign(failing, task({ status: { state: 'orphaned' } }), 6)
+
+  expect(walk(found(given, 'exited')).operation).toBeUndefined()
+  expect(walk(found(given, 'running')).operation).toBe('stop')
 })
 
 test('an agent without its memory takes a running task for a healthy one', () => {

@@ -3,11 +3,11 @@
  * are pure; the worker keeps the records and carries the steps out. The states and texts are
  * SwarmKit's (swarm-mode.md 3.2). The status is also the memory of what was done: `starting` is
  * made durable before the container is started, so a task with it was started, or may have been,
- * and is never started again. Where the managers know of a start and this status does not, the
- * agent's memory is lost or an older one, and they are believed. A container with a health check is
- * not running before the first check that succeeds (`health.ts`), and is stopped, and its task
- * failed, where too many do not; the same where its spec does not let it run without contact with
- * the managers (`contact.ts`).
+ * and is never started again. Why a wanted one is stopped is made durable before that, too. Where
+ * the managers know of a start and this status does not, the agent's memory is lost or an older one,
+ * and they are believed. A container with a health check is not running before the first check that
+ * succeeds (`health.ts`), and is stopped, and its task failed, where too many do not; the same where
+ * its spec does not let it run without contact with the managers (`contact.ts`), at once.
  *
  *   accepted ─► preparing ─► ready ─► starting ─► running ─► complete
  *       │           │          │         │           └─────► failed
@@ -16,7 +16,7 @@
  */
 import { formatDuration } from '../lib/amount.ts'
 import type { SwarmError } from '../lib/errors.ts'
-import type { KnownTask } from '../proto/gen/agent.ts'
+import { emptyKnownTask, type KnownTask } from '../proto/gen/agent.ts'
 import {
   emptyContainerStatus,
   emptyHealth,
@@ -115,13 +115,23 @@ export function newRecord(
 }
 
 /** A task as an earlier process left it; `adopt` says what has become of it. */
-export function restore({ task, status, forgotten }: KnownTask): TaskRecord {
+export function restore(known: KnownTask): TaskRecord {
+  const { task, status, forgotten, failing: error, unseen, fenced: isFenced } = known
   return {
     ...NEW_RECORD,
     task: task ?? emptyTask,
     status: status ?? emptyTaskStatus,
     isForgotten: forgotten,
+    ending: error === '' ? undefined : { state: 'failed', error, unseen, isFenced },
   }
+}
+
+/** What a later process needs of it, for `restore`. */
+export function toKnown({ task, status, isForgotten: forgotten, ending }: TaskRecord): KnownTask {
+  const known: KnownTask = { ...emptyKnownTask, task, status, forgotten }
+  if (ending?.state !== 'failed' || isTerminal(status.state)) return known
+  const { error: failing, unseen = false, isFenced: fenced = false } = ending
+  return { ...known, failing, unseen, fenced }
 }
 
 const NEW_RECORD: Omit<TaskRecord, 'task' | 'status'> = {
@@ -301,7 +311,8 @@ export function adopt(
 ): TaskRecord {
   const found: TaskRecord = { ...record, container: container?.state ?? 'none' }
   if (isTerminal(record.status.state)) return found
-  if (container?.state === 'running') return heed(afterStart(found, container, wallMs))
+  if (container?.state === 'running')
+    return isFailing(record) ? found : heed(afterStart(found, container, wallMs))
   if (container?.state === 'exited') {
     const exit = container.exit ?? lostExit(record.task.id, wallMs)
     const started: TaskRecord = {
@@ -311,7 +322,7 @@ export function adopt(
     // Without an exit code it went with its daemon or its host.
     return settleExit(started, wallMs, exit.error !== '')
   }
-  if (wasStarted(record.status.state)) return failUnseen(found, wallMs)
+  if (wasStarted(record.status.state) || isFailing(record)) return failUnseen(found, wallMs)
   if (record.status.state !== 'ready' || container !== undefined) return found
   // What was prepared is gone.
   return become(found, { state: 'preparing', wallMs })
@@ -350,6 +361,11 @@ function isUnhealthy({ status }: TaskRecord): boolean {
   return status.health?.state === 'unhealthy'
 }
 
+/** It was decided that it has failed, once it has been stopped. */
+function isFailing({ ending }: TaskRecord): boolean {
+  return ending?.state === 'failed'
+}
+
 /** A newer version of the assignment. */
 export function reassign(record: TaskRecord, task: Task, wallMs: number): TaskRecord {
   const told = task.status ?? emptyTaskStatus
@@ -370,14 +386,13 @@ export function reassign(record: TaskRecord, task: Task, wallMs: number): TaskRe
 
 /** It was started, and nothing was seen to run: it never will. */
 function failUnseen(record: TaskRecord, wallMs: number): TaskRecord {
-  if (record.container === 'none')
-    return become(record, {
-      ...{ state: 'failed', error: 'task: its container is gone', wallMs },
-      unseen: true,
-    })
+  if (record.container === 'none') {
+    const gone: Ending = { state: 'failed', error: 'task: its container is gone', unseen: true }
+    return become({ ...record, ending: undefined }, { ...(record.ending ?? gone), wallMs })
+  }
   // Whatever the call that started it still does is stopped first.
   const error = 'task: its start was interrupted'
-  return { ...record, ending: { state: 'failed', error, unseen: true } }
+  return { ...record, ending: record.ending ?? { state: 'failed', error, unseen: true } }
 }
 
 /** Whether a task in this state was started, or may have been. */
@@ -390,8 +405,8 @@ export function mustBeDurable(before: TaskRecord, after: TaskRecord): boolean {
   return (
     before.task !== after.task ||
     before.isForgotten !== after.isForgotten ||
-    // It is stopped for it: a later process must know why.
-    (!isUnhealthy(before) && isUnhealthy(after)) ||
+    // It is stopped for it: a later process must know why, for what is stopped may end well.
+    (!isFailing(before) && isFailing(after)) ||
     (before.status.state !== after.status.state &&
       (after.status.state === 'starting' || isTerminal(after.status.state)))
   )
@@ -447,12 +462,15 @@ function settleExit(record: TaskRecord, wallMs: number, unseen: boolean = false)
   const { exit } = record
   if (exit === undefined) return record
   const ended: TaskRecord = { ...record, container: 'exited', ending: undefined, exit: undefined }
-  const error = isUnhealthy(record) ? unhealthy(exit) : errorOf(exit)
+  const failing = record.ending?.state === 'failed' ? record.ending : undefined
+  const found = failing?.error ?? errorOf(exit)
+  const error = isUnhealthy(record) && !isFencing(record) ? unhealthy(exit) : found
   const isUnwanted = record.isForgotten || !isWanted(record.task.desiredState)
   const state = isUnwanted ? 'shutdown' : error === '' ? 'complete' : 'failed'
   return become(withExitCode(ended, exit), {
     ...{ state, error: isUnwanted ? '' : error, wallMs },
-    unseen: unseen && !isUnwanted,
+    unseen: (failing?.unseen ?? unseen) && !isUnwanted,
+    isFenced: failing?.isFenced === true && !isUnwanted,
   })
 }
 

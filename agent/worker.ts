@@ -46,6 +46,7 @@ import {
   restore,
   succeed,
   type TaskRecord,
+  toKnown,
 } from './task.ts'
 
 /** A failed operation is tried again after about a second, then ever more seldom. */
@@ -157,11 +158,7 @@ export class Worker {
   state(): Pick<AgentState, 'mark' | 'tasks'> {
     return {
       mark: this.#mark,
-      tasks: [...this.#entries.values()].map(({ record }) => ({
-        task: record.task,
-        status: record.status,
-        forgotten: record.isForgotten,
-      })),
+      tasks: [...this.#entries.values()].map(({ record }) => toKnown(record)),
     }
   }
 
@@ -288,9 +285,11 @@ export class Worker {
       return
     }
     this.#update(entry, reassign(entry.record, task, wallMs))
-    // The managers do not have what was reported: it is reported again.
+    // The managers do not have what was reported, or what a clone of this host did: once more.
     const told = task.status ?? emptyTaskStatus
-    if (compareTaskState(entry.record.status.state, told.state) > 0) entry.reported = undefined
+    const { status } = entry.record
+    const order = compareTaskState(status.state, told.state)
+    if (order > 0 || (order === 0 && !isOfSameContainer(told, status))) entry.reported = undefined
   }
 
   #keepOnly(message: Assignments, wallMs: number): void {
@@ -425,4 +424,14 @@ function isRunning({ status }: TaskRecord): boolean {
 
 function newEntry(record: TaskRecord, version: number): Entry {
   return { record, version, reported: undefined, retryMs: 0 }
+}
+
+function isOfSameContainer(told: TaskStatus, own: TaskStatus): boolean {
+  const ports = told.hostPorts.map(({ publishedPort }) => publishedPort)
+  return (
+    told.container?.containerId === own.container?.containerId &&
+    told.container?.pid === own.container?.pid &&
+    ports.length === own.hostPorts.length &&
+    own.hostPorts.every(({ publishedPort }, at) => publishedPort === ports[at])
+  )
 }

@@ -336,6 +336,28 @@ test('any quorum of the new members elects after a kill of all, once a change is
   }
 })
 
+test('nothing follows a change of members before it is in force: who leaves has no longer log (seed 81275)', () => {
+  const group = new Group([1, 2])
+  const leader = group.leader()
+  const leaving = group.peers.find((peer) => peer !== leader)
+  if (leaving === undefined) throw new Error('no follower')
+  const change = { kind: 'remove', raftId: leaving.raftId } as const
+  group.step(leader, { kind: 'change-members', id: 7, change }, proposal(leader, 'later'))
+  group.until(() => leader.committed().includes('later'))
+
+  // The leader is killed before its disk has more than the change.
+  const at = leaving.disk.entries.at(-1)?.index ?? 0
+  const entries = leader.disk.entries.filter(({ index }) => index <= at)
+  const hardState = { ...leader.disk.hardState, commit: at - 1 }
+  const killed = new Peer(leader.raftId, [], {}, { ...leader.disk, entries, hardState })
+  const restarted = new Group([])
+  restarted.peers.push(killed, new Peer(leaving.raftId, [], {}, leaving.disk))
+  for (const peer of restarted.peers) restarted.connect(peer)
+
+  expect(leaving.disk.entries.at(-1)?.type).toBe('conf-change-v2')
+  expect(restarted.leader()).toBe(killed)
+})
+
 test('a second change of members waits until main has applied the first', () => {
   const group = new Group([1, 2, 3])
   const leader = group.leader()

@@ -32,6 +32,7 @@ import { MainWatch } from './main-watch.ts'
 import { MemberChanges, type MemberRefusal } from './member-changes.ts'
 import { refuseOldCopy } from './old-copy.ts'
 import {
+  type ConfChangeV2,
   type ConfState,
   type Entry,
   emptyConfState,
@@ -80,8 +81,10 @@ export class Consensus {
   /** The last term that this member led and committed an entry in. */
   #committedTerm = 0
 
-  /** Proposals of this term that Raft does not take now, in order: a transfer is under way. */
+  /** Proposals of this term that Raft is not given now, in order; see `#proposeHeld`. */
   #held: Uint8Array[] = []
+  /** Whether this leader proposed a change of members that is not in force. */
+  #isChanging = false
   /** The entry that makes the last change of members known; 'due': Raft has not taken it yet. */
   #announcement: number | 'due' = 0
   /** Members that were to be sent a snapshot which they would not take. */
@@ -252,6 +255,7 @@ export class Consensus {
     const isNews = role !== this.#role && (role === 'leader' || this.#role === 'leader')
     if (role !== 'leader' || term !== this.#term) {
       this.#held = []
+      this.#isChanging = false
       this.#announcement = 0
     }
     this.#role = role
@@ -332,6 +336,7 @@ export class Consensus {
   #applyConfChange(entry: Entry): void {
     const change = entry.confChange ?? leaveJointChange
     const confState = this.#raft.applyConfChange(change, entry.index)
+    this.#isChanging = false
     const { added, proposer, request } =
       change.context.length === 0 ? emptyMembershipContext : decodeMembershipContext(change.context)
     // A member takes no snapshot of a time before it was one, so there must be a newer.
@@ -381,9 +386,22 @@ export class Consensus {
     this.#proposeHeld()
   }
 
+  /**
+   * Raft takes nothing while the leadership is handed over; and it is given nothing behind a change
+   * of members that is not in force. A member that is to leave might else keep more of the log than
+   * the others have on their disks: after a crash they may need its vote, and it would refuse them.
+   */
   #proposeHeld(): void {
+    if (this.#isChanging || this.#group.confState.votersOutgoing.length > 0) return
     while (this.#held[0] !== undefined && this.#raft.propose(this.#held[0]) === 'ok')
       this.#held.shift()
+  }
+
+  #proposeChange(change: ConfChangeV2): 'proposed' | 'pending' {
+    if (!this.#raft.canChangeMembers() || this.#raft.proposeConfChange(change) !== 'ok')
+      return 'pending'
+    this.#isChanging = true
+    return 'proposed'
   }
 
   // ── reads ──────────────────────────────────────────────────────────────────────────────────
@@ -432,10 +450,7 @@ export class Consensus {
     }
     const refusal = this.#changes.step(this.#now, {
       sight: () => this.#sight(),
-      propose: (change) =>
-        this.#raft.canChangeMembers() && this.#raft.proposeConfChange(change) === 'ok'
-          ? 'proposed'
-          : 'pending',
+      propose: (change) => this.#proposeChange(change),
     })
     if (refusal !== undefined) this.#refuseChanges([refusal])
   }
@@ -447,10 +462,9 @@ export class Consensus {
 
   #promoteLearners(): void {
     if (this.#role !== 'leader' || this.#group.confState.learners.length === 0) return
-    if (!this.#raft.canChangeMembers()) return
-    const nodeId = findPromotable(this.#sight())
+    const nodeId = this.#raft.canChangeMembers() ? findPromotable(this.#sight()) : undefined
     if (nodeId === undefined) return
-    this.#raft.proposeConfChange({
+    this.#proposeChange({
       transition: 'auto',
       changes: [{ type: 'add-voter', nodeId }],
       context: encodeMembershipContext({ ...emptyMembershipContext, proposer: this.raftId }),

@@ -7,7 +7,12 @@ import type { Container } from '../agent/runtime/runtime.ts'
 import { SwarmError } from '../lib/errors.ts'
 import { silentLog } from '../lib/log.ts'
 import { newSeededRandom } from '../lib/random.ts'
-import { type AgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
+import {
+  type AgentState,
+  emptyAgentState,
+  emptyKnownTask,
+  encodeAgentState,
+} from '../proto/gen/agent.ts'
 import { type Assignments, emptyAssignments, type SessionMessage } from '../proto/gen/dispatcher.ts'
 import { emptyNodeDescription, emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
 import type { TaskState } from '../proto/gen/types.ts'
@@ -46,9 +51,9 @@ export function stateOf(
     ...part,
     mark: { epoch: 0, index },
     tasks: Object.entries(tasks).map(([id, state]) => ({
+      ...emptyKnownTask,
       task: make(id),
       status: { ...emptyTaskStatus, state },
-      forgotten: false,
     })),
     managers: [{ nodeId: 'm1', addr: 'm1' }],
   })

@@ -25,9 +25,9 @@ import {
   emptyNodeSpec,
 } from '../../proto/gen/specs.ts'
 import type { Availability, NodeRole } from '../../proto/gen/types.ts'
+import { CLUSTER_VERSION } from '../model/cluster-version.ts'
 import type { Handle } from '../store/handler.ts'
 import type { View } from '../store/view.ts'
-import { CLUSTER_VERSION } from '../model/cluster-version.ts'
 import { NODE_CERT_EXPIRY_MS } from './certificate-life.ts'
 import { newJoinToken, roleOfToken } from './join-token.ts'
 

@@ -85,6 +85,9 @@ test.each<[TaskState, TaskState, boolean]>([
   ['running', 'orphaned', false],
   ['running', 'remove', false],
   ['assigned', 'pending', false],
+  // A survivor of force-new-cluster may not know that it was assigned (seed 80298).
+  ['pending', 'running', false],
+  ['new', 'shutdown', false],
 ])('a task in state %s is taken to %s: %s', (state, reported, isTaken) => {
   expect(report(state, reported)?.status?.state).toBe(isTaken ? reported : undefined)
 })

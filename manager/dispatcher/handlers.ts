@@ -1,15 +1,15 @@
 /**
  * Handlers of what agents have written through their sessions: a node registers, reports statuses
  * of its tasks, leaves. They run on the leader and may all be repeated. A status only goes up, and
- * only for the node's own tasks (docs/task-model.md); a node becomes ready by registering and in no
- * other way. Liveness has a say before them: `NodeStatus.findRefusal`.
+ * only for the node's own tasks once assigned (docs/task-model.md); a node becomes ready by
+ * registering and in no other way. Liveness has a say before them: `NodeStatus.findRefusal`.
  */
 
 import { SwarmError } from '../../lib/errors.ts'
 import type { NodeLeave, NodeRegister, StatusReport } from '../../proto/gen/control.ts'
 import type { Health, Node, NodeStatus, Task, TaskStatus } from '../../proto/gen/objects.ts'
 import type { TaskState } from '../../proto/gen/types.ts'
-import { isTerminal } from '../../proto/task-state.ts'
+import { compareTaskState, isTerminal } from '../../proto/task-state.ts'
 import { isEqual } from '../model/equal.ts'
 import { withNodeStatus } from '../model/node.ts'
 import { canAdvance, getState, withStatus } from '../model/task.ts'
@@ -97,9 +97,13 @@ const NOT_OBSERVED: ReadonlySet<TaskState> = new Set([
 ])
 
 function isNews(task: Task, reported: TaskStatus): boolean {
-  if (NOT_OBSERVED.has(reported.state) || isTerminal(getState(task))) return false
+  const state = getState(task)
+  if (NOT_OBSERVED.has(reported.state) || isTerminal(state)) return false
+  // The entry that assigned it was lost with its quorum: the agent is told to end it, and whether
+  // there still is room for it is the scheduler's to say.
+  if (compareTaskState(state, 'assigned') < 0) return false
   if (!canAdvance(task, reported.state)) return false
-  if (reported.state !== getState(task)) return true
+  if (reported.state !== state) return true
   // One that came late: what was told of the container since, its ports with it, is not taken back.
   const isOlder = task.status?.container !== undefined && reported.container === undefined
   return !isOlder && !isEqual(task.status, shorten(reported))

@@ -208,7 +208,11 @@ export const SPEC_VALUES: Readonly<Record<string, Readonly<Record<string, number
 /** What says nothing: a field that equals it is not used. */
 const EMPTY: Readonly<Record<string, object>> = {
   ...{ Annotations: emptyAnnotations, NodeSpec: emptyNodeSpec, ServiceSpec: emptyServiceSpec },
-  ...{ Disconnect: emptyDisconnect, DisruptionBudget: emptyDisruptionBudget, ReplicatedService: emptyReplicatedService },
+  ...{
+    Disconnect: emptyDisconnect,
+    DisruptionBudget: emptyDisruptionBudget,
+    ReplicatedService: emptyReplicatedService,
+  },
   ...{ ReplicatedJob: emptyReplicatedJob, UpdateConfig: emptyUpdateConfig },
   ...{ EndpointSpec: emptyEndpointSpec, PortConfig: emptyPortConfig, TaskSpec: emptyTaskSpec },
   ...{ NetworkAttachment: emptyNetworkAttachment, ContainerSpec: emptyContainerSpec },

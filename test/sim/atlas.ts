@@ -17,6 +17,8 @@ const REFUSALS: readonly unknown[] = ['damage', 'foreign', 'unknown-key', 'newer
 
 type Damage = {
   readonly node: SimNode
+  /** Whose log it is. */
+  readonly raftId: number
   /** It had promised entries up to here. */
   readonly lastIndex: number
   /** What it promised is forgotten, and nothing on its disk says so. */
@@ -26,6 +28,8 @@ type Damage = {
 export class Atlas {
   #world: World
   #damage: Damage | undefined
+  /** Of those that the group let go while they were down: they find out when they are up again. */
+  readonly #left: Map<SimNode, Damage> = new Map()
   /** Ended because of their damage, and wait for their operator, whatever they are to the group now. */
   readonly #refused: Set<SimNode> = new Set()
 
@@ -35,8 +39,11 @@ export class Atlas {
 
   /** Whether what this manager holds can be spared now, and nobody else's log is damaged. */
   isSpare(node: SimNode): boolean {
-    if (this.#damage !== undefined && !this.#isRepaired(this.#damage)) return false
-    this.#damage = undefined
+    if (this.#damage !== undefined) {
+      if (!this.#isRepaired(this.#damage)) return false
+      if (!this.#holds(this.#damage)) this.#left.set(this.#damage.node, this.#damage)
+      this.#damage = undefined
+    }
     const leader = this.#world.findLeader()
     const members = leader?.manager?.status().members ?? []
     const { term, lastIndex } = this.#world.checkers.durable(node)
@@ -69,17 +76,18 @@ export class Atlas {
   /** This manager's log, of a process that is dead, was damaged. */
   damaged(node: SimNode, isForgetful: boolean): void {
     const { lastIndex } = this.#world.checkers.durable(node)
-    this.#damage = { node, lastIndex, isForgetful }
+    this.#damage = { node, raftId: node.raftId, lastIndex, isForgetful }
     // What an older self did not yet know it may go back on: that is what was done to it.
     if (isForgetful) this.#world.checkers.replaced(node)
   }
 
   /** Whether `error`, by which the node ended, is what was done to its log; then it is repaired. */
   takes(node: SimNode, error: unknown): boolean {
-    if (this.#damage?.node !== node) return false
+    const damage = this.#damage?.node === node ? this.#damage : this.#left.get(node)
+    if (damage === undefined || damage.raftId !== node.raftId) return false
     const isRefusal = error instanceof SwarmError && REFUSALS.includes(error.facts['kind'])
     const isOld = error instanceof SwarmError && error.facts['kind'] === 'old-copy'
-    const isLate = this.#damage.isForgetful && (isOld || error instanceof AssertionError)
+    const isLate = damage.isForgetful && (isOld || error instanceof AssertionError)
     if (!isRefusal && !isLate) return false
     this.#refused.add(node)
     this.#world.reached('damage refused')
@@ -102,10 +110,14 @@ export class Atlas {
   }
 
   /** It takes part again and holds what it had promised, or is no member any more. */
-  #isRepaired({ node, lastIndex }: Damage): boolean {
-    const stored = this.#world.checkers.reference.view().nodes.get(node.id)
+  #isRepaired(damage: Damage): boolean {
+    const stored = this.#world.checkers.reference.view().nodes.get(damage.node.id)
     if (stored === undefined || (stored.spec?.role === 'worker' && stored.member === undefined))
       return true
+    return this.#holds(damage)
+  }
+
+  #holds({ node, lastIndex }: Damage): boolean {
     return node.manager !== undefined && this.#world.checkers.durable(node).lastIndex >= lastIndex
   }
 }

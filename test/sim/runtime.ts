@@ -227,6 +227,11 @@ export class SimRuntime {
       if (!this.#containers.has(taskId) && !hasBegun(taskId)) this.#started.delete(taskId)
   }
 
+  /** The agent is about to forget a task that the managers do not know to have been assigned here. */
+  startLost(taskId: string): void {
+    this.#started.delete(taskId)
+  }
+
   /** Nothing goes wrong any more by itself. */
   heal(): void {
     this.rates = CALM_RATES

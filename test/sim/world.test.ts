@@ -12,6 +12,7 @@ import {
   type ServiceSpec,
 } from '../../proto/gen/specs.ts'
 import { calmCluster, isFormed, leaderOf, until } from './calm.ts'
+import { setRole } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
 import type { World } from './world.ts'
 
@@ -237,6 +238,26 @@ test('a manager with a damaged log ends, is rebuilt, and takes part again as ano
 
   expect(isUp).toBe(false)
   expect(world.coverage.get('damage refused')).toBe(1)
+  expect(world.violations).toEqual([])
+})
+
+test('a manager that was demoted while it was down with a damaged log is rebuilt too (seed 100153)', () => {
+  const world = calmCluster(5)
+  const follower = followerOf(world)
+  const path = `raft/${follower.disk.list('raft').findLast((name) => name.endsWith('.segment'))}`
+
+  until(world, () => world.atlas.isSpare(follower))
+  follower.crash('all')
+  follower.disk.flipBit(path, 8 * 8)
+  world.atlas.damaged(follower, false)
+  setRole(world, follower.id, { role: 'worker' })
+  const { reference } = world.checkers
+  until(world, () => reference.view().nodes.get(follower.id)?.member === undefined)
+  const isSpare = world.atlas.isSpare(leaderOf(world))
+  world.restart(follower)
+  until(world, () => follower.isUp && follower.raftId === 0)
+
+  expect(isSpare).toBe(false)
   expect(world.violations).toEqual([])
 })
 

@@ -93,6 +93,8 @@ export class World {
   readonly retired: Set<string> = new Set()
   /** Nodes that have a clone, or had one just now. */
   readonly cloned: Set<string> = new Set()
+  /** Of which there was one: its word may stand in the store until the host's agent gets a full set. */
+  readonly wereCloned: Set<string> = new Set()
   #clones = 0
   readonly snapshots: SnapshotWatch
   /** Once, with the first node that sees the group in a joint configuration. */
@@ -241,6 +243,7 @@ export class World {
     copy.managers = node.managers
     copy.disk.restore('agent', node.disk.snapshotDirectory('agent'))
     this.cloned.add(node.id)
+    this.wereCloned.add(node.id)
     return copy
   }
 

@@ -1,6 +1,11 @@
 /** When an agent went back, and when it acts by what is not on its disk. */
 import { expect, test } from 'vitest'
-import { decodeAgentState, emptyAgentState, encodeAgentState } from '../../../proto/gen/agent.ts'
+import {
+  decodeAgentState,
+  emptyAgentState,
+  emptyKnownTask,
+  encodeAgentState,
+} from '../../../proto/gen/agent.ts'
 import { emptyHealth, emptyTask, emptyTaskStatus, type Task } from '../../../proto/gen/objects.ts'
 import type { TaskState } from '../../../proto/gen/types.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
@@ -11,8 +16,15 @@ function file(index: number, state: TaskState = 'starting', forgotten = false): 
   return encodeAgentState({
     ...emptyAgentState,
     mark: { epoch: 1, index },
-    tasks: [{ task: T1, status: { ...emptyTaskStatus, state }, forgotten }],
+    tasks: [{ ...emptyKnownTask, task: T1, status: { ...emptyTaskStatus, state }, forgotten }],
   })
+}
+
+/** The same with a start that is taken back. */
+function failingFile(index: number, state: TaskState): Uint8Array {
+  const { tasks, ...rest } = decodeAgentState(file(index, state))
+  const failing = 'task: its start was interrupted'
+  return encodeAgentState({ ...rest, tasks: tasks.map((known) => ({ ...known, failing })) })
 }
 
 /** The same with a container that is to be stopped for its health. */
@@ -45,8 +57,12 @@ test('a mark that was saved is there at the next start, unless the disk was repl
 test.for([
   ['start', file(5), T1, undefined],
   ['start', file(5, 'ready'), T1, 'its disk has it as ready'],
-  ['stop', file(5, 'starting'), T1, undefined],
-  ['stop', file(5, 'running'), T1, 'by its disk it runs and is well'],
+  ['stop', file(5, 'starting'), T1, 'its disk has it as starting and does not say why'],
+  ['stop', file(5, 'running'), T1, 'its disk has it as running and does not say why'],
+  ['stop', file(5, 'orphaned'), T1, undefined],
+  ['stop', file(5, 'running', true), T1, undefined],
+  ['stop', failingFile(5, 'starting'), T1, undefined],
+  ['stop', failingFile(5, 'running'), T1, undefined],
   ['stop', unhealthyFile(5), T1, undefined],
   [
     'stop',

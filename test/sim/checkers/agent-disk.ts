@@ -52,11 +52,14 @@ function findDifference(known: KnownTask, kind: OperationKind, task: Task): stri
   if (kind === 'start' && known.status?.state !== 'starting')
     return `its disk has it as ${known.status?.state}`
   const isWanted = !known.forgotten && TaskStateNumber[task.desiredState] <= TaskStateNumber.running
-  // A crash after this must not leave a container that ended well and nobody knows why.
-  if (kind === 'stop' && isWanted && known.status?.state === 'running')
-    return known.status.health?.state === 'unhealthy'
-      ? undefined
-      : 'by its disk it runs and is well'
+  // A crash after this must not leave a container that ended well and nobody knows why. One whose
+  // task has ended already stays as it ended.
+  const state = known.status?.state ?? 'new'
+  const isOver = TaskStateNumber[state] > TaskStateNumber.running
+  if (kind === 'stop' && isWanted && !isOver) {
+    const hasReason = known.failing !== '' || known.status?.health?.state === 'unhealthy'
+    return hasReason ? undefined : `its disk has it as ${state} and does not say why`
+  }
   if (kind === 'remove' && !known.forgotten) return 'by its disk the task is assigned'
   return undefined
 }

@@ -21,6 +21,7 @@ import { SnapshotReader } from '../../../manager/store/snapshot.ts'
 import { Store } from '../../../manager/store/store.ts'
 import type { TableName, View } from '../../../manager/store/view.ts'
 import type { OpenedWal } from '../../../manager/wal/wal.ts'
+import { ZERO_MARK } from '../../../proto/assignment-mark.ts'
 import { decodeSnapshotPayload } from '../../../proto/gen/consensus.ts'
 import type { AgentMessage, SessionMessage } from '../../../proto/gen/dispatcher.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
@@ -43,6 +44,7 @@ import { HearingChecker } from './hearing.ts'
 import type { Kind } from './history.ts'
 import { JobChecker } from './jobs.ts'
 import { LogEnds } from './log-ends.ts'
+import { LostAssignments } from './lost-assignments.ts'
 import { NeighbourChecker } from './neighbours.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
 import { PlaceChecker } from './places.ts'
@@ -100,6 +102,7 @@ export class Checkers {
   /** Host → tasks that its agent reported as running; a clone is a host of its own. */
   #seenRunning = new Map<SimNode, Set<string>>()
   #tasks: TaskChecker
+  #lost = new LostAssignments()
   #happenings: Happenings
   #steps: readonly StepChecker[]
   #overlaps = new OverlapChecker()
@@ -114,7 +117,7 @@ export class Checkers {
     this.#reporters = new ReporterChecker(world)
     this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
-    this.#tasks = new TaskChecker((nodeId) => world.cloned.has(nodeId))
+    this.#tasks = new TaskChecker((nodeId) => world.wereCloned.has(nodeId))
     this.#steps = [
       this.#tasks,
       new PlaceChecker(),
@@ -126,6 +129,7 @@ export class Checkers {
       new JobChecker(),
       new DisconnectChecker(),
       new UpdateChecker(),
+      this.#lost,
       this.#happenings,
     ]
     this.#inspectLater()
@@ -405,9 +409,13 @@ export class Checkers {
     const hasRun = this.#seenRunning.get(node)?.has(task.id) === true
     const isUnhealthy = node.runtime.ailments.mayEnd(task)
     if (kind === 'stop' && isUnhealthy) this.#world.reached('unhealthy ended')
-    const operation = { kind, taskId: task.id, hasRun, isUnhealthy }
+    const mark = node.agent?.status().mark ?? ZERO_MARK
     // Until it hears of the group that goes on, it does what the one before had told it.
-    const over = this.#over.get(node.agent?.status().mark.epoch ?? 0)
+    const over = this.#over.get(mark.epoch)
+    const isLost = over === undefined && this.#lost.isLost(task.id, mark)
+    // Nobody remembers then that it was started: assigned anew, it may be.
+    if (kind === 'remove' && isLost) node.runtime.startLost(task.id)
+    const operation = { kind, taskId: task.id, hasRun, isUnhealthy, isLost }
     const problem = checkEnding(over?.view ?? this.#reference.view(), node.id, operation)
     if (problem !== undefined && node.agent?.status().session !== 'closed') this.#violation(problem)
   }
@@ -571,10 +579,15 @@ export class Checkers {
     )
   }
 
-  /** H1 */
+  /**
+   * H1. An agent that has lost its memory believes the managers that a task runs; where a clone of its
+   * host told them so, that was a check of the clone's container.
+   */
   #checkHealth(node: SimNode, taskId: string): void {
     const task = this.#reference.view().tasks.get(taskId)
-    if (task !== undefined && !node.runtime.ailments.isProven(task))
+    if (task === undefined || node.runtime.ailments.isProven(task)) return
+    const isBelieved = this.#world.wereCloned.has(node.id) && task.status?.state === 'running'
+    if (!isBelieved)
       this.#violation(`H1: ${node.id} says that ${taskId} runs before a check of it succeeded`)
   }
 

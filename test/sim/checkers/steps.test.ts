@@ -86,6 +86,15 @@ describe('the checker of tasks', () => {
     expect(play(new TaskChecker(), entries).join('\n')).toMatch(new RegExp(`^${rule}: `))
   })
 
+  test('believes an agent only once the task is assigned', () => {
+    const checker = new TaskChecker()
+    checker.reported('n1', 't1', 'running')
+
+    const problems = play(checker, [{ tasks: [in1('pending')] }, { tasks: [in1('running')] }])
+
+    expect(problems).toEqual(['T1: task t1 became running before it was assigned'])
+  })
+
   test('believes an agent of its own node only', () => {
     const checker = new TaskChecker()
     checker.reported('n2', 't1', 'running')
@@ -98,7 +107,7 @@ describe('the checker of tasks', () => {
   test.each([
     ['n2', ['T6: the ports of task t1 changed while it had them']],
     ['n1', []],
-  ])('finds ports that change under a running task while %s is cloned', (cloned, expected) => {
+  ])('finds ports that change under a running task where %s was cloned', (cloned, expected) => {
     const checker = new TaskChecker((nodeId) => nodeId === cloned)
     checker.reported('n1', 't1', 'running')
     const port: PortConfig = {

@@ -26,7 +26,7 @@ function viewOf(object: Task, timeMs = 1): View {
 
 test('a running task whose health checks failed often enough may be stopped, not removed', () => {
   const view = viewOf(task('running', 'running'))
-  const ill = { taskId: 't1', hasRun: true, isUnhealthy: true }
+  const ill = { taskId: 't1', hasRun: true, isUnhealthy: true, isLost: false }
 
   expect(checkEnding(view, 'n1', { ...ill, kind: 'stop' })).toBeUndefined()
   expect(checkEnding(view, 'n1', { ...ill, kind: 'remove' })).toContain('T9')
@@ -45,15 +45,26 @@ test.for([
   const hasRun = state === 'running'
 
   expect(
-    checkEnding(view, 'n1', { kind, taskId: 't1', hasRun, isUnhealthy: false }) !== undefined,
+    checkEnding(view, 'n1', { kind, taskId: 't1', hasRun, isUnhealthy: false, isLost: false }) !==
+      undefined,
   ).toBe(isWrong)
   expect(
-    checkEnding(view, 'n2', { kind, taskId: 't1', hasRun, isUnhealthy: false }),
+    checkEnding(view, 'n2', { kind, taskId: 't1', hasRun, isUnhealthy: false, isLost: false }),
   ).toBeUndefined()
   expect(
-    checkEnding(view, 'n1', { kind, taskId: 't2', hasRun, isUnhealthy: false }),
+    checkEnding(view, 'n1', { kind, taskId: 't2', hasRun, isUnhealthy: false, isLost: false }),
   ).toBeUndefined()
 })
+
+test.for([true, false])(
+  'a task whose assignment was lost (%s) may be removed while it is wanted (seed 80298)',
+  (isLost) => {
+    const view = viewOf(task('running', 'pending'))
+    const remove = { kind: 'remove', taskId: 't1', hasRun: true, isUnhealthy: false } as const
+
+    expect(checkEnding(view, 'n1', { ...remove, isLost }) === undefined).toBe(isLost)
+  },
+)
 
 test.for([
   ['stop', false],
@@ -61,7 +72,13 @@ test.for([
 ] as const)('a task that only a clone saw running: %s is wrong: %s', ([kind, isWrong]) => {
   const view = viewOf(task('running', 'running'))
 
-  const problem = checkEnding(view, 'n1', { kind, taskId: 't1', hasRun: false, isUnhealthy: false })
+  const problem = checkEnding(view, 'n1', {
+    kind,
+    taskId: 't1',
+    hasRun: false,
+    isUnhealthy: false,
+    isLost: false,
+  })
 
   expect(problem !== undefined).toBe(isWrong)
 })

@@ -54,16 +54,19 @@ const WRITTEN_ONCE = [
 ] as const satisfies readonly (keyof Task)[]
 
 export class TaskChecker implements StepChecker {
-  readonly #isCloned: (nodeId: string) => boolean
+  readonly #wasCloned: (nodeId: string) => boolean
   /** Every id that any object ever had. */
   readonly #taskIds = new Set<string>()
   readonly #serviceIds = new Set<string>()
   /** Task → `node state` for what was reported of it. */
   readonly #reported = new Map<string, Set<string>>()
 
-  /** A clone's container of a task is another one than its node's, with other ports. */
-  constructor(isCloned: (nodeId: string) => boolean = () => false) {
-    this.#isCloned = isCloned
+  /**
+   * A clone's container of a task is another one than its node's, with other ports. They stand until
+   * the host's own agent gets a full set and says otherwise; what it says is held against its container.
+   */
+  constructor(wasCloned: (nodeId: string) => boolean = () => false) {
+    this.#wasCloned = wasCloned
   }
 
   /** The agent of a node sends this state of a task. */
@@ -96,7 +99,7 @@ export class TaskChecker implements StepChecker {
     } else {
       yield* checkDirections(before, after)
       yield* checkWrittenOnce(before, after)
-      if (!this.#isCloned(after.nodeId)) yield* checkPorts(before, after)
+      if (!this.#wasCloned(after.nodeId)) yield* checkPorts(before, after)
     }
     yield* this.#checkOwner(step, before, after)
     if (isPlaced(after) && after.nodeId === '')
@@ -122,6 +125,9 @@ export class TaskChecker implements StepChecker {
     if (owner === 'nobody') yield `T1: task ${after.id} is observed as ${state}`
     if (owner === 'agent' && !wasReported)
       yield `T1: task ${after.id} became ${state}, which ${after.nodeId || 'no node'} never reported`
+    // An agent knows only what an earlier entry assigned, or one that was lost with its quorum.
+    if (owner === 'agent' && (was === 'new' || was === 'pending'))
+      yield `T1: task ${after.id} became ${state} before it was assigned`
     if (state === 'orphaned' && !mayBeOrphaned(step, after))
       yield `T1: task ${after.id} was orphaned while its node ${after.nodeId} is not lost`
     if (state === 'rejected' && !wasReported && (was === undefined || was === 'new'))

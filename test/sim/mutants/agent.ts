@@ -100,7 +100,7 @@ export const agentMutants: readonly Mutant[] = [
   {
     name: 'verdict-not-on-disk',
     file: 'agent/task.ts',
-    search: '    (!isUnhealthy(before) && isUnhealthy(after)) ||\n',
+    search: '    (!isFailing(before) && isFailing(after)) ||\n',
     replacement: '',
     caughtBy: 'T9',
     why: 'after a crash a container that was stopped as unhealthy, and ended well, counts as done',
