@@ -75,7 +75,9 @@ export function printTasks(
     .sort(
       (a, b) =>
         compareNatural(a.name, b.name) ||
-        (timeAt(b.task, 'CreatedAt') ?? 0) - (timeAt(a.task, 'CreatedAt') ?? 0),
+        (timeAt(b.task, 'CreatedAt') ?? 0) - (timeAt(a.task, 'CreatedAt') ?? 0) ||
+        // Of two made in one millisecond the one that replaced the other is wanted.
+        Number(isWanted(b.task)) - Number(isWanted(a.task)),
     )
   const isFull = flags.has('no-trunc')
   const rows = tasks.map(({ task, name }, position) => {
@@ -140,4 +142,9 @@ export function withoutDigest(image: string): string {
 
 export function capitalize(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1)
+}
+
+function isWanted(task: Json): boolean {
+  const desiredState = textAt(task, 'DesiredState')
+  return desiredState === 'running' || desiredState === 'ready'
 }

@@ -372,7 +372,9 @@ function isTakenDown(slot: Slot, after: View, service: Service): boolean {
     const node = after.nodes.get(task.nodeId)
     const isDrainOver =
       node?.spec?.availability === 'drain' && (isGlobal || node.drainUntilMs <= after.timeMs)
-    const isUp = node !== undefined && node.status?.state !== 'down' && !isDrainOver
+    // A global service is at once off the nodes that its spec does not name any more.
+    const isNamed = !isGlobal || isInZone(service, node)
+    const isUp = node !== undefined && node.status?.state !== 'down' && !isDrainOver && isNamed
     const was = slot.tasks.find(({ id }) => id === task.id)
     const isEnded =
       was?.desiredState === 'running' &&
@@ -386,6 +388,12 @@ function isTakenDown(slot: Slot, after: View, service: Service): boolean {
 /** With a fence no two may run. */
 function orderOf({ order, disconnect }: Setup): UpdateConfig['order'] {
   return disconnect?.stopAfterMs === 10_000 ? 'stop-first' : order
+}
+
+/** The only constraint of these plays. */
+function isInZone(service: Service, node: Node | undefined): boolean {
+  const constraints = service.spec?.task?.placement?.constraints ?? []
+  return constraints.length === 0 || node?.spec?.annotations?.labels.get('zone') === 'a'
 }
 
 function newSpec(setup: Setup, mode: 'replicated' | 'global'): ServiceSpec {
