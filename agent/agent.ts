@@ -1,8 +1,9 @@
 /**
  * Agent: the part of a node that runs tasks, as one machine. It composes the session with a manager
  * (`session.ts`), the tasks (`worker.ts`), what must still be reported (`reporter.ts`) and for how long
- * nobody was reached (`contact.ts`); each decides its own part. It calls nothing: the shell dials, sends, runs the operations on a Runtime
- * and keeps the state on disk, and reports back through `step()`. DESIGN section 7, docs/sessions.md.
+ * nobody was reached (`contact.ts`); each decides its own part. It calls nothing: the shell dials,
+ * sends, runs the operations on a Runtime and keeps the state on disk, and reports back through
+ * `step()`. DESIGN section 7, docs/sessions.md.
  */
 import { assert } from '../lib/assert.ts'
 import type { SwarmError } from '../lib/errors.ts'

@@ -9,7 +9,7 @@
  *       │  failures in the start period do not count                        ▲
  *       └───────────────────────────────────────────────────────────────────┘
  */
-import { formatDuration } from '../lib/amount.ts'
+import { formatMilliseconds } from '../lib/amount.ts'
 import type { SwarmError } from '../lib/errors.ts'
 import { emptyHealth, type Health, type HealthResult } from '../proto/gen/objects.ts'
 import { emptyHealthcheck, type Healthcheck } from '../proto/gen/specs.ts'
@@ -20,7 +20,6 @@ const TIMEOUT_MS = 30_000
 const RETRIES = 3
 const START_INTERVAL_MS = 5_000
 const RESULTS_MAX = 5
-const MILLISECOND_NS = 1e6
 /** Of what managers are told and disks keep: letters of each output. */
 const TOLD_OUTPUT_LENGTH_MAX = 512
 /** No exit code: the check took too long, or could not be run. */
@@ -150,7 +149,7 @@ function describe(
     case 'exited':
       return { exitCode: result.exitCode, output: result.output }
     case 'late': {
-      const said = `Health check exceeded timeout (${formatDuration(timeoutMs * MILLISECOND_NS)})`
+      const said = `Health check exceeded timeout (${formatMilliseconds(timeoutMs)})`
       const output = result.output === '' ? said : `${said}: ${result.output}`
       return { exitCode: NO_EXIT_CODE, output }
     }

@@ -14,7 +14,7 @@
  *       │           └► rejected│         └► failed
  *       └───────────┴──────────┴─────────┴───────────┴─────► shutdown   (when no longer wanted)
  */
-import { formatDuration } from '../lib/amount.ts'
+import { formatMilliseconds } from '../lib/amount.ts'
 import type { SwarmError } from '../lib/errors.ts'
 import { emptyKnownTask, type KnownTask } from '../proto/gen/agent.ts'
 import {
@@ -40,8 +40,6 @@ import {
   type Watch,
 } from './health.ts'
 import type { Container, Exit, Started } from './runtime/runtime.ts'
-
-const MILLISECOND_NS = 1e6
 
 export type TaskRecord = {
   /** As last assigned. */
@@ -198,7 +196,7 @@ export function planFence(record: TaskRecord, wallMs: number): Step | undefined 
     return record.container === 'running' ? { kind: 'operate', operation: 'stop' } : undefined
   if (!wasStarted(state)) return undefined
   if (record.isForgotten || !isWanted(record.task.desiredState)) return planShutdown(record, wallMs)
-  const time = formatDuration(getStopAfterMs(record.task) * MILLISECOND_NS)
+  const time = formatMilliseconds(getStopAfterMs(record.task))
   const error = `task: no manager was reached for ${time}`
   return {
     kind: 'become',
@@ -315,12 +313,9 @@ export function adopt(
     return isFailing(record) ? found : heed(afterStart(found, container, wallMs))
   if (container?.state === 'exited') {
     const exit = container.exit ?? lostExit(record.task.id, wallMs)
-    const started: TaskRecord = {
-      ...afterStart(found, container, wallMs),
-      ...{ container: 'exited', exit },
-    }
+    const started = afterStart(found, container, wallMs)
     // Without an exit code it went with its daemon or its host.
-    return settleExit(started, wallMs, exit.error !== '')
+    return settleExit({ ...started, container: 'exited', exit }, wallMs, exit.error !== '')
   }
   if (wasStarted(record.status.state) || isFailing(record)) return failUnseen(found, wallMs)
   if (record.status.state !== 'ready' || container !== undefined) return found
@@ -468,7 +463,9 @@ function settleExit(record: TaskRecord, wallMs: number, unseen: boolean = false)
   const isUnwanted = record.isForgotten || !isWanted(record.task.desiredState)
   const state = isUnwanted ? 'shutdown' : error === '' ? 'complete' : 'failed'
   return become(withExitCode(ended, exit), {
-    ...{ state, error: isUnwanted ? '' : error, wallMs },
+    state,
+    error: isUnwanted ? '' : error,
+    wallMs,
     unseen: (failing?.unseen ?? unseen) && !isUnwanted,
     isFenced: failing?.isFenced === true && !isUnwanted,
   })

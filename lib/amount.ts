@@ -34,6 +34,11 @@ export function formatDuration(nanoseconds: number): string {
   return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
 }
 
+/** As `formatDuration`, of milliseconds. */
+export function formatMilliseconds(milliseconds: number): string {
+  return formatDuration(milliseconds * 1e6)
+}
+
 function trimDecimal(value: number): string {
   return String(Number(value.toFixed(9)))
 }

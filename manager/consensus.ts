@@ -55,6 +55,7 @@ import { findPromotable, findSuccessor, type LeaderSight } from './succession.ts
 const ELECTION_TICKS_AFTER_CLOSE = 3
 /** How long a learner counts on a leader that says nothing. */
 const LEARNER_PATIENCE_TICKS = 5 * ELECTION_TICKS
+
 export class Consensus {
   readonly raftId: number
   readonly #raft: RawNode

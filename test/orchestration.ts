@@ -11,6 +11,7 @@ import { reconcileAllocator } from '../manager/allocator/allocator.ts'
 import { Leader, type Loop } from '../manager/leader.ts'
 import { matchesConstraints, parseConstraints } from '../manager/model/constraint.ts'
 import { isEqual } from '../manager/model/equal.ts'
+import { withNodeStatus } from '../manager/model/node.ts'
 import { compareAge, getState, withManagerState, withStatus } from '../manager/model/task.ts'
 import { newDrainReconciler } from '../manager/orchestrator/drain.ts'
 import { newEnforcer } from '../manager/orchestrator/enforcer.ts'
@@ -32,9 +33,9 @@ import {
   type TaskStatus,
 } from '../proto/gen/objects.ts'
 import type { ServiceSpec } from '../proto/gen/specs.ts'
-import type { TaskState } from '../proto/gen/types.ts'
+import type { NodeState, TaskState } from '../proto/gen/types.ts'
 import { compareTaskState, isTerminal, isWanted } from '../proto/task-state.ts'
-import { applyTo, storeWith, type World } from './build.ts'
+import { applyTo, node, type Part, storeWith, type World } from './build.ts'
 
 export const WALL_MS = 1_700_000_000_000
 const ROUNDS_MAX = 2_000
@@ -174,6 +175,12 @@ export class Orchestration {
       updateStatus: undefined,
     }
     this.write([{ kind: 'update', table: 'services', object }])
+  }
+
+  /** The node is in this state from now on. */
+  turnNode(id: string, state: NodeState, part: Part<Node> = {}): void {
+    const status = { state, message: '', addr: '' }
+    this.setNode(node({ ...withNodeStatus(this.getNode(id), status, this.now), ...part }))
   }
 
   /** The node is as given, whether it was there before or joins. */

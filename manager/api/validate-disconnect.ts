@@ -3,7 +3,7 @@
  * itself, and times by which two tasks of a slot could run where the spec says that they must not. How
  * long a fence takes is `manager/model/disconnect.ts`; the heartbeat period is the cluster's.
  */
-import { formatDuration } from '../../lib/amount.ts'
+import { formatMilliseconds as format } from '../../lib/amount.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import type { Disconnect, ServiceSpec } from '../../proto/gen/specs.ts'
 import { getFenceMs, getStopGraceMs } from '../model/disconnect.ts'
@@ -11,7 +11,6 @@ import type { View } from '../store/view.ts'
 
 /** A node that is well may be silent for less than this many heartbeat periods: then it is down. */
 const CONTACT_PERIODS = 5
-const MILLISECOND_NS = 1e6
 
 /** Throws SwarmError `invalid-argument` that names the field. */
 export function checkDisconnect(spec: ServiceSpec): void {
@@ -80,10 +79,6 @@ export function checkHeartbeatPeriod(view: View, periodMs: number): void {
 function getLeastStopAfterMs(view: View): number {
   const [cluster] = view.clusters.list()
   return CONTACT_PERIODS * (cluster?.spec?.heartbeatPeriodMs ?? 0)
-}
-
-function format(ms: number): string {
-  return formatDuration(ms * MILLISECOND_NS)
 }
 
 function refusal(field: string, message: string): SwarmError {

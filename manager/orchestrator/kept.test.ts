@@ -1,13 +1,10 @@
 /** Whose slot it is when a node is back whose task was replaced (docs/disconnect.md). */
 import { expect, test } from 'vitest'
-import type { Node, Task } from '../../proto/gen/objects.ts'
+import { DAY_MS } from '../../lib/clock.ts'
+import type { Task } from '../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../proto/gen/specs.ts'
-import type { NodeState } from '../../proto/gen/types.ts'
 import { node, type Part, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
-import { withNodeStatus } from '../model/node.ts'
-
-const DAY_MS = 86_400_000
 
 /** A cluster in which a task of `web` was lost with n1 and runs on n2 now; n1 is down. */
 function replaced(spec: Part<ServiceSpec> = {}): Orchestration {
@@ -22,14 +19,9 @@ function replaced(spec: Part<ServiceSpec> = {}): Orchestration {
   })
   world.settle()
   for (const task of world.tasksOf('web')) world.report(task.id, 'running')
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   for (const task of world.tasksOf('web').slice(1)) world.report(task.id, 'running')
   return world
-}
-
-function turn(world: Orchestration, id: string, state: NodeState, part: Part<Node> = {}): void {
-  const status = { state, message: '', addr: '' }
-  world.setNode(node({ ...withNodeStatus(world.getNode(id), status, world.now), ...part }))
 }
 
 const states = (world: Orchestration): readonly string[] =>
@@ -50,7 +42,7 @@ test('the original stays wanted beside its replacement', () => {
 
 test('it has its slot back when its node has been back for some seconds, whoever leads', () => {
   const world = replaced()
-  turn(world, 'n1', 'ready')
+  world.turnNode('n1', 'ready')
   world.advance(4_999)
   world.changeLeader()
   world.settle()
@@ -65,7 +57,7 @@ test('it has its slot back when its node has been back for some seconds, whoever
 
 test('it is given up where it turns out to have ended', () => {
   const world = replaced()
-  turn(world, 'n1', 'ready')
+  world.turnNode('n1', 'ready')
 
   world.report(first(world).id, 'failed')
   world.advance(60_000)
@@ -76,7 +68,7 @@ test('it is given up where it turns out to have ended', () => {
 test.each<[string, (world: Orchestration) => void]>([
   [
     'its node is drained',
-    (world) => turn(world, 'n1', 'ready', { spec: { availability: 'drain' } }),
+    (world) => world.turnNode('n1', 'ready', { spec: { availability: 'drain' } }),
   ],
   ['its node is removed', (world) => world.write([{ kind: 'remove', table: 'nodes', id: 'n1' }])],
   ['its node was down for a day', (world) => world.advance(DAY_MS)],
@@ -111,9 +103,9 @@ test('a slot that is scaled away takes both', () => {
 
 test('of several that were lost one after another the first has its slot back', () => {
   const world = replaced()
-  turn(world, 'n2', 'down')
+  world.turnNode('n2', 'down')
   const lost = states(world)
-  turn(world, 'n1', 'ready')
+  world.turnNode('n1', 'ready')
 
   world.advance(5_000)
 
@@ -125,7 +117,7 @@ test('where no other one may be made it stays', () => {
   const world = replaced({ task: { restart: { condition: 'none' } } })
   world.advance(600_000)
 
-  turn(world, 'n1', 'ready')
+  world.turnNode('n1', 'ready')
 
   expect(states(world)).toEqual(['n1 running'])
 })

@@ -3,12 +3,10 @@
  * tasks by itself, and that another leader finds the same (docs/disconnect.md).
  */
 import { expect, test } from 'vitest'
-import type { Node, Task } from '../../proto/gen/objects.ts'
+import type { Task } from '../../proto/gen/objects.ts'
 import type { Disconnect, ServiceSpec } from '../../proto/gen/specs.ts'
-import type { NodeState } from '../../proto/gen/types.ts'
 import { node, type Part, service } from '../../test/build.ts'
 import { Orchestration } from '../../test/orchestration.ts'
-import { withNodeStatus } from '../model/node.ts'
 
 /** (30 s, 10 s of grace, 10 s of margin) · 11/9. */
 const FENCE_MS = 61_112
@@ -23,12 +21,6 @@ function running(disconnect: Part<Disconnect>, spec: Part<ServiceSpec> = {}): Or
   world.settle()
   for (const task of world.tasksOf('web')) world.report(task.id, 'running')
   return world
-}
-
-function turn(world: Orchestration, id: string, state: NodeState, part: Part<Node> = {}): void {
-  const present = world.getNode(id)
-  const status = { state, message: '', addr: '' }
-  world.setNode(node({ ...withNodeStatus(present, status, world.now), ...part }))
 }
 
 function setSpec(world: Orchestration, part: Part<ServiceSpec>): void {
@@ -48,14 +40,14 @@ const first = (world: Orchestration): Task => {
 test('without a rule a task is replaced as soon as its node is down', () => {
   const world = running({})
 
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
 
   expect(states(world)).toEqual(['n1 shutdown', 'n2 running'])
 })
 
 test('a task that ran counts as running until it is lost, whoever leads', () => {
   const world = running({ lostAfterMs: 60_000 })
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   world.advance(59_999)
   world.changeLeader()
   world.settle()
@@ -69,9 +61,9 @@ test('a task that ran counts as running until it is lost, whoever leads', () => 
 
 test('a node that is back in time changes nothing', () => {
   const world = running({ lostAfterMs: 60_000 })
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   world.advance(59_999)
-  turn(world, 'n1', 'ready')
+  world.turnNode('n1', 'ready')
 
   world.advance(600_000)
 
@@ -80,9 +72,9 @@ test('a node that is back in time changes nothing', () => {
 
 test('an announced return is waited for before it', () => {
   const world = running({ lostAfterMs: 60_000 })
-  turn(world, 'n1', 'disconnected')
+  world.turnNode('n1', 'disconnected')
   world.advance(50_000)
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   world.advance(59_999)
   const before = states(world)
 
@@ -99,17 +91,17 @@ test('what was not seen to run is lost at once', () => {
   world.settle()
   world.report(first(world).id, 'preparing')
 
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
 
   expect(states(world)).toEqual(['n1 shutdown', 'n2 running'])
 })
 
 test.each<[string, (world: Orchestration) => void]>([
-  ['drained', (world) => turn(world, 'n1', 'down', { spec: { availability: 'drain' } })],
+  ['drained', (world) => world.turnNode('n1', 'down', { spec: { availability: 'drain' } })],
   ['removed', (world) => world.write([{ kind: 'remove', table: 'nodes', id: 'n1' }])],
 ])('a node that is %s while it is down is waited for no longer', (_name, change) => {
   const world = running({ lostAfterMs: 60_000 })
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
 
   change(world)
 
@@ -119,7 +111,7 @@ test.each<[string, (world: Orchestration) => void]>([
 
 test('an update does not wait for a task of which nobody hears', () => {
   const world = running({ lostAfterMs: 60_000 })
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
 
   setSpec(world, { task: { ...world.getService('web').spec?.task, forceUpdate: 1 } } as ServiceSpec)
 
@@ -134,22 +126,22 @@ test('of a disruption budget it takes its part', () => {
       disruptionBudget: { maxUnavailable: 1 },
     },
   )
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
 
-  turn(world, 'n2', 'ready', { spec: { availability: 'drain' }, drainUntilMs: 9e6 })
+  world.turnNode('n2', 'ready', { spec: { availability: 'drain' }, drainUntilMs: 9e6 })
 
   expect(states(world)).toEqual(['n1 running', 'n2 running'])
 })
 
 test('a global task goes on when its node is back in time, and is made anew after that', () => {
   const world = running({ lostAfterMs: 60_000 }, { mode: { kind: 'global', global: {} } })
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   world.advance(59_999)
   const before = states(world)
 
   world.advance(1)
   const lost = states(world)
-  turn(world, 'n1', 'ready')
+  world.turnNode('n1', 'ready')
 
   expect(before).toEqual(['n1 running', 'n2 running'])
   expect(lost).toEqual(['n1 shutdown', 'n2 running'])
@@ -158,7 +150,7 @@ test('a global task goes on when its node is back in time, and is made anew afte
 
 test('the successor of a fenced task waits until its agent has surely stopped it', () => {
   const world = running(FENCED)
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   world.advance(FENCE_MS - 1)
   const before = states(world)
 
@@ -177,10 +169,10 @@ test.each<[string, (world: Orchestration) => void]>([
         setSpec(world, { mode: { kind: 'replicated', replicated: { replicas } } })
     },
   ],
-  ['a drain', (world) => turn(world, 'n1', 'down', { spec: { availability: 'drain' } })],
+  ['a drain', (world) => world.turnNode('n1', 'down', { spec: { availability: 'drain' } })],
 ])('%s does not start what a fenced task on a node that is down is in the way of', (_name, act) => {
   const world = running(FENCED)
-  turn(world, 'n1', 'down')
+  world.turnNode('n1', 'down')
   world.advance(10_000)
 
   act(world)
@@ -232,7 +224,7 @@ test('nothing runs beside a fenced task, also where the next spec starts first',
 test('the enforcer tells a fenced task to end and leaves it to its agent to say so', () => {
   const world = running(FENCED, { task: { placement: { constraints: ['node.labels.a != b'] } } })
 
-  turn(world, 'n1', 'ready', { spec: { annotations: { labels: new Map([['a', 'b']]) } } })
+  world.turnNode('n1', 'ready', { spec: { annotations: { labels: new Map([['a', 'b']]) } } })
 
   expect(first(world)).toMatchObject({ desiredState: 'shutdown', status: { state: 'running' } })
   expect(world.tasksOf('web').at(-1)?.desiredState).toBe('ready')
