@@ -36,6 +36,14 @@ const greedy: Part<Task> = { spec: { resources: { reservations: { nanoCpus: 9e9 
 const dead = (id: string, part: Part<Task> = {}): Task =>
   running(id, { desiredState: 'shutdown', status: { state: 'failed' }, ...part })
 const once: Part<Task> = { spec: { restart: { condition: 'none' } } }
+const isDown: Part<Node> = { status: { state: 'down' } }
+/** Its tasks on a node that is down go on when that is back. */
+const kept: Part<Task> = { slot: 0, spec: { disconnect: { keep: 'original' } } }
+const updated: Part<Service> = {
+  specVersion: 2,
+  spec: { task: { container: { image: 'nginx:2' } } },
+  updateStatus: { state: 'completed' },
+}
 const updating: Part<Service> = { updateStatus: { state: 'updating' } }
 
 describe('findUnrest()', () => {
@@ -46,12 +54,20 @@ describe('findUnrest()', () => {
     [
       'what was lost for good',
       {
-        nodes: [node({ id: 'n1', status: { state: 'down' } })],
+        nodes: [node({ id: 'n1', ...isDown })],
         services: [web()],
         tasks: [dead('t1', { ...once, status: { state: 'running' } })],
       },
     ],
     ['a global service', { services: [web(everywhere)], tasks: [running('t1', { slot: 0 })] }],
+    [
+      'an update that a node is away from',
+      {
+        nodes: [node({ id: 'n1', ...isDown })],
+        services: [web({ ...updated, spec: { ...updated.spec, ...everywhere.spec } })],
+        tasks: [running('t1', kept)],
+      },
+    ],
     [
       'an update that waits for room',
       {
@@ -86,14 +102,16 @@ describe('findUnrest()', () => {
       'L3',
       'an update that claims to be complete',
       {
-        services: [
-          web({
-            specVersion: 2,
-            spec: { task: { container: { image: 'nginx:2' } } },
-            updateStatus: { state: 'completed' },
-          }),
-        ],
+        services: [web(updated)],
         tasks: [running('t1')],
+      },
+    ],
+    [
+      'L3',
+      'one that passes a node by that is there',
+      {
+        services: [web({ ...updated, spec: { ...updated.spec, ...everywhere.spec } })],
+        tasks: [running('t1', kept)],
       },
     ],
     ['L4', 'a task that could be placed', { services: [web()], tasks: [waiting('t1')] }],

@@ -162,11 +162,18 @@ function findUnfinishedUpdate(survey: Survey, service: Service): string | undefi
     return waits ? undefined : `L3: the update of service ${service.id} is ${state}`
   if (isPaused(service) || waits) return undefined
   for (const [slot, tasks] of survey.slots) {
-    const stale = tasks.find((task) => isWanted(task) && !isOf(task, service))
+    const stale = tasks.find(
+      (task) => isWanted(task) && !isOf(task, service) && !isKeptAway(survey.view, task),
+    )
     if (stale !== undefined && !wasGivenUp(tasks, service))
       return `L3: the update of service ${service.id} is ${state ?? 'over'} and task ${stale.id} of slot ${slot} is of another spec`
   }
   return undefined
+}
+
+/** Kept for its node, which is down: an update takes the slots of a global service where it may start. */
+function isKeptAway(view: View, task: Task): boolean {
+  return task.slot === 0 && task.spec?.disconnect?.keep === 'original' && isAway(view, task)
 }
 
 /** The task is as the service says now; where it may run does not make another task of it. */

@@ -115,7 +115,7 @@ function* checkCounted({ before, after }: Step, { before: was, after: task }: Ta
     yield `U2: task ${task.id} ended ${endedClusterMs - runningClusterMs} ms after it ran, and the update of service ${service.id} did not count it`
 }
 
-/** Of a global service, for which a node that takes nothing new is reason enough to tell its task to end. */
+/** A node that takes nothing new is reason enough for a global service to tell its task to end. */
 function isActive(view: View, { nodeId }: Task): boolean {
   const node = view.nodes.get(nodeId)
   return node !== undefined && isReady(node)
@@ -171,11 +171,23 @@ function listBusy(
 ): ReadonlySet<string> {
   const busy = new Set<string>()
   for (const task of view.tasks.by('service', service.id)) {
-    if (!isOfUpdate(task, service) || !isWanted(task)) continue
+    if (!isOfUpdate(task, service) || !isWanted(task) || isMoved(view, task)) continue
     const upMs = task.runningClusterMs || task.endedClusterMs
     if (upMs === 0 || timeMs < upMs + delayMs) busy.add(slotOf(task))
   }
   return busy
+}
+
+/** Its slot was taken by an update before, whose task left its node before it came up. */
+function isMoved(view: View, task: Task): boolean {
+  const replaced = view.tasks.get(task.replaces)
+  if (replaced === undefined || !replaced.madeByUpdate || replaced.runningClusterMs > 0)
+    return false
+  return (
+    !isActive(view, replaced) ||
+    replaced.status?.unseen === true ||
+    replaced.status?.fenced === true
+  )
 }
 
 /** What was replaced since, and may come back with its node, is no business of the update's. */
