@@ -5,6 +5,7 @@
  */
 import { SwarmError } from '../../../lib/errors.ts'
 import type { Message } from '../../../manager/raft/message.ts'
+import type { Task } from '../../../proto/gen/objects.ts'
 import type { SimNode } from '../sim-node.ts'
 import { Client } from '../workload/client.ts'
 import { drawServiceSpec } from '../workload/specs.ts'
@@ -20,6 +21,10 @@ const DEPOSED_MS = 3_000
 const READ_EVERY_MS = 50
 /** So much lies between what an agent did and what the manager that it returns to knows. */
 const LAG_MS = 8_000
+/** Longer than it takes until a node is down, a fence is over, and another task runs in the slot. */
+const FENCED_MS = 80_000
+/** Other faults mend the network now and then. */
+const CUT_AGAIN_MS = 500
 
 export const conjunctionFaults: readonly Fault[] = [
   { name: 'leadership lost and won in one round', classes: ['P4'], weight: 1, act: loseAndWin },
@@ -32,6 +37,7 @@ export const conjunctionFaults: readonly Fault[] = [
   },
   { name: 'reads at a deposed leader', classes: ['N1'], weight: 1, act: readAtDeposed },
   { name: 'two writes of one name', classes: [], weight: 0.5, act: writeTwice },
+  { name: 'a fenced agent starts again cut off', classes: [], weight: 1, act: restartCutOff },
   { name: 'registrations that wait', classes: ['A12', 'D8'], weight: 1, act: delayRegistrations },
 ]
 
@@ -95,6 +101,32 @@ function forgetAtLaggard({ world, random, later }: FaultContext): boolean {
     world.restartLater(worker)
   })
   return true
+}
+
+/** The daemon that is to stop its containers is not the one that was told so, and hears nobody. */
+function restartCutOff({ world, random, later }: FaultContext): boolean {
+  const hosts = [...world.nodes.values()].filter(
+    (node) =>
+      node.isUp && node.role === 'worker' && node.runtime.listRunning().some(isOneOfFencedSlot),
+  )
+  const host = hosts[random.integer(Math.max(1, hosts.length))]
+  if (host === undefined) return false
+  const others = [...world.nodes.values()].filter((node) => node !== host)
+  const untilMs = world.schedule.nowMs + FENCED_MS + random.integer(20_000)
+  const cutAgain = (): void => {
+    const mend = cut(world, host, others)
+    if (world.schedule.nowMs >= untilMs) mend()
+    else later(CUT_AGAIN_MS, cutAgain)
+  }
+  cutAgain()
+  host.crash('all')
+  world.restartLater(host)
+  return true
+}
+
+/** Another one takes its place elsewhere. */
+function isOneOfFencedSlot({ slot, spec }: Task): boolean {
+  return slot > 0 && (spec?.disconnect?.stopAfterMs ?? 0) > 0
 }
 
 /** Nothing becomes durable for longer than a silent node is up, and all agents open new sessions. */
