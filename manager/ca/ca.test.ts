@@ -32,7 +32,7 @@ const fresh = newCluster(root, defaultClusterSpec, random)
 const tokens = fresh.rootCa
 const member = { raftId: 1, nodeId: 'demoted', raftAddr: 'a:7946', addr: 'a:2377' }
 const view = storeWith({
-  clusters: [fresh],
+  clusters: [{ ...fresh, revoked: new Map([['removed', WALL_MS + REVOKED_KEEP_MS]]) }],
   nodes: [
     node({ id: 'worker', spec: { role: 'worker' }, status: { addr: '10.0.0.9' } }),
     node({ id: 'promoted', spec: { role: 'manager' }, certificateRole: 'worker' }),
@@ -129,6 +129,7 @@ describe('a join', () => {
   test.each([
     ['a role that the token is not for', { role: 'manager' as const }, 'aborted, again'],
     ['an id that is taken', { nodeId: 'worker' }, 'already-exists'],
+    ['the id of a node that was removed', { nodeId: 'removed' }, 'already-exists'],
     ['a wrong token', { token: 'SWMTKN-1-x' }, 'invalid-argument'],
   ])('with %s is refused', (_, part, code) => {
     const token = tokens?.workerToken ?? ''

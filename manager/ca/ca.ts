@@ -173,6 +173,9 @@ export const handleCertificateIssue: Handle<CertificateIssue> = (view, request, 
   const node = view.nodes.get(nodeId)
   if (isJoin) {
     if (node !== undefined) throw new SwarmError('already-exists', `node ${nodeId} exists already`)
+    // A copy of the request that made it, which comes late, makes no node that nobody is any more.
+    if (getCluster(view).revoked.has(nodeId))
+      throw new SwarmError('already-exists', `node ${nodeId} was removed from the cluster already`)
     const created = newNode(nodeId, role, {
       availability: request.availability,
       certificatePem,

@@ -26,6 +26,8 @@ function slot(number: number, part: Part<Task> = {}): Task {
 }
 
 const starting: Part<Task> = { status: { state: 'starting' } }
+/** Its node is back, and whether it has its slot again is not decided. */
+const missing: Part<Task> = { lostClusterMs: 500, id: 'lost' }
 const ending: Part<Task> = { desiredState: 'shutdown' }
 const done: Part<Task> = {
   desiredState: 'shutdown',
@@ -39,6 +41,12 @@ test.each<[string, number | undefined, readonly Task[], number]>([
   ['one is starting', 2, [slot(1), slot(2), slot(3, starting)], 1],
   ['one slot has no task at all', 2, [slot(1), slot(2)], 1],
   ['one is told to end, its successor is held back', 2, [slot(1), slot(2), slot(3, ending)], 1],
+  [
+    'one is missing, and its replacement starts',
+    2,
+    [slot(1), slot(2), slot(3, missing), slot(3, starting)],
+    1,
+  ],
   ['one ended for good', 2, [slot(1), slot(2), slot(3, done)], 2],
   ['more are down than may be', 1, [slot(1)], 0],
   ['more run than are wanted', 1, [slot(1), slot(2), slot(3), slot(4)], 1],

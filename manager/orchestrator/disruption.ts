@@ -9,7 +9,7 @@ import { getState } from '../model/task.ts'
 import type { Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
-import { findFinished, listSlots, listWanted } from './slots.ts'
+import { findFinished, isMissing, listSlots, listWanted } from './slots.ts'
 
 /**
  * How many slots may lose their last running task on purpose now; Infinity without a budget. A slot
@@ -56,9 +56,12 @@ export function isLastAvailable(view: View, task: Task, tasks: Iterable<Task>): 
   return true
 }
 
-/** Of one whose node is down nobody knows that it serves. */
+/**
+ * Of one whose node is down nobody knows that it serves, and one that is missing may be given up for
+ * reasons of its own.
+ */
 function isAvailable(view: View, task: Task): boolean {
-  return isServing(view, task) && task.desiredState === 'running'
+  return isServing(view, task) && task.desiredState === 'running' && !isMissing(task)
 }
 
 /** Whether it runs, and its node is not down. */

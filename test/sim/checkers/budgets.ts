@@ -8,7 +8,7 @@ import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
 import { slotOf } from './slots.ts'
 import type { Step, StepChecker } from './step.ts'
-import { isWanted, stateOf } from './task-facts.ts'
+import { isMissing, isWanted, stateOf } from './task-facts.ts'
 
 export class BudgetChecker implements StepChecker {
   *check(step: Step): Iterable<string> {
@@ -88,7 +88,7 @@ function isOnPurpose({ before, after }: Step, task: Task): boolean {
 }
 
 function runs(task: Task): boolean {
-  return task.desiredState === 'running' && stateOf(task) === 'running'
+  return task.desiredState === 'running' && stateOf(task) === 'running' && !isMissing(task)
 }
 
 /** By the enforcer: agents reject tasks as well. */
