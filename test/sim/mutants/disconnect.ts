@@ -30,14 +30,6 @@ export const disconnectMutants: readonly Mutant[] = [
     why: 'a daemon that starts again cut off leaves its writer alone beside the one that replaced it',
   },
   {
-    name: 'contact-of-a-node-that-is-down',
-    file: 'manager/dispatcher/node-status.ts',
-    search: 'else if (!this.#isReady(view, nodeId)) notReadyNodeIds.push(nodeId)',
-    replacement: '',
-    caughtBy: 'D3',
-    why: 'an agent that is heard and told nothing goes on with what was replaced elsewhere',
-  },
-  {
     name: 'surplus-kept-on-return',
     file: 'manager/orchestrator/kept.ts',
     search: "...endTasks(others, 'shutdown', now)]",
