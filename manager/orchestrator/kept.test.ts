@@ -131,3 +131,16 @@ test('a global task goes on whenever its node is back within a day', () => {
 
   expect([before, first(world).desiredState]).toEqual(['running', 'shutdown'])
 })
+
+test('a global task that is out of date by then is updated when its node is back', () => {
+  const world = replaced({ mode: { kind: 'global', global: {} }, update: { parallelism: 0 } })
+  const { spec } = world.getService('web')
+  if (spec?.task === undefined) throw new Error('web has a spec')
+  world.setSpec('web', { ...spec, task: { ...spec.task, forceUpdate: 1 } })
+  const away = first(world).desiredState
+
+  world.turnNode('n1', 'ready')
+
+  expect([away, first(world).desiredState]).toEqual(['running', 'shutdown'])
+  expect(states(world)).toContain('n1 ready')
+})
