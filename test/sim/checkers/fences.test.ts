@@ -73,3 +73,16 @@ test('an agent may stop what is fenced when its last contact is old, and no earl
 test('of what an earlier process was told nothing is known', () => {
   expect(inContact().mayStop({ id: 'n1', instance: 'i2' }, fenced('t', 1), 2_000)).toBe(true)
 })
+
+test('what an agent was cut off for too long to leave alone it goes on to stop', () => {
+  const checker = inContact()
+  checker.mayStop(PROCESS, fenced('t', 1), 10_100)
+  checker.said(PROCESS, { kind: 'heartbeat', heartbeat: { sequence: 3 } }, 11_000)
+  checker.told(PROCESS, {
+    kind: 'heartbeatAck',
+    heartbeatAck: { sequence: 3, mark: undefined, ready: true },
+  })
+
+  expect(checker.mayStop(PROCESS, fenced('t', 1), 12_000)).toBe(true)
+  expect(checker.mayStop(PROCESS, fenced('other', 1), 12_000)).toBe(false)
+})

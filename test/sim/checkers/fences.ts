@@ -39,7 +39,9 @@ export class FenceChecker {
   readonly #ableMs: Map<string, number> = new Map()
   /** Containers that their agents may not know of. */
   readonly #exempt: Set<string> = new Set()
-  readonly #contacts: Map<string, Contact> = new Map();
+  readonly #contacts: Map<string, Contact> = new Map()
+  /** `node task`: what an agent began to stop it goes on to stop, whoever it reaches meanwhile. */
+  readonly #stopped: Set<string> = new Set();
 
   /** What runs now. */
   *inspect(hosts: readonly FencedHost[], nowMs: number): Iterable<string> {
@@ -93,9 +95,15 @@ export class FenceChecker {
       contact.lastMs = Math.max(contact.lastMs ?? 0, contact.pendingMs)
   }
 
-  /** Whether the agent may stop it by itself; of what an earlier process was told nobody knows here. */
-  mayStop({ id, instance }: Process, task: Task, nowMs: number): boolean {
+  /** The agent stops it. Whether it may by itself; of what an earlier process was told nobody knows here. */
+  mayStop(process: Process, task: Task, nowMs: number): boolean {
     if (!isFenced(task)) return false
+    const key = `${process.id} ${task.id}`
+    if (this.#isDue(process, task, nowMs)) this.#stopped.add(key)
+    return this.#stopped.has(key)
+  }
+
+  #isDue({ id, instance }: Process, task: Task, nowMs: number): boolean {
     const contact = this.#contacts.get(id)
     if (contact?.instance !== instance || contact.lastMs === undefined) return true
     return nowMs - contact.lastMs >= (task.spec?.disconnect?.stopAfterMs ?? 0) * RATE_MIN
