@@ -57,6 +57,8 @@ import { UpdateChecker } from './updates.ts'
 
 /** How often the containers of all hosts are looked at, ms. */
 const INSPECT_EVERY_MS = 1_000
+/** Three times what the busiest runs commit: loops of which one undoes what the other does write for ever. */
+const ENTRIES_MAX = 20_000
 
 type Committed = { readonly term: number; readonly data: string; readonly digest: string }
 
@@ -523,6 +525,8 @@ export class Checkers {
 
   #extend({ index, term, data }: CommittedEntry): void {
     this.counts.committed++
+    if (this.counts.committed === ENTRIES_MAX)
+      this.#violation(`L8: ${ENTRIES_MAX} entries are committed, and there is no end of it`)
     const before = this.#reference.view()
     const decoded = decode(data, before)
     this.#reference.apply(index, decoded)

@@ -36,7 +36,7 @@ export const jobMutants: readonly Mutant[] = [
     file: 'manager/orchestrator/jobs.ts',
     search: "      ...endTasks(old, 'remove', round.now),\n",
     replacement: '',
-    caughtBy: 'J4, L1, D3',
+    caughtBy: 'J4, L1, L8, D3',
     why: 'a job that is run anew does the work of its old spec as well',
   },
   {
