@@ -195,6 +195,14 @@ export function wasUnseen(task: Task, before: readonly Task[]): boolean {
   return replaced?.specVersion !== task.specVersion || replaced.status?.unseen !== true
 }
 
+/** SwarmKit's words. */
+export const ENFORCED_MESSAGE = 'task rejected by constraint enforcer'
+
+/** Whether the enforcer took the task from its node; agents reject tasks as well. */
+export function wasEnforced(task: Task): boolean {
+  return getState(task) === 'rejected' && task.status?.message === ENFORCED_MESSAGE
+}
+
 /** Whether the task will never run again: it ended, or never got to a node and is not wanted. */
 export function isDead(task: Task): boolean {
   const state = getState(task)

@@ -23,8 +23,10 @@ function running(
   memoryBytes = 0,
   part: Part<ServiceSpec> = {},
   condition: RestartPolicy['condition'] = 'any',
+  stopAfterMs = 0,
 ): Orchestration {
   const spec = {
+    disconnect: { stopAfterMs },
     placement: { constraints: placed },
     restart: { condition },
     resources: { reservations: { memoryBytes } },
@@ -121,6 +123,24 @@ test.each(['any', 'none'] as const)(
     const [, made] = world.wantedOf('web')
     world.report(made?.id ?? '', 'running')
     expect(states()).toEqual(['rejected', 'rejected'])
+  },
+)
+
+test.each(['any', 'none'] as const)(
+  'of fenced tasks it loses no more either, restarted %s, and each has a successor that waits for it',
+  (condition) => {
+    // Ended for good, a slot would be missed by no budget (simulator, seed 160284).
+    const world = running(0, { disruptionBudget: { maxUnavailable: 1 } }, condition, 12_000)
+
+    world.setNode(node({ id: 'n1', ...zoned('b') }))
+
+    const desired = () => ['t1', 't2'].map((id) => world.getTask(id).desiredState)
+    expect(desired()).toEqual(['running', 'shutdown'])
+    const [, made] = world.wantedOf('web')
+    expect(made).toMatchObject({ slot: 2, nodeId: 'n2', desiredState: 'ready' })
+    world.report('t2', 'shutdown')
+    world.report(made?.id ?? '', 'running')
+    expect(desired()).toEqual(['shutdown', 'shutdown'])
   },
 )
 

@@ -13,17 +13,17 @@ import { compareTaskState, isTerminal, isWanted } from '../../proto/task-state.t
 import { matchesConstraints, parseConstraints } from '../model/constraint.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { isFenced } from '../model/disconnect.ts'
+import { isGlobal } from '../model/mode.ts'
 import { fitsResources, getReservations, subtractResources } from '../model/resources.ts'
-import { compareAge, getState, withManagerState } from '../model/task.ts'
+import { compareAge, ENFORCED_MESSAGE, getState, withManagerState } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
+import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { countDisruptionsLeft, isLastAvailable } from './disruption.ts'
 import { type Look, NOTHING, newReconciler } from './reconciler.ts'
-import { endTasks, updateTask } from './slots.ts'
-
-/** SwarmKit's words. */
-const ENFORCED = 'task rejected by constraint enforcer'
+import { replaceTask } from './restart.ts'
+import { endTasks, listSlotTasks, updateTask } from './slots.ts'
 
 /** The reconciler; its keys are nodes. */
 export function newEnforcer(): Reconcile {
@@ -102,15 +102,24 @@ function lookAt(round: Round, nodeId: string, { budgets, waiting }: Memory): Loo
     else if (service === undefined || budgets.take(service, task)) rejected.push(task)
     else waiting.set(service.id, (waiting.get(service.id) ?? new Set()).add(nodeId))
   }
-  // A fenced task is in the way until its agent says that it ended: nobody says so instead.
-  const ended = endTasks(rejected.filter(isFenced), 'shutdown', round.now)
-  const others = rejected.filter((task) => !isFenced(task))
-  return { changes: [...ended, ...others.map((task) => reject(round, task))] }
+  return {
+    changes: rejected.flatMap((task) =>
+      isFenced(task) ? end(round, task) : [reject(round, task)],
+    ),
+  }
 }
 
-/** Whether the task was taken from its node here; agents reject tasks as well. */
-export function isEnforced(task: Task): boolean {
-  return getState(task) === 'rejected' && task.status?.message === ENFORCED
+/**
+ * A fenced task is in the way until its agent says that it ended: nobody says so instead. It leaves its
+ * node as it would a drained one, with a successor: a slot that ended for good no budget would miss.
+ */
+function end(round: Round, task: Task): readonly Change[] {
+  const service = round.view.services.get(task.serviceId)
+  const key = slotKey(task)
+  if (service === undefined || key === undefined || isGlobal(service))
+    return endTasks([task], 'shutdown', round.now)
+  const tasks = listSlotTasks(round.view, key)
+  return replaceTask(round, { service, tasks }, { task, loss: 'drained' })
 }
 
 function reject({ now, wallMs }: Round, task: Task): Change {
@@ -118,7 +127,7 @@ function reject({ now, wallMs }: Round, task: Task): Change {
     withManagerState(task, 'rejected', {
       now,
       wallMs,
-      message: ENFORCED,
+      message: ENFORCED_MESSAGE,
       error: 'assigned node no longer meets constraints',
     }),
   )

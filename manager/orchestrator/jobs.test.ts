@@ -122,6 +122,19 @@ describe('a replicated job', () => {
     expect(wanted(world)).toMatchObject([{ slot: 2, desiredState: 'running', jobIteration: 2 }])
   })
 
+  test('run anew, it waits for what has run there for hours as for anything else', () => {
+    const world = replicatedJob({ maxConcurrent: 1, totalCompletions: 1 })
+    const [running] = active(world)
+    world.report(running?.id ?? '', 'running')
+    world.advance(3_600_000)
+
+    runAnew(world)
+
+    expect(wanted(world)).toMatchObject([{ desiredState: 'ready', jobIteration: 2 }])
+    world.report(running?.id ?? '', 'shutdown')
+    expect(wanted(world)).toMatchObject([{ desiredState: 'running', jobIteration: 2 }])
+  })
+
   test('a new leader changes nothing', () => {
     const world = replicatedJob({ maxConcurrent: 2, totalCompletions: 4 })
     world.report(active(world)[0]?.id ?? '', 'failed')

@@ -8,7 +8,7 @@
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
-import { getState, isJobTask, isOfOldIteration, newTask } from '../model/task.ts'
+import { getState, isJobTask, isOfOldIteration, newTask, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
@@ -90,7 +90,7 @@ function lookAt(round: Round, serviceId: string): Look {
 /** A task of an iteration before may still be ending there: the new one waits for it. */
 function createInSlot(round: Round, service: Service, number: number): Change {
   const others = listSlotTasks(round.view, `${service.id}/${number}`)
-  const ending = others.map((task) => ({ ...task, desiredState: 'remove' as const }))
+  const ending = others.map((task) => withDesired(task, 'remove', round.now))
   const desired = desiredInSlot(round.view, ending, round.now)
   return createTask(
     newTask(service, { slot: number, nodeId: '', desired, after: others.at(-1) }, round),

@@ -21,12 +21,11 @@ import { isTaskDirty } from '../model/dirty.ts'
 import { isFenced, isKept, wasFenced } from '../model/disconnect.ts'
 import { isGlobal } from '../model/mode.ts'
 import { countRestarts, getRestartDelayMs } from '../model/restart-delay.ts'
-import { getState, newTask, wasUnseen, withDesired } from '../model/task.ts'
+import { getState, newTask, wasEnforced, wasUnseen, withDesired } from '../model/task.ts'
 import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
-import { isEnforced } from './enforcer.ts'
 import { lookAtMissing } from './kept.ts'
 import { isDrainedGently, isLeaving, startsFirst } from './leaving.ts'
 import { findLostMs, getGiveUpMs } from './lost.ts'
@@ -207,7 +206,7 @@ function mayBeKept({ view, now }: Round, service: Service, task: Task): boolean 
  */
 function isOnTheMove({ view }: Round, { service, tasks }: SlotView, { task, loss }: Lost): boolean {
   if (loss === 'drained' && isDrainedGently(service)) return true
-  if (isEnforced(task) && service.spec?.disruptionBudget !== undefined) return true
+  if (wasEnforced(task) && service.spec?.disruptionBudget !== undefined) return true
   return tasks.some((other) => other !== task && isLeaving(view, service, other))
 }
 

@@ -10,8 +10,7 @@ import type { Service, Task, UpdateStatus } from '../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../proto/gen/specs.ts'
 import { isTerminal, isWanted } from '../../proto/task-state.ts'
 import { wasFenced } from '../model/disconnect.ts'
-import { getState, wasUnseen } from '../model/task.ts'
-import { isEnforced } from './enforcer.ts'
+import { getState, wasEnforced, wasUnseen } from '../model/task.ts'
 import { listWanted } from './slots.ts'
 import { earlier } from './timers.ts'
 import type { SlotWork } from './update-slot.ts'
@@ -118,7 +117,7 @@ export function findLasting(works: readonly SlotWork[], service: Service): Task 
       (task) =>
         task.specVersion === service.specVersion &&
         (getState(task) === 'failed' || getState(task) === 'rejected') &&
-        !isEnforced(task) &&
+        !wasEnforced(task) &&
         !wasUnseen(task, slot.tasks) &&
         !wasFenced(task),
     )
