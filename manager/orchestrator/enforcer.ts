@@ -2,7 +2,8 @@
  * The enforcer (swarm-mode.md 2.12): tasks that their node must not run any more are rejected. It
  * looks at an active node when the node changes, at the service's present constraints, and at
  * whether what its tasks reserve still fits. It writes the observed state; that the task is told to
- * end and replaced elsewhere is left to the restart reconciler. A service with a disruption budget
+ * end and replaced elsewhere is left to the restart reconciler, but for fenced tasks, which end by
+ * their agents alone. A service with a disruption budget
  * loses no more at once than that; what it may not lose yet stays where it is. Where a node's
  * capacity drops, the tasks that have run longest stay.
  */
