@@ -166,6 +166,8 @@ export function replaceTask(
   if (hasSuccessor || !isAllowed) return [ended]
   const isDrained =
     loss === 'drained' || round.view.nodes.get(task.nodeId)?.spec?.availability === 'drain'
+  const isOfUpdate =
+    task.madeByUpdate && !isTaskDirty(task, service, round.view.nodes.get(task.nodeId))
   const delayedMs = loss === 'ended' && !isDrained ? round.now + getRestartDelayMs(task) : 0
   const successor = newTask(
     service,
@@ -178,8 +180,8 @@ export function replaceTask(
       // A delay that the task still waited for is not cut short by the loss of its node.
       startAfterMs: isHeld(task) ? Math.max(delayedMs, task.startAfterMs) : delayedMs,
       restartsInRow: countInRowAfter(service, task, loss),
-      // What an update made and did not see come up is still the update's elsewhere.
-      madeByUpdate: task.madeByUpdate && loss !== 'ended' && task.runningClusterMs === 0,
+      // What the update made and did not see come up is still the update's elsewhere.
+      madeByUpdate: isOfUpdate && loss !== 'ended' && task.runningClusterMs === 0,
     },
     round,
   )

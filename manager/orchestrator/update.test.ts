@@ -515,6 +515,22 @@ describe.each([
     expect(story.status()).toMatchObject({ state: 'updating', failedTaskIds: [] })
   })
 
+  test('what an update before made there and nobody saw come up is no part of this one', () => {
+    const story = begin({ replicas: 3, update: { parallelism: 0 } })
+    story.update()
+    story.stopOld()
+    story.update({ parallelism: 1 })
+    const [made] = story.tasks('old')
+
+    story.changeNode(made?.nodeId ?? '', { status: { state: 'down' } })
+
+    const begun = story.tasks('new').map(({ slot, madeByUpdate }) => [slot, madeByUpdate])
+    expect(begun).toEqual([
+      [1, true],
+      [2, false],
+    ])
+  })
+
   test('a slot whose node announced its return waits for it', () => {
     const story = begin({ replicas: 1 })
     const [old] = story.tasks('old')

@@ -2,7 +2,7 @@
  * The checker of updates fires on bad histories, and on nothing else.
  */
 import { describe, expect, test } from 'vitest'
-import type { Node, Service, Task, UpdateStatus } from '../../../proto/gen/objects.ts'
+import type { Service, Task, UpdateStatus } from '../../../proto/gen/objects.ts'
 import type { ServiceSpec, UpdateConfig } from '../../../proto/gen/specs.ts'
 import { node, type Part, service, task } from '../../build.ts'
 import { type Entry, play } from './play.ts'
@@ -66,21 +66,6 @@ const back = (part: Part<Service> = {}): Service =>
     },
     ...part,
   })
-/** Slot 2 is taken within the delay; an update before had taken it, and its task is on such a node. */
-const takenFrom = (part: Part<Node>): readonly Entry[] => [
-  {
-    nodes: [node({ id: 'n2', ...part })],
-    services: [web('updating', { delayMs: 500 })],
-    tasks: [made(1, up(1_000)), made(2, { id: 'old2', specVersion: 1, nodeId: 'n2' })],
-  },
-  {
-    tasks: [
-      made(2, { id: 'old2', specVersion: 1, nodeId: 'n2', ...told }),
-      made(2, { replaces: 'old2' }),
-    ],
-    atMs: 1_499,
-  },
-]
 const rollsBack = { failureAction: 'rollback' } as const
 
 describe('the checker of updates', () => {
@@ -127,10 +112,6 @@ describe('the checker of updates', () => {
         { services: [web('updating', { delayMs: 500 })], tasks: [made(1, up(1_000))] },
         { tasks: [made(2)], atMs: 1_500 },
       ],
-    ],
-    [
-      'a slot that an update before had taken and that leaves its node within the delay',
-      takenFrom({ spec: { availability: 'drain' } }),
     ],
     [
       'an update that goes back',
@@ -188,11 +169,6 @@ describe('the checker of updates', () => {
         { services: [web('updating', { delayMs: 500 })], tasks: [made(1, up(1_000))] },
         { tasks: [made(2)], atMs: 1_499 },
       ],
-    ],
-    [
-      'U3: the update of service web takes 2 slots',
-      'a slot that an update before had taken, where nothing moves',
-      takenFrom({}),
     ],
     [
       'U4: the update of service web was paused and is updating',

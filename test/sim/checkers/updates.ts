@@ -171,23 +171,11 @@ function listBusy(
 ): ReadonlySet<string> {
   const busy = new Set<string>()
   for (const task of view.tasks.by('service', service.id)) {
-    if (!isOfUpdate(task, service) || !isWanted(task) || isMoved(view, task)) continue
+    if (!isOfUpdate(task, service) || !isWanted(task)) continue
     const upMs = task.runningClusterMs || task.endedClusterMs
     if (upMs === 0 || timeMs < upMs + delayMs) busy.add(slotOf(task))
   }
   return busy
-}
-
-/** Its slot was taken by an update before, whose task left its node before it came up. */
-function isMoved(view: View, task: Task): boolean {
-  const replaced = view.tasks.get(task.replaces)
-  if (replaced === undefined || !replaced.madeByUpdate || replaced.runningClusterMs > 0)
-    return false
-  return (
-    !isActive(view, replaced) ||
-    replaced.status?.unseen === true ||
-    replaced.status?.fenced === true
-  )
 }
 
 /** What was replaced since, and may come back with its node, is no business of the update's. */
