@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { Change } from '../../../manager/store/change.ts'
 import { newEntry } from '../../../manager/store/entry.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
+import type { TaskSpec } from '../../../proto/gen/specs.ts'
 import { node, type Part, service, storeWith, task } from '../../build.ts'
 import { DisconnectChecker } from './disconnect.ts'
 import { newStep } from './step.ts'
@@ -19,6 +20,8 @@ const kept = (part: Part<Task> = {}): Task =>
   lost({ spec: { disconnect: { lostAfterMs: 20_000, keep: 'original' } }, ...part })
 const made = (part: Part<Task> = {}): Task =>
   task({ id: 'new', serviceId: 'web', replaces: 'old', desiredState: 'ready', ...part })
+/** The node has no labels. */
+const inZone: Part<TaskSpec> = { placement: { constraints: ['node.labels.zone==a'] } }
 const ended: Part<Task> = { desiredState: 'shutdown' }
 
 /** What is said of the entries; the node is down since 1 s, or ready. */
@@ -49,6 +52,13 @@ test.each<[string, Task, 'down' | 'ready', readonly Entry[], string | undefined]
     lost(),
     'down',
     [{ atMs: 2_000, tasks: [lost(ended), made({ madeByUpdate: true })] }],
+    undefined,
+  ],
+  [
+    'since its node must not run it any more, at any time',
+    lost({ spec: { disconnect: { lostAfterMs: 20_000 }, ...inZone } }),
+    'down',
+    [{ atMs: 2_000, tasks: [lost(ended), made()] }],
     undefined,
   ],
   ['much later', lost(), 'down', [{ atMs: 82_000, tasks: [] }], 'D2'],

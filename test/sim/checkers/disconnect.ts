@@ -49,13 +49,20 @@ function* checkSuccessor({ before, after }: Step, made: Task): Iterable<string> 
   if (made.madeByUpdate || was === undefined || is === undefined) return
   const ran = was.desiredState === 'running' && !isMissing(was) && stateOf(was) === 'running'
   const lostMs = findLostMs(after, was)
-  if (!ran || stateOf(is) !== 'running' || lostMs === undefined) return
+  if (!ran || stateOf(is) !== 'running' || lostMs === undefined || isMisplaced(after, was)) return
   // In one entry a node may be turned down and its tasks replaced, or be back after it was replaced.
   const wasLost = (findLostMs(before, was) ?? Number.POSITIVE_INFINITY) <= after.timeMs
   if (!wasLost && after.timeMs < lostMs)
     yield `D1: task ${was.id} is replaced ${Math.round(lostMs - after.timeMs)} ms before it is lost`
   if (isWanted(is) && is.spec?.disconnect?.keep !== 'original')
     yield `D4: task ${is.id} is replaced, is not to be kept, and is wanted`
+}
+
+/** Its node must not run it any more, by what somebody wants of the node or of the service. */
+function isMisplaced(view: View, { nodeId, serviceId, spec }: Task): boolean {
+  const node = view.nodes.get(nodeId)
+  const specs = [spec, view.services.get(serviceId)?.spec?.task]
+  return specs.some((each) => node && !satisfiesAll(node, each?.placement?.constraints ?? []))
 }
 
 /** D4 */
