@@ -207,6 +207,19 @@ test('of two instances that alternate the newer is refused, and both are named',
   expect(leader.state()).toBe('ready: cloned identity: instance clone is refused, first is in use')
 })
 
+test('the one in use is made to register anew, once, for what is stored is the clone’s', () => {
+  const leader = new Leader([node({ id: 'n1' })])
+  leader.round(ELECTED_MS)
+  const answers: (string | undefined)[] = []
+  for (let nowMs = 20_000; nowMs < 30_000; nowMs += 2_000) {
+    answers.push(leader.beat(nowMs, 'first'))
+    leader.beat(nowMs + 100, 'clone')
+  }
+
+  const refusals = answers.filter((answer) => answer !== undefined)
+  expect(refusals).toEqual(['another host, clone, registered as this node: register anew'])
+})
+
 test('a refused instance is let in when the one in use has died, and the name goes with it', () => {
   const leader = new Leader([node({ id: 'n1' })])
   leader.round(ELECTED_MS)

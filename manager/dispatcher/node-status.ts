@@ -108,6 +108,8 @@ export class NodeStatus {
       this.#toLook.add(nodeId)
       const refused = heard.refused.instance
       this.#log.warn({ node: nodeId, inUse: instance, refused }, 'cloned identity found')
+      // What is stored of the node, its address among it, is the clone's.
+      return `another host, ${refused}, registered as this node: register anew`
     }
     return reason
   }

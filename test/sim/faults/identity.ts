@@ -33,7 +33,9 @@ function expire(context: FaultContext, node: SimNode): boolean {
     if (node.claims !== undefined && node.claims.notAfterMs > world.wallMs()) return
     // Who heals the cluster sees to the certificates as well, and so does who goes on with what is left.
     const isMissed = world.lost.size > 0 || world.checkers.epoch !== epoch
-    if (isHealed() || isMissed) setAnew(world, node)
+    // Another manager may have been demoted meanwhile, on the strength of this one (seed 180529).
+    const isSpared = (node.role === 'worker' && node.raftId === 0) || isWhole(world, node)
+    if (isHealed() || isMissed || !isSpared) setAnew(world, node)
     else replace(world, node)
   })
   return true
