@@ -55,6 +55,21 @@ test.each<[string, number | undefined, readonly Task[], number]>([
   expect(left(web(3, max), tasks)).toBe(expected)
 })
 
+test.each<[string, Part<Service>, number]>([
+  ['is missed by nobody', {}, 1],
+  ['is down where an update is to begin it again', { specVersion: 2 }, 0],
+  [
+    'is missed by nobody where the update is paused',
+    { specVersion: 2, updateStatus: { state: 'paused', targetSpecVersion: 2 } },
+    1,
+  ],
+])('a slot that ended for good %s', (_name, part, expected) => {
+  const of = web(3, 1)
+  const changed = service({ ...of, ...part } as Part<Service>)
+
+  expect(left(changed, [slot(1), slot(2), slot(3, done)])).toBe(expected)
+})
+
 test('slots of a global service are the nodes that are to have a task', () => {
   const spec: Part<ServiceSpec> = {
     mode: { kind: 'global', global: {} },

@@ -5,7 +5,9 @@
  * in the same view gets the same answer, and one who ends a task counts it at once.
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
+import { isTaskDirty } from '../model/dirty.ts'
 import { getState } from '../model/task.ts'
+import { isPaused } from '../model/update-status.ts'
 import type { Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
@@ -14,7 +16,7 @@ import { findFinished, isMissing, listSlots, listWanted } from './slots.ts'
 /**
  * How many slots may lose their last running task on purpose now; Infinity without a budget. A slot
  * is available while a wanted task of it runs. One that ought to run and does not is not; one whose
- * task ended for good is missed by nobody.
+ * task ended for good is missed by nobody, unless an update is to begin it again.
  */
 export function countDisruptionsLeft(
   { view, now }: Pick<Round, 'view' | 'now'>,
@@ -26,13 +28,21 @@ export function countDisruptionsLeft(
   let available = 0
   let finished = 0
   for (const { tasks } of listSlots(view, service)) {
-    if (listWanted(tasks).length > 0) wanted++
-    else if (findFinished(tasks, now) !== undefined) finished++
+    const last = findFinished(tasks, now)
+    if (listWanted(tasks).length > 0 || (last && isDue(view, service, last))) wanted++
+    else if (last !== undefined) finished++
     if (tasks.some((task) => isAvailable(view, task))) available++
   }
   const { mode } = service.spec ?? {}
   const slots = mode?.kind === 'replicated' ? mode.replicated.replicas - finished : wanted
   return Math.max(0, max - Math.max(0, slots - available))
+}
+
+/** Its slot is done by a spec that is out of date, and no paused update leaves it so. */
+function isDue(view: View, service: Service, last: Task): boolean {
+  const { updateStatus, specVersion } = service
+  const isLeft = updateStatus?.targetSpecVersion === specVersion && isPaused(updateStatus)
+  return !isLeft && isTaskDirty(last, service, view.nodes.get(last.nodeId))
 }
 
 /** How many slots may lose what runs there while it is replaced; none does where tasks start first. */

@@ -25,7 +25,8 @@ const LOOK_MS = 500
 export function isWhole(world: World, missed?: SimNode): boolean {
   const leader = world.findLeader()
   const voters = findVoters(world) ?? []
-  if (voters.length < 3) return false
+  // Of those that are about to be lost for good the survivor must keep its log (seed 190442).
+  if (voters.length < 3 || world.lost.size > 0) return false
   return voters.every(
     (node) =>
       !world.atlas.isDamaged(node) &&

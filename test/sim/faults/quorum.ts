@@ -29,7 +29,7 @@ export const quorumFaults: readonly Fault[] = [
 
 function loseQuorum({ world, random }: FaultContext): boolean {
   const voters = findVoters(world) ?? []
-  if (!isWhole(world) || world.lost.size > 0) return false
+  if (!isWhole(world)) return false
   const leader = world.findLeader()
   const followers = voters.filter((node) => node !== leader)
   const survivor = followers[random.integer(followers.length)]
