@@ -250,7 +250,7 @@ export class Agent {
     if (!this.#session.connected(session, hello)) return
     this.#worker.restart()
     this.#reporter.restart()
-    this.#contact.restart()
+    this.#contact.restart(this.#now.bootMs)
   }
 
   #receive(body: SessionMessage['body']): void {

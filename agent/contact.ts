@@ -31,10 +31,13 @@ export class Contact {
     this.#savedMs = this.#lastMs
   }
 
-  /** A session begins: its heartbeats are counted anew. */
-  restart(): void {
+  /**
+   * A session begins at `bootMs`, and its heartbeats are counted anew. It gives a set once the leader has
+   * registered the node, which is as good as an answer to a heartbeat that had left with its hello.
+   */
+  restart(bootMs: number): void {
     this.#sent.clear()
-    this.#pendingMs = undefined
+    this.#pendingMs = bootMs
   }
 
   /** A heartbeat leaves, no earlier than at `bootMs`. */

@@ -1,8 +1,8 @@
 /** What a disruption budget leaves, by what the slots of a service are like. */
 import { expect, test } from 'vitest'
-import type { Service, Task } from '../../proto/gen/objects.ts'
+import type { Node, Service, Task } from '../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../proto/gen/specs.ts'
-import { type Part, service, storeWith, task } from '../../test/build.ts'
+import { node, type Part, service, storeWith, task } from '../../test/build.ts'
 import { countDisruptionsLeft, isLastAvailable } from './disruption.ts'
 
 function web(replicas: number, maxUnavailable: number | undefined): Service {
@@ -81,6 +81,21 @@ test('slots of a global service are the nodes that are to have a task', () => {
   expect(
     left(service({ id: 'web', spec }), [on('a'), on('b'), on('c', starting), on('d', ending)]),
   ).toBe(1)
+})
+
+test.each<[string, Part<Node>, number]>([
+  ['is down where an update is to begin it again', {}, 1],
+  ['is missed by nobody where none may start', { spec: { availability: 'pause' } }, 2],
+])('a node on which a global service ended for good %s', (_name, part, expected) => {
+  const of = service({
+    id: 'web',
+    specVersion: 2,
+    spec: { mode: { kind: 'global', global: {} }, disruptionBudget: { maxUnavailable: 2 } },
+  })
+  const tasks = [slot(0, { nodeId: 'a', id: 'a' }), slot(0, { ...done, nodeId: 'b', id: 'b' })]
+  const view = storeWith({ nodes: [node({ id: 'b', ...part })], services: [of], tasks }).view()
+
+  expect(countDisruptionsLeft({ view, now: 1_000 }, of)).toBe(expected)
 })
 
 test('only the last running task of a slot costs something', () => {

@@ -11,6 +11,7 @@ import { isPaused } from '../model/update-status.ts'
 import type { Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
+import { mayStart } from './global.ts'
 import { findFinished, isMissing, listSlots, listWanted } from './slots.ts'
 
 /**
@@ -42,7 +43,9 @@ export function countDisruptionsLeft(
 function isDue(view: View, service: Service, last: Task): boolean {
   const { updateStatus, specVersion } = service
   const isLeft = updateStatus?.targetSpecVersion === specVersion && isPaused(updateStatus)
-  return !isLeft && isTaskDirty(last, service, view.nodes.get(last.nodeId))
+  const node = view.nodes.get(last.nodeId)
+  const mayBegin = last.slot > 0 || mayStart(service, node)
+  return !isLeft && mayBegin && isTaskDirty(last, service, node)
 }
 
 /** How many slots may lose what runs there while it is replaced; none does where tasks start first. */

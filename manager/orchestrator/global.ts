@@ -111,6 +111,11 @@ export function mayKeep(service: Service, node: Node): boolean {
   return node.status?.state !== 'down' && mayKeepUp(service, node)
 }
 
+/** Whether new ones may be started there: a paused node keeps what it has. */
+export function mayStart(service: Service, node: Node | undefined): boolean {
+  return node !== undefined && mayKeep(service, node) && node.spec?.availability === 'active'
+}
+
 /** Whether they may where the node is not down. */
 function mayKeepUp(service: Service, node: Node): boolean {
   return node.spec?.availability !== 'drain' && matchesPlacement(service, node)

@@ -30,7 +30,7 @@ import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import { countReplaceable } from './disruption.ts'
-import { mayKeep } from './global.ts'
+import { mayStart } from './global.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
 import { earlier } from './timers.ts'
@@ -147,10 +147,8 @@ function assessSlots(round: Round, service: Service, config: UpdateConfig): read
 }
 
 /** A global service is updated only where it may start tasks: paused nodes are left alone too. */
-function mayBegin(round: Round, service: Service, slot: Slot): boolean {
-  if (slot.number !== 0) return true
-  const node = round.view.nodes.get(slot.nodeId)
-  return node !== undefined && mayKeep(service, node) && node.spec?.availability === 'active'
+function mayBegin({ view }: Round, service: Service, slot: Slot): boolean {
+  return slot.number !== 0 || mayStart(service, view.nodes.get(slot.nodeId))
 }
 
 /** Some slots are not up to date: those that can be begun are, within the parallelism. */

@@ -853,7 +853,7 @@ export class SimNode {
         if (held === undefined) break
         this.#world.checkers.session(held, { kind: 'ended' })
         // Behind what was sent on it.
-        this.#world.ordered(
+        this.#world.lanes.send(
           `${this.id}/${output.session}/down`,
           { from: this.id, to: held.node.id, lateMs: 0 },
           () => held.node.sessionLost(held.session, this),
@@ -938,7 +938,7 @@ export class SimNode {
     this.#world.checkers.session(held, { kind: 'sent', body: message.body })
     const way = { from: this.id, to: held.node.id, lateMs: 0 }
     const deliver = (): void => held.node.sessionReceived(held.session, message)
-    this.#world.ordered(`${this.id}/${session}/down`, way, deliver)
+    this.#world.lanes.send(`${this.id}/${session}/down`, way, deliver)
     const isFull = message.body?.kind === 'assignments' && message.body.assignments.full
     const { repeatSetMs } = held.node
     if (!isFull || repeatSetMs === 0) return
@@ -992,7 +992,7 @@ export class SimNode {
     if (session === undefined) return
     const { own, at, held } = session
     const way = { from: this.id, to: at.id, lateMs: this.sessionLateMs }
-    this.#world.ordered(`${at.id}/${held}/up`, way, () => at.heldLost(held))
+    this.#world.lanes.send(`${at.id}/${held}/up`, way, () => at.heldLost(held))
     this.sessionLateMs = 0
     this.sessionLost(own, at)
   }
@@ -1102,7 +1102,7 @@ export class SimNode {
         if (session?.own !== output.session) break
         this.#world.checkers.said(this, output.message)
         const way = { from: this.id, to: session.at.id, lateMs: this.sessionLateMs }
-        this.#world.ordered(`${session.at.id}/${session.held}/up`, way, () =>
+        this.#world.lanes.send(`${session.at.id}/${session.held}/up`, way, () =>
           session.at.heldReceived(session.held, output.message),
         )
         break

@@ -28,6 +28,7 @@ import { Checkers } from './checkers/checkers.ts'
 import { History } from './checkers/history.ts'
 import type { Line } from './coverage.ts'
 import { SimulatedCrash } from './disk.ts'
+import { Lanes } from './lanes.ts'
 import { SimNetwork } from './network.ts'
 import { SimRuntime } from './runtime.ts'
 import { Schedule } from './schedule.ts'
@@ -73,6 +74,8 @@ export class World {
   readonly random: SeededRandom
   readonly rates: Rates
   readonly network: SimNetwork
+  /** What agents and managers say to each other in a session. */
+  readonly lanes: Lanes
   readonly nodes: Map<string, SimNode> = new Map()
   readonly checkers: Checkers
   /** What clients asked and were answered. */
@@ -110,7 +113,6 @@ export class World {
   #lines = 0
   #recent: string[] = []
   #violations: string[] = []
-  #lanes = new Map<string, number>()
 
   constructor(seed: number, onTrace?: (line: string) => void) {
     this.seed = seed
@@ -122,6 +124,7 @@ export class World {
       rates: this.rates,
       reached: (name) => this.reached(name),
     })
+    this.lanes = new Lanes(this.schedule, this.network)
     this.checkers = new Checkers(this)
     this.atlas = new Atlas(this)
     this.snapshots = new SnapshotWatch(this)
@@ -182,25 +185,6 @@ export class World {
   diskDelayMs(node: SimNode): number {
     const meanMs = Math.max(this.rates.diskDelayMeanMs, node.diskSlowMs)
     return 0.1 - meanMs * Math.log(1 - this.random.fraction())
-  }
-
-  /** In order over one lane, as TCP keeps it; lost for good when the way is cut. */
-  ordered(
-    lane: string,
-    way: { readonly from: string; readonly to: string; readonly lateMs: number },
-    deliver: () => void,
-  ): void {
-    const { from, to, lateMs } = way
-    if (this.network.isCut(from, to)) return
-    const atMs = Math.max(
-      this.schedule.nowMs + this.network.delayMs() + lateMs,
-      (this.#lanes.get(lane) ?? 0) + 0.001,
-    )
-    this.#lanes.set(lane, atMs)
-    const lost = (): void => undefined
-    this.schedule.after(atMs - this.schedule.nowMs, () =>
-      this.network.arrive(from, to, { deliver, lost }),
-    )
   }
 
   findByRaftId(raftId: number): SimNode | undefined {

@@ -27,7 +27,7 @@ type Contact = {
   readonly instance: string
   readonly sent: Map<number, number>
   isTold: boolean
-  /** Heartbeats that were answered before a set, and after it: when the last was sent. */
+  /** The hello, or heartbeats that were answered, before a set and after it: when the last was sent. */
   pendingMs: number | undefined
   lastMs: number | undefined
 }
@@ -75,7 +75,7 @@ export class FenceChecker {
       const lastMs = before?.instance === process.instance ? before.lastMs : undefined
       const { instance } = process
       this.#contacts.set(process.id, {
-        ...{ instance, sent: new Map(), isTold: false, pendingMs: undefined, lastMs },
+        ...{ instance, sent: new Map(), isTold: false, pendingMs: nowMs, lastMs },
       })
     }
     if (body?.kind === 'heartbeat')

@@ -26,6 +26,30 @@ test('to turn a node down that is heard is a violation', () => {
   expect(world.violations.join()).toContain('L6: node w1 was turned down, but was heard')
 })
 
+test('processes that die before they are heard twice keep no node up', () => {
+  // Their disk was full (seed 200152).
+  const world = calmWorld()
+  const leader = leaderOf(world)
+  const { nowMs } = world.schedule
+  world.nodes.get('w1')?.crash('all')
+  world.run(nowMs + 1_000)
+  const beat = (instance: string): void =>
+    world.checkers.heartbeat({ id: 'w1', instance } as SimNode, leader)
+  for (const instance of ['a', 'b', 'c']) {
+    beat(instance)
+    world.run(world.schedule.nowMs + 1_500)
+  }
+  world.run(nowMs + 9_500)
+
+  world.checkers.turnedDown('w1', leader)
+  const ofThree = [...world.violations]
+  for (const instance of ['a', 'b', 'c']) beat(instance)
+  world.checkers.turnedDown('w1', leader)
+
+  expect(ofThree).toEqual([])
+  expect(world.violations.join()).toContain('L6: node w1 was turned down, but was heard')
+})
+
 test('to turn a node down that is silent is none', () => {
   const world = calmWorld()
 

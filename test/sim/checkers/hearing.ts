@@ -3,7 +3,7 @@
  * missed five of its heartbeats. Counted are those that reached a manager which was well and had a
  * way to the leader, neither cut nor clogged, and knew the leader as a member: one that has just joined
  * may not have got the members yet. All others may be missed. One in flight may be lost to a cut, three
- * may not. Those of an instance that the leader refuses as a clone are not the node's, for as long as
+ * may not, and a process that was heard once may have died before that was passed on. Those of an instance that the leader refuses as a clone are not the node's, for as long as
  * the leader takes the one in use for alive (docs/sessions.md). The leader is asked by what it logs,
  * for what it decides may take long to be committed.
  */
@@ -20,8 +20,8 @@ const APART_MS = 1_000
 
 export class HearingChecker {
   readonly #world: World
-  /** Node → when it was heard under the present leader, ms. */
-  #heard = new Map<string, number[]>()
+  /** Node → when it was heard under the present leader, ms, and which process of it. */
+  #heard = new Map<string, { readonly atMs: number; readonly instance: string }[]>()
   /** Node → the instance that the present leader refuses. */
   #refused = new Map<string, string>()
   #leader: SimNode | undefined
@@ -45,7 +45,9 @@ export class HearingChecker {
     if (this.#refused.get(nodeId) === instance) return
     const { nowMs } = this.#world.schedule
     const times = this.#heard.get(nodeId) ?? []
-    if (nowMs - (times.at(-1) ?? Number.NEGATIVE_INFINITY) >= APART_MS) times.push(nowMs)
+    const last = times.at(-1)
+    const isApart = last?.instance !== instance || nowMs - last.atMs >= APART_MS
+    if (isApart) times.push({ atMs: nowMs, instance })
     this.#heard.set(nodeId, times.slice(-10))
   }
 
@@ -60,8 +62,12 @@ export class HearingChecker {
     // The one in use is dead, so the other one may take its place.
     this.#refused.delete(nodeId)
     const { nowMs } = this.#world.schedule
-    const count = (this.#heard.get(nodeId) ?? []).filter(
-      (atMs) => atMs > nowMs - DOWN_AFTER_MS && atMs < nowMs - ON_ITS_WAY_MS,
+    const heard = this.#heard.get(nodeId) ?? []
+    const wasPassedOn = (instance: string): boolean =>
+      heard.filter((each) => each.instance === instance).length > 1
+    const count = heard.filter(
+      ({ atMs, instance }) =>
+        atMs > nowMs - DOWN_AFTER_MS && atMs < nowMs - ON_ITS_WAY_MS && wasPassedOn(instance),
     ).length
     return count >= HEARD_MAX
       ? `L6: node ${nodeId} was turned down, but was heard ${count} times in the ten seconds before`

@@ -114,6 +114,13 @@ describe('the checker of updates', () => {
       ],
     ],
     [
+      'a rollback that is completed, and an update that begins, in one entry',
+      [
+        { services: [web('rollback-started', {}, { updateStatus: { convergedClusterMs: 500 } })] },
+        { services: [web('updating')] },
+      ],
+    ],
+    [
       'an update that goes back',
       [{ services: [web('updating', rollsBack)] }, { services: [back()] }],
     ],
@@ -174,6 +181,11 @@ describe('the checker of updates', () => {
       'U4: the update of service web was paused and is updating',
       'an update that goes on by itself',
       [{ services: [web('paused')] }, { services: [web('updating')] }],
+    ],
+    [
+      'U4: the update of service web was rollback-started and is updating',
+      'a rollback that becomes an update before it has converged',
+      [{ services: [web('rollback-started')] }, { services: [web('updating')] }],
     ],
     [
       'U4: a rollback of service web was rolled back',

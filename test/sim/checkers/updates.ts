@@ -57,7 +57,7 @@ function* checkStatus(before: Service, after: Service): Iterable<string> {
   const { id } = after
   const [was, is] = [stateAt(before), stateAt(after)]
   if (after.specVersion === before.specVersion) {
-    if (was !== is && !FROM[is].includes(was))
+    if (was !== is && !FROM[is].includes(was) && !isByCompletion(before, is))
       yield `U4: the update of service ${id} was ${was} and is ${is}`
     if (!isEqual(before.spec, after.spec) || !isEqual(before.previousSpec, after.previousSpec))
       yield `U4: the specs of service ${id} changed, and its version did not`
@@ -73,6 +73,16 @@ function* checkStatus(before: Service, after: Service): Iterable<string> {
   if (!isAsked) yield `U4: the update of service ${id} was rolled back, which nobody asked for`
   if (!isEqual(after.spec, before.previousSpec) || after.previousSpec !== undefined)
     yield `U4: service ${id} was rolled back, and not to the spec before`
+}
+
+/** A rollback may have been completed in the same entry, and something been out of date again. */
+function isByCompletion(before: Service, is: State): boolean {
+  const hasConverged = (before.updateStatus?.convergedClusterMs ?? 0) > 0
+  return (
+    stateAt(before) === 'rollback-started' &&
+    hasConverged &&
+    FROM[is].includes('rollback-completed')
+  )
 }
 
 /** Of the present spec version, for a status of an earlier one says nothing of it. */
