@@ -47,6 +47,26 @@ test.each<[string, Task, (second: number) => Partial<FencedHost>]>([
   expect(watch(older, 20, part).filter((problem) => problem.includes('old'))).toEqual([])
 })
 
+test('a container that the managers have forgotten says nothing about one that they made since', () => {
+  // After force-new-cluster cluster time begins anew where the survivor was (seed 220264).
+  const checker = new FenceChecker()
+  const forgotten = fenced('forgotten', 20)
+  const host = { isAble: true, isCloned: false }
+  checker.exempt([forgotten])
+
+  const problems = Array.from({ length: 20 }, (_, second) => [
+    ...checker.inspect(
+      [
+        { ...host, id: 'n1', running: [fenced('made', 10)] },
+        { ...host, id: 'n2', running: [forgotten] },
+      ],
+      second * 1_000,
+    ),
+  ]).flat()
+
+  expect(problems).toEqual([])
+})
+
 /** A process that was in contact at 1 s. */
 function inContact(): FenceChecker {
   const checker = new FenceChecker()

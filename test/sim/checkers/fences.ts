@@ -49,7 +49,8 @@ export class FenceChecker {
     for (const host of hosts) {
       if (!host.isAble) this.#ableMs.delete(host.id)
       else if (!this.#ableMs.has(host.id)) this.#ableMs.set(host.id, nowMs)
-      for (const task of host.running)
+      // Nor does one that nobody may know of tell that another should have ended.
+      for (const task of host.running.filter(({ id }) => !this.#exempt.has(id)))
         slots.set(slotOf(task), [...(slots.get(slotOf(task)) ?? []), { host, task }])
     }
     for (const running of slots.values()) {
@@ -57,7 +58,7 @@ export class FenceChecker {
       for (const { host, task } of running.length > 1 ? running : []) {
         const isJudged = isFenced(task) && task.createdClusterMs < newest && !host.isCloned
         const ableMs = this.#ableMs.get(host.id) ?? nowMs
-        if (isJudged && nowMs - ableMs > STOP_MAX_MS && !this.#exempt.has(task.id))
+        if (isJudged && nowMs - ableMs > STOP_MAX_MS)
           yield `D3: slot ${slotOf(task)} runs twice, and ${task.id} on ${host.id} is fenced`
       }
     }
