@@ -3,9 +3,8 @@
  * looks at an active node when the node changes, at the service's present constraints, and at
  * whether what its tasks reserve still fits. It writes the observed state; that the task is told to
  * end and replaced elsewhere is left to the restart reconciler, but for fenced tasks, which end by
- * their agents alone. A service with a disruption budget
- * loses no more at once than that; what it may not lose yet stays where it is. Where a node's
- * capacity drops, the tasks that have run longest stay.
+ * their agents alone. A service with a disruption budget loses no more at once than that; what it may
+ * not lose yet stays where it is. Where a node's capacity drops, the tasks that have run longest stay.
  */
 import { defined } from '../../lib/assert.ts'
 import type { Node, Service, Task } from '../../proto/gen/objects.ts'
