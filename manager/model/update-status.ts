@@ -8,6 +8,14 @@
 import { emptyUpdateStatus, type Service, type UpdateStatus } from '../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../proto/gen/specs.ts'
 
+/** The status of the update to the present spec, if there is one: one of a spec before says nothing of it. */
+export function findCurrentStatus({
+  updateStatus,
+  specVersion,
+}: Service): UpdateStatus | undefined {
+  return updateStatus?.targetSpecVersion === specVersion ? updateStatus : undefined
+}
+
 /** Whether tasks are being replaced by an update or a rollback. */
 export function isUnderWay(status: UpdateStatus | undefined): boolean {
   return status?.state === 'updating' || status?.state === 'rollback-started'
@@ -34,13 +42,9 @@ export function isRollback(status: UpdateStatus | undefined): boolean {
  * The config by which the service's tasks are replaced now: that for rollbacks while its present spec
  * is one that it came back to. Undefined where the user gave none.
  */
-export function findUpdateConfig({
-  spec,
-  specVersion,
-  updateStatus,
-}: Service): UpdateConfig | undefined {
-  const isBack = isRollback(updateStatus) && updateStatus?.targetSpecVersion === specVersion
-  return isBack ? spec?.rollback : spec?.update
+export function findUpdateConfig(service: Service): UpdateConfig | undefined {
+  const { spec } = service
+  return isRollback(findCurrentStatus(service)) ? spec?.rollback : spec?.update
 }
 
 /**

@@ -7,7 +7,7 @@
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTaskDirty } from '../model/dirty.ts'
 import { getState } from '../model/task.ts'
-import { isPaused } from '../model/update-status.ts'
+import { findCurrentStatus, isPaused } from '../model/update-status.ts'
 import type { Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
@@ -30,7 +30,7 @@ export function countDisruptionsLeft(
   let finished = 0
   for (const { tasks } of listSlots(view, service)) {
     const last = findFinished(tasks, now)
-    if (listWanted(tasks).length > 0 || (last && isDue(view, service, last))) wanted++
+    if (last === undefined ? listWanted(tasks).length > 0 : isDue(view, service, last)) wanted++
     else if (last !== undefined) finished++
     if (tasks.some((task) => isAvailable(view, task))) available++
   }
@@ -41,11 +41,9 @@ export function countDisruptionsLeft(
 
 /** Its slot is done by a spec that is out of date, and no paused update leaves it so. */
 function isDue(view: View, service: Service, last: Task): boolean {
-  const { updateStatus, specVersion } = service
-  const isLeft = updateStatus?.targetSpecVersion === specVersion && isPaused(updateStatus)
+  if (isPaused(findCurrentStatus(service))) return false
   const node = view.nodes.get(last.nodeId)
-  const mayBegin = last.slot > 0 || mayStart(service, node)
-  return !isLeft && mayBegin && isTaskDirty(last, service, node)
+  return (last.slot > 0 || mayStart(service, node)) && isTaskDirty(last, service, node)
 }
 
 /** How many slots may lose what runs there while it is replaced; none does where tasks start first. */

@@ -20,6 +20,7 @@ import { isWanted } from '../../proto/task-state.ts'
 import { isTaskDirty, newDirtyTest } from '../model/dirty.ts'
 import { isJob } from '../model/mode.ts'
 import {
+  findCurrentStatus,
   findUpdateConfig,
   isPaused,
   isRollback,
@@ -110,12 +111,6 @@ function lookAt(round: Round, serviceId: string): Look {
 /** Nothing to do for an update: several tasks that are all up to date are no reason to begin one. */
 function isUpToDate({ kind, isBehind }: SlotWork): boolean {
   return kind === 'current' || kind === 'given-up' || (kind === 'surplus' && !isBehind)
-}
-
-/** The status of the update to the present spec, if there is one. */
-function findCurrentStatus(service: Service): UpdateStatus | undefined {
-  const status = service.updateStatus
-  return status?.targetSpecVersion === service.specVersion ? status : undefined
 }
 
 /** Nothing is out of date: the status of an update to a spec before this one says nothing more. */

@@ -190,7 +190,12 @@ export class Checkers {
     } else this.#goBack(log)
     this.#beginEpoch()
     // What the new group has forgotten it cannot wait for.
-    for (const { runtime } of this.#world.nodes.values()) this.#fences.exempt(runtime.listRunning())
+    const { tasks } = this.#reference.view()
+    for (const { runtime } of this.#world.nodes.values()) {
+      const running = runtime.listRunning()
+      this.#fences.exempt(running)
+      this.#fences.forget(running.filter(({ id }) => tasks.get(id) === undefined))
+    }
     this.#world.trace(`${node.id} has ${last} of ${view.index}${hasAll ? '' : ', some is lost'}`)
   }
 
@@ -402,7 +407,7 @@ export class Checkers {
     if (task.nodeId !== '' && task.nodeId !== node.id)
       this.#violation(`T9: ${node.id} is about to ${kind} task ${task.id} of node ${task.nodeId}`)
     const { nowMs } = this.#world.schedule
-    if (kind === 'stop' && this.#fences.mayStop(node, task, nowMs)) {
+    if (kind === 'stop' && this.#fences.stops(node, task, nowMs)) {
       if (task.desiredState === 'running') this.#world.reached('fenced')
       return
     }

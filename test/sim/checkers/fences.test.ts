@@ -47,12 +47,32 @@ test.each<[string, Task, (second: number) => Partial<FencedHost>]>([
   expect(watch(older, 20, part).filter((problem) => problem.includes('old'))).toEqual([])
 })
 
+test('one whose agent may not know of it is let be, and tells that another should have ended', () => {
+  const [older, newer] = [fenced('older', 10), fenced('newer', 20)]
+  const judge = (exempt: Task): readonly string[] => {
+    const checker = new FenceChecker()
+    checker.exempt([exempt])
+    return Array.from({ length: 20 }, (_, second) => [
+      ...checker.inspect(
+        [
+          { id: 'n1', isAble: true, isCloned: false, running: [older] },
+          { id: 'n2', isAble: true, isCloned: false, running: [newer] },
+        ],
+        second * 1_000,
+      ),
+    ]).flat()
+  }
+
+  expect(judge(older)).toEqual([])
+  expect(judge(newer)).toContain('D3: slot db/1 runs twice, and older on n1 is fenced')
+})
+
 test('a container that the managers have forgotten says nothing about one that they made since', () => {
   // After force-new-cluster cluster time begins anew where the survivor was (seed 220264).
   const checker = new FenceChecker()
   const forgotten = fenced('forgotten', 20)
   const host = { isAble: true, isCloned: false }
-  checker.exempt([forgotten])
+  checker.forget([forgotten])
 
   const problems = Array.from({ length: 20 }, (_, second) => [
     ...checker.inspect(
@@ -85,24 +105,24 @@ function inContact(): FenceChecker {
 test('an agent may stop what is fenced when its last contact is old, and no earlier', () => {
   const checker = inContact()
 
-  expect(checker.mayStop(PROCESS, fenced('t', 1), 9_900)).toBe(false)
-  expect(checker.mayStop(PROCESS, fenced('t', 1), 10_100)).toBe(true)
-  expect(checker.mayStop(PROCESS, task({ id: 't' }), 99_000)).toBe(false)
+  expect(checker.stops(PROCESS, fenced('t', 1), 9_900)).toBe(false)
+  expect(checker.stops(PROCESS, fenced('t', 1), 10_100)).toBe(true)
+  expect(checker.stops(PROCESS, task({ id: 't' }), 99_000)).toBe(false)
 })
 
 test('of what an earlier process was told nothing is known', () => {
-  expect(inContact().mayStop({ id: 'n1', instance: 'i2' }, fenced('t', 1), 2_000)).toBe(true)
+  expect(inContact().stops({ id: 'n1', instance: 'i2' }, fenced('t', 1), 2_000)).toBe(true)
 })
 
 test('what an agent was cut off for too long to leave alone it goes on to stop', () => {
   const checker = inContact()
-  checker.mayStop(PROCESS, fenced('t', 1), 10_100)
+  checker.stops(PROCESS, fenced('t', 1), 10_100)
   checker.said(PROCESS, { kind: 'heartbeat', heartbeat: { sequence: 3 } }, 11_000)
   checker.told(PROCESS, {
     kind: 'heartbeatAck',
     heartbeatAck: { sequence: 3, mark: undefined, ready: true },
   })
 
-  expect(checker.mayStop(PROCESS, fenced('t', 1), 12_000)).toBe(true)
-  expect(checker.mayStop(PROCESS, fenced('other', 1), 12_000)).toBe(false)
+  expect(checker.stops(PROCESS, fenced('t', 1), 12_000)).toBe(true)
+  expect(checker.stops(PROCESS, fenced('other', 1), 12_000)).toBe(false)
 })

@@ -39,6 +39,8 @@ export class FenceChecker {
   readonly #ableMs: Map<string, number> = new Map()
   /** Containers that their agents may not know of. */
   readonly #exempt: Set<string> = new Set()
+  /** Containers that the managers do not know of. */
+  readonly #forgotten: Set<string> = new Set()
   readonly #contacts: Map<string, Contact> = new Map()
   /** `node task`: what an agent began to stop it goes on to stop, whoever it reaches meanwhile. */
   readonly #stopped: Set<string> = new Set();
@@ -49,8 +51,7 @@ export class FenceChecker {
     for (const host of hosts) {
       if (!host.isAble) this.#ableMs.delete(host.id)
       else if (!this.#ableMs.has(host.id)) this.#ableMs.set(host.id, nowMs)
-      // Nor does one that nobody may know of tell that another should have ended.
-      for (const task of host.running.filter(({ id }) => !this.#exempt.has(id)))
+      for (const task of host.running.filter(({ id }) => !this.#forgotten.has(id)))
         slots.set(slotOf(task), [...(slots.get(slotOf(task)) ?? []), { host, task }])
     }
     for (const running of slots.values()) {
@@ -58,7 +59,7 @@ export class FenceChecker {
       for (const { host, task } of running.length > 1 ? running : []) {
         const isJudged = isFenced(task) && task.createdClusterMs < newest && !host.isCloned
         const ableMs = this.#ableMs.get(host.id) ?? nowMs
-        if (isJudged && nowMs - ableMs > STOP_MAX_MS)
+        if (isJudged && nowMs - ableMs > STOP_MAX_MS && !this.#exempt.has(task.id))
           yield `D3: slot ${slotOf(task)} runs twice, and ${task.id} on ${host.id} is fenced`
       }
     }
@@ -67,6 +68,11 @@ export class FenceChecker {
   /** Whatever runs there is not judged: nobody can know of it what is needed. */
   exempt(running: readonly Task[]): void {
     for (const { id } of running) this.#exempt.add(id)
+  }
+
+  /** Their managers know nothing of them any more, so that nothing is to end for their sake. */
+  forget(running: readonly Task[]): void {
+    for (const { id } of running) this.#forgotten.add(id)
   }
 
   /** The agent sends this. */
@@ -96,8 +102,8 @@ export class FenceChecker {
       contact.lastMs = Math.max(contact.lastMs ?? 0, contact.pendingMs)
   }
 
-  /** The agent stops it. Whether it may by itself; of what an earlier process was told nobody knows here. */
-  mayStop(process: Process, task: Task, nowMs: number): boolean {
+  /** The agent stops it; whether it may by itself. Of what an earlier process was told nobody knows here. */
+  stops(process: Process, task: Task, nowMs: number): boolean {
     if (!isFenced(task)) return false
     const key = `${process.id} ${task.id}`
     if (this.#isDue(process, task, nowMs)) this.#stopped.add(key)

@@ -6,6 +6,7 @@
 import { SwarmError } from '../../../lib/errors.ts'
 import type { Message } from '../../../manager/raft/message.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
+import { isFenced } from '../checkers/task-facts.ts'
 import type { SimNode } from '../sim-node.ts'
 import { Client } from '../workload/client.ts'
 import { drawServiceSpec } from '../workload/specs.ts'
@@ -105,9 +106,10 @@ function forgetAtLaggard({ world, random, later }: FaultContext): boolean {
 
 /** The daemon that is to stop its containers is not the one that was told so, and hears nobody. */
 function restartCutOff({ world, random, later }: FaultContext): boolean {
+  // Of a global service none takes its place elsewhere.
+  const isReplaced = (task: Task): boolean => task.slot > 0 && isFenced(task)
   const hosts = [...world.nodes.values()].filter(
-    (node) =>
-      node.isUp && node.role === 'worker' && node.runtime.listRunning().some(isOneOfFencedSlot),
+    (node) => node.isUp && node.role === 'worker' && node.runtime.listRunning().some(isReplaced),
   )
   const host = hosts[random.integer(Math.max(1, hosts.length))]
   if (host === undefined) return false
@@ -122,11 +124,6 @@ function restartCutOff({ world, random, later }: FaultContext): boolean {
   host.crash('all')
   world.restartLater(host)
   return true
-}
-
-/** Another one takes its place elsewhere. */
-function isOneOfFencedSlot({ slot, spec }: Task): boolean {
-  return slot > 0 && (spec?.disconnect?.stopAfterMs ?? 0) > 0
 }
 
 /** Nothing becomes durable for longer than a silent node is up, and all agents open new sessions. */
