@@ -9,6 +9,7 @@ import type { Task } from '../../../proto/gen/objects.ts'
 import { isFenced } from '../checkers/task-facts.ts'
 import type { SimNode } from '../sim-node.ts'
 import { Client } from '../workload/client.ts'
+import { drawFencedSpec } from '../workload/disconnect.ts'
 import { drawServiceSpec } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
@@ -26,6 +27,9 @@ const LAG_MS = 8_000
 const FENCED_MS = 80_000
 /** Other faults mend the network now and then. */
 const CUT_AGAIN_MS = 500
+/** A service of which a host could be cut off is looked for so often, and so many times. */
+const FENCE_LOOK_MS = 10_000
+const FENCE_TRIES = 4
 
 export const conjunctionFaults: readonly Fault[] = [
   { name: 'leadership lost and won in one round', classes: ['P4'], weight: 1, act: loseAndWin },
@@ -104,8 +108,29 @@ function forgetAtLaggard({ world, random, later }: FaultContext): boolean {
   return true
 }
 
-/** The daemon that is to stop its containers is not the one that was told so, and hears nobody. */
-function restartCutOff({ world, random, later }: FaultContext): boolean {
+/**
+ * The daemon that is to stop its containers is not the one that was told so, and hears nobody. Where
+ * nothing runs of which this can be said, a service is made for it.
+ */
+function restartCutOff(context: FaultContext): boolean {
+  if (restartFencedHost(context)) return true
+  const { world, random, later } = context
+  const leader = world.findLeader()
+  if (leader === undefined) return false
+  const name = `fenced-${random.integer(2 ** 32)}`
+  const label = world.history.newLabel()
+  const spec = drawFencedSpec(name, label, random)
+  const body = { kind: 'serviceCreate', serviceCreate: { spec } } as const
+  const request = { kind: 'create', label } as const
+  new Client(world).write(leader, { kind: 'service', name, request, body, seen: undefined })
+  const look = (tries: number): void => {
+    if (!restartFencedHost(context) && tries > 1) later(FENCE_LOOK_MS, () => look(tries - 1))
+  }
+  later(FENCE_LOOK_MS, () => look(FENCE_TRIES))
+  return true
+}
+
+function restartFencedHost({ world, random, later }: FaultContext): boolean {
   // Of a global service none takes its place elsewhere.
   const isReplaced = (task: Task): boolean => task.slot > 0 && isFenced(task)
   const hosts = [...world.nodes.values()].filter(

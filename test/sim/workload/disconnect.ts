@@ -6,9 +6,13 @@ import type { SeededRandom } from '../../../lib/random.ts'
 import {
   type Disconnect,
   emptyDisconnect,
+  emptyTaskSpec,
   type ServiceSpec,
   type UpdateConfig,
 } from '../../../proto/gen/specs.ts'
+import { drawServiceSpec } from './specs.ts'
+
+const FENCE_MS = 12_000
 
 const POLICIES: readonly (Disconnect | undefined)[] = [
   undefined,
@@ -17,8 +21,8 @@ const POLICIES: readonly (Disconnect | undefined)[] = [
   { ...emptyDisconnect, lostAfterMs: 20_000 },
   { ...emptyDisconnect, lostAfterMs: 10_000, keep: 'original' },
   { ...emptyDisconnect, keep: 'original' },
-  { ...emptyDisconnect, stopAfterMs: 12_000 },
-  { ...emptyDisconnect, stopAfterMs: 12_000, lostAfterMs: 60_000 },
+  { ...emptyDisconnect, stopAfterMs: FENCE_MS },
+  { ...emptyDisconnect, stopAfterMs: FENCE_MS, lostAfterMs: 60_000 },
 ]
 
 /** The spec with a policy of its own. */
@@ -29,6 +33,19 @@ export function withDisconnect(spec: ServiceSpec, random: SeededRandom): Service
   const disconnect: Disconnect | undefined =
     isJob && drawn ? { ...drawn, keep: 'replacement' } : drawn
   return spec.task === undefined ? spec : fitted({ ...spec, task: { ...spec.task, disconnect } })
+}
+
+/** A service that runs wherever there is room, and nowhere without contact. */
+export function drawFencedSpec(name: string, label: string, random: SeededRandom): ServiceSpec {
+  const { task, ...drawn } = drawServiceSpec(name, label, random)
+  const container = task?.container && { ...task.container, healthcheck: undefined }
+  const disconnect = { ...emptyDisconnect, stopAfterMs: FENCE_MS }
+  return fitted({
+    ...drawn,
+    mode: { kind: 'replicated', replicated: { replicas: 2 } },
+    endpoint: undefined,
+    task: { ...emptyTaskSpec, container, disconnect },
+  })
 }
 
 /** The spec as managers take it. */
