@@ -98,6 +98,25 @@ test.each<[string, Part<Node>, number]>([
   expect(countDisruptionsLeft({ view, now: 1_000 }, of)).toBe(expected)
 })
 
+test.each<['original' | 'replacement', number]>([
+  ['original', 1],
+  ['replacement', 0],
+])(
+  'a node that is down, of a global service that keeps the %s, leaves %i of a budget of one (seed 260223)',
+  (keep, expected) => {
+    const of = service({
+      id: 'web',
+      spec: { mode: { kind: 'global', global: {} }, disruptionBudget: { maxUnavailable: 1 } },
+    })
+    const disconnect = { lostAfterMs: 60_000, stopAfterMs: 0, keep }
+    const on = (nodeId: string): Task => slot(0, { nodeId, id: nodeId, spec: { disconnect } })
+    const nodes = [node({ id: 'a' }), node({ id: 'b', status: { state: 'down' } })]
+    const view = storeWith({ nodes, services: [of], tasks: [on('a'), on('b')] }).view()
+
+    expect(countDisruptionsLeft({ view, now: 1_000 }, of)).toBe(expected)
+  },
+)
+
 test('only the last running task of a slot costs something', () => {
   const view = storeWith().view()
   const [old, made] = [slot(1), slot(1, { id: 'new' })]

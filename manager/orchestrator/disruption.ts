@@ -6,6 +6,7 @@
  */
 import type { Service, Task } from '../../proto/gen/objects.ts'
 import { isTaskDirty } from '../model/dirty.ts'
+import { isKept } from '../model/disconnect.ts'
 import { getState } from '../model/task.ts'
 import { findCurrentStatus, isPaused } from '../model/update-status.ts'
 import type { Round } from '../store/round.ts'
@@ -30,13 +31,22 @@ export function countDisruptionsLeft(
   let finished = 0
   for (const { tasks } of listSlots(view, service)) {
     const last = findFinished(tasks, now)
-    if (last === undefined ? listWanted(tasks).length > 0 : isDue(view, service, last)) wanted++
+    const isWanted = listWanted(tasks).some((task) => !isKeptAway(view, task))
+    if (last === undefined ? isWanted : isDue(view, service, last)) wanted++
     else if (last !== undefined) finished++
     if (tasks.some((task) => isAvailable(view, task))) available++
   }
   const { mode } = service.spec ?? {}
   const slots = mode?.kind === 'replicated' ? mode.replicated.replicas - finished : wanted
   return Math.max(0, max - Math.max(0, slots - available))
+}
+
+/**
+ * A global service has nowhere else to run it, and its node may never be back: as where such a task is
+ * lost, nobody misses it.
+ */
+function isKeptAway(view: View, task: Task): boolean {
+  return task.slot === 0 && isKept(task) && view.nodes.get(task.nodeId)?.status?.state === 'down'
 }
 
 /** Its slot is done by a spec that is out of date, and no paused update leaves it so. */
