@@ -4,14 +4,12 @@
  * with it by `converge.ts`. A paused update is left to its user, so its service may stand between two
  * specs; a task that can be placed nowhere waits, and says why.
  */
-import { isEqual } from '../../../manager/model/equal.ts'
 import type { View } from '../../../manager/store/view.ts'
 import type { Node, Service, Task } from '../../../proto/gen/objects.ts'
-import { emptyTaskSpec } from '../../../proto/gen/specs.ts'
 import { findPlace, type Occupation, surveyNodes } from './placeable.ts'
 import { isReady, satisfiesAll } from './places.ts'
 import { slotOf } from './slots.ts'
-import { hasEnded, isMissing, isWanted, stateOf } from './task-facts.ts'
+import { hasEnded, isMissing, isUpToDate, isWanted, stateOf } from './task-facts.ts'
 
 type Survey = {
   readonly view: View
@@ -163,7 +161,7 @@ function findUnfinishedUpdate(survey: Survey, service: Service): string | undefi
   if (isPaused(service) || waits) return undefined
   for (const [slot, tasks] of survey.slots) {
     const stale = tasks.find(
-      (task) => isWanted(task) && !isOf(task, service) && !isKeptAway(survey.view, task),
+      (task) => isWanted(task) && !isUpToDate(task, service) && !isKeptAway(survey.view, task),
     )
     if (stale !== undefined && !wasGivenUp(tasks, service))
       return `L3: the update of service ${service.id} is ${state ?? 'over'} and task ${stale.id} of slot ${slot} is of another spec`
@@ -174,16 +172,6 @@ function findUnfinishedUpdate(survey: Survey, service: Service): string | undefi
 /** Kept for its node, which is down: an update takes the slots of a global service where it may start. */
 function isKeptAway(view: View, task: Task): boolean {
   return task.slot === 0 && task.spec?.disconnect?.keep === 'original' && isAway(view, task)
-}
-
-/** The task is as the service says now; where it may run does not make another task of it. */
-function isOf(task: Task, service: Service): boolean {
-  if (task.specVersion === service.specVersion) return true
-  const spec = service.spec?.task ?? emptyTaskSpec
-  return (
-    isEqual(task.endpoint, service.spec?.endpoint) &&
-    isEqual({ ...(task.spec ?? emptyTaskSpec), placement: spec.placement }, spec)
-  )
 }
 
 /** Start-first: the new task ended for good, and the old one goes on. */

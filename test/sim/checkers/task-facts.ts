@@ -1,8 +1,10 @@
 /**
- * What follows from one task alone, as the checkers read it: put down here anew, so that a mistake of
+ * What follows from a task, beside its service at most, as the checkers read it: put down here anew, so that a mistake of
  * the production code's predicates is not made twice.
  */
-import type { Task } from '../../../proto/gen/objects.ts'
+import { isEqual } from '../../../manager/model/equal.ts'
+import type { Service, Task } from '../../../proto/gen/objects.ts'
+import { emptyTaskSpec } from '../../../proto/gen/specs.ts'
 import { type TaskState, TaskStateNumber } from '../../../proto/gen/types.ts'
 
 /** The observed state. */
@@ -38,6 +40,16 @@ export function isFenced(task: Task): boolean {
 export function fenceMsOf({ spec }: Task): number {
   const graceMs = spec?.container?.stopGraceMs ?? 10_000
   return (((spec?.disconnect?.stopAfterMs ?? 0) + graceMs + 10_000) * 11) / 9
+}
+
+/** As the service says now; where it may run does not make another task of it. */
+export function isUpToDate(task: Task, service: Service): boolean {
+  if (task.specVersion === service.specVersion) return true
+  const spec = service.spec?.task ?? emptyTaskSpec
+  return (
+    isEqual(task.endpoint, service.spec?.endpoint) &&
+    isEqual({ ...(task.spec ?? emptyTaskSpec), placement: spec.placement }, spec)
+  )
 }
 
 /** Lost and replaced, and yet wanted. */

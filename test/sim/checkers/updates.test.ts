@@ -51,6 +51,7 @@ const failed = (atMs: number): Part<Task> => ({
   endedClusterMs: atMs,
   status: { state: 'failed' },
 })
+const ofEarlier: Part<Task> = { specVersion: 1, spec: { container: { image: 'v2' } } }
 const told: Part<Task> = { desiredState: 'shutdown' }
 /** The cluster rolls it back by itself. */
 const back = (part: Part<Service> = {}): Service =>
@@ -111,6 +112,21 @@ describe('the checker of updates', () => {
       [
         { services: [web('updating', { delayMs: 500 })], tasks: [made(1, up(1_000))] },
         { tasks: [made(2)], atMs: 1_500 },
+      ],
+    ],
+    [
+      'slots that move at once, begun by an earlier update to the same spec (seed 260577)',
+      [
+        {
+          services: [web('updating', { delayMs: 500 })],
+          tasks: [1, 2].map((slot) => made(slot, ofEarlier)),
+        },
+        {
+          tasks: [1, 2].flatMap((slot) => [
+            made(slot, { ...ofEarlier, ...told }),
+            made(slot, { id: `moved${slot}`, replaces: `new${slot}` }),
+          ]),
+        },
       ],
     ],
     [

@@ -13,7 +13,7 @@ import { TaskStateNumber } from '../../../proto/gen/types.ts'
 import { isReady } from './places.ts'
 import { slotOf } from './slots.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
-import { isWanted, stateOf } from './task-facts.ts'
+import { isUpToDate, isWanted, stateOf } from './task-facts.ts'
 
 /** How long the last tasks are watched where a service has no config, ms. */
 const MONITOR_MS = 5_000
@@ -152,11 +152,16 @@ function countSlots(view: View, id: string): number {
   return new Set([...view.tasks.by('service', id)].map(slotOf)).size
 }
 
-/** The step lets an update take a slot: the task is no successor of one that it had made there. */
+/**
+ * The step lets an update take a slot: the task is no successor of one that it had made there, or that
+ * an update before it had, to the same spec.
+ */
 function isBegun({ before: view, after: now }: Step, { before, after }: TaskStep): boolean {
   if (before !== undefined || after?.madeByUpdate !== true) return false
   const replaced = view.tasks.get(after.replaces) ?? now.tasks.get(after.replaces)
-  return replaced?.specVersion !== after.specVersion || !replaced.madeByUpdate
+  const service = now.services.get(after.serviceId)
+  if (replaced?.madeByUpdate !== true || service === undefined) return true
+  return replaced.specVersion !== after.specVersion && !isUpToDate(replaced, service)
 }
 
 /** U3: slots that came up a while ago keep their workers for the delay. */
