@@ -11,7 +11,7 @@ import type { Log } from '../lib/log.ts'
 import { Outbox } from '../lib/outbox.ts'
 import type { Random } from '../lib/random.ts'
 import { compareMarks } from '../proto/assignment-mark.ts'
-import { decodeAgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
+import { decodeAgentState, emptyAgentState } from '../proto/gen/agent.ts'
 import type {
   AgentCommand,
   AssignmentMark,
@@ -29,6 +29,7 @@ import { Managers } from './managers.ts'
 import { Memory } from './memory.ts'
 import { Reporter } from './reporter.ts'
 import type { Container, Exit } from './runtime/runtime.ts'
+import { SavedState } from './saved-state.ts'
 import { Session, type SessionEffect } from './session.ts'
 import type { OperationResult } from './task.ts'
 import { Worker, type WorkerEffect } from './worker.ts'
@@ -119,6 +120,7 @@ export class Agent {
   readonly #memory = new Memory()
   readonly #managers = new Managers()
   readonly #reporter = new Reporter()
+  readonly #saved = new SavedState()
   readonly #contact: Contact
   readonly #session: Session
   readonly #worker: Worker
@@ -377,12 +379,13 @@ export class Agent {
     if (stopAfterMs !== undefined && this.#contact.isStale(stopAfterMs)) this.#memory.touch()
     const version = this.#memory.take()
     if (version === undefined) return
-    const state = {
-      ...this.#worker.state(),
+    const rest = {
+      mark: this.#worker.mark,
       managers: this.#managers.list(),
       formerManagers: this.#managers.listFormer(),
       contact: stopAfterMs === undefined ? undefined : this.#contact.save(),
     }
-    this.#outbox.push({ kind: 'persist', version, state: encodeAgentState(state) })
+    const state = this.#saved.encode(rest, this.#worker.listRecords())
+    this.#outbox.push({ kind: 'persist', version, state })
   }
 }

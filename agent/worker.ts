@@ -46,7 +46,6 @@ import {
   restore,
   succeed,
   type TaskRecord,
-  toKnown,
 } from './task.ts'
 
 /** A failed operation is tried again after about a second, then ever more seldom. */
@@ -154,12 +153,9 @@ export class Worker {
     return record?.watch?.health ?? record?.status.health
   }
 
-  /** What must be kept on disk. */
-  state(): Pick<AgentState, 'mark' | 'tasks'> {
-    return {
-      mark: this.#mark,
-      tasks: [...this.#entries.values()].map(({ record }) => toKnown(record)),
-    }
+  /** What must be kept on disk, with the mark. */
+  *listRecords(): Iterable<TaskRecord> {
+    for (const { record } of this.#entries.values()) yield record
   }
 
   /** What the runtime holds as the agent starts; once. */

@@ -3,16 +3,12 @@
  * beside it. That protects copies of `agent/`, not the disk (DESIGN section 10). AES-256-GCM with a
  * random nonce: a state is written a few thousand times in a key's life, far below its limit.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { KEY_BYTES, NONCE_BYTES, newSealKey, open, seal } from '../../lib/crypto.ts'
 import { SwarmError } from '../../lib/errors.ts'
 import { writeFileSafely } from './safe-file.ts'
-
-const ALGORITHM = 'aes-256-gcm'
-const KEY_BYTES = 32
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 export type StateSeal = {
   seal(plain: Uint8Array): Uint8Array
@@ -36,26 +32,21 @@ export function loadKey(path: string): Uint8Array {
 }
 
 export function newStateSeal(key: Uint8Array): StateSeal {
+  const sealKey = newSealKey(key)
   return {
     seal: (plain) => {
       const nonce = randomBytes(NONCE_BYTES)
-      const cipher = createCipheriv(ALGORITHM, key, nonce)
-      const sealed = Buffer.concat([cipher.update(plain), cipher.final()])
-      return Buffer.concat([nonce, sealed, cipher.getAuthTag()])
+      return Buffer.concat([nonce, seal(sealKey, plain, { nonce })])
     },
     open: (sealed, path) => {
-      try {
-        const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, NONCE_BYTES))
-        decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES))
-        const body = sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES)
-        return Buffer.concat([decipher.update(body), decipher.final()])
-      } catch (cause) {
-        throw new SwarmError(
-          'data-loss',
-          `${path} is damaged or sealed with another key: leave and join again`,
-          { cause },
-        )
-      }
+      const nonce = sealed.subarray(0, NONCE_BYTES)
+      const isWhole = nonce.length === NONCE_BYTES
+      const plain = isWhole ? open(sealKey, sealed.subarray(NONCE_BYTES), { nonce }) : undefined
+      if (plain !== undefined) return plain
+      throw new SwarmError(
+        'data-loss',
+        `${path} is damaged or sealed with another key: leave and join again`,
+      )
     },
   }
 }

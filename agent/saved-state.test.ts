@@ -1,0 +1,22 @@
+/** The agent's state as bytes: what was put together from pieces is read as the whole. */
+import { expect, test } from 'vitest'
+import { decodeAgentState, emptyAgentState } from '../proto/gen/agent.ts'
+import { task } from '../test/build.ts'
+import { SavedState } from './saved-state.ts'
+import { newRecord, type TaskRecord, toKnown } from './task.ts'
+
+const record = (id: string): TaskRecord =>
+  newRecord(task({ id, serviceId: 'web' }), undefined, 1_000)
+
+test('pieces are read as one state, whatever was encoded before', () => {
+  const saved = new SavedState()
+  const [first, second] = [record('a'), record('b')]
+  const rest = { ...emptyAgentState, mark: { epoch: 1, index: 9 }, formerManagers: [] }
+  const read = (records: readonly TaskRecord[]): unknown =>
+    decodeAgentState(saved.encode(rest, records))
+
+  expect(read([])).toEqual({ ...rest, tasks: [] })
+  expect(read([first, second])).toEqual({ ...rest, tasks: [first, second].map(toKnown) })
+  const changed = { ...first, isForgotten: true }
+  expect(read([changed, second])).toEqual({ ...rest, tasks: [changed, second].map(toKnown) })
+})
