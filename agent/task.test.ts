@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest'
 import { SwarmError } from '../lib/errors.ts'
 import { emptyKnownTask } from '../proto/gen/agent.ts'
-import { emptyTaskStatus } from '../proto/gen/objects.ts'
+import { emptyTaskStatus, type Task } from '../proto/gen/objects.ts'
 import { emptyHealthcheck } from '../proto/gen/specs.ts'
-import type { TaskState } from '../proto/gen/types.ts'
+import { type TaskState, TaskStateNumber } from '../proto/gen/types.ts'
 import { task } from '../test/build.ts'
 import { beginProbe, schedule } from './health.ts'
 import type { Container, Exit } from './runtime/runtime.ts'
@@ -14,6 +14,7 @@ import {
   cancel,
   fail,
   forget,
+  isAtRest,
   isWatched,
   mustBeDurable,
   newRecord,
@@ -76,6 +77,36 @@ function walk(record: TaskRecord): {
     path.push(`${current.status.state}: ${current.status.message}`)
   }
 }
+
+const EVERY: readonly TaskState[] = Object.keys(TaskStateNumber) as TaskState[]
+test.each(EVERY.flatMap((state) => EVERY.map((desired) => ({ state, desired }))))(
+  'a $state task that is wanted $desired rests only where it has no step',
+  ({ state, desired }) => {
+    const limited = task({ desiredState: desired, spec: { disconnect: { stopAfterMs: 9 } } })
+    const record = at(state, desired)
+
+    if (isAtRest(record)) expect(planStep(record, Number.MAX_SAFE_INTEGER)).toBeUndefined()
+    for (const busy of [
+      begin(record, 1, 'stop'),
+      forget(record),
+      fail(begin(record, 1, 'start'), BROKEN, 2),
+      { ...record, task: limited },
+    ])
+      expect(isAtRest(busy)).toBe(false)
+  },
+)
+
+test('a task that runs rests, until it is watched', () => {
+  const checked = task({
+    spec: { container: { healthcheck: { ...emptyHealthcheck, test: ['CMD', 'true'] } } },
+  })
+  const started = (of: Task): TaskRecord =>
+    succeed(begin(walk(newRecord(of, container('created'), 1)).record, 2, 'start'), STARTED, 3)
+
+  expect(isAtRest(at('running'))).toBe(true)
+  expect(isAtRest(started(task()))).toBe(true)
+  expect(isAtRest({ ...at('running'), watch: started(checked).watch })).toBe(false)
+})
 
 test('a task goes from accepted to complete with Swarm’s words', () => {
   const texts: string[] = []

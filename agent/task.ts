@@ -171,6 +171,14 @@ export function planStep(record: TaskRecord, wallMs: number): Step | undefined {
   }
 }
 
+/** Whether `planStep` and `planFence` have nothing for it at any time, and no check is due. */
+export function isAtRest(record: TaskRecord): boolean {
+  const { task, status, operation, ending, isForgotten, watch } = record
+  const isBusy = operation !== undefined || ending !== undefined || watch !== undefined
+  const isMeantToRun = !isForgotten && isWanted(task.desiredState) && getStopAfterMs(task) === 0
+  return status.state === 'running' && isMeantToRun && !isBusy
+}
+
 /** Whether the task must not run now: its agent was in no contact for as long as its spec allows. */
 export function isCutOff({ task }: TaskRecord, contactAgeMs: number): boolean {
   const stopAfterMs = getStopAfterMs(task)

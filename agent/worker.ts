@@ -30,6 +30,7 @@ import {
   fail,
   forget,
   getStopAfterMs,
+  isAtRest,
   isCutOff,
   isFencing,
   isWatched,
@@ -84,6 +85,8 @@ type Entry = {
   reported: TaskStatus | undefined
   /** Monotonic, ms: a failed operation is not tried again before. */
   retryMs: number
+  /** The record for which nothing is to be done, whatever the time is. */
+  restsAs: TaskRecord | undefined
 }
 
 export type WorkerOptions = {
@@ -253,6 +256,8 @@ export class Worker {
     const effects: WorkerEffect[] = []
     if (!this.#isAdopted) return effects
     for (const entry of this.#entries.values()) {
+      const { record, reported } = entry
+      if (record === entry.restsAs && record.status === reported) continue
       // Also of an earlier process, which may have been gone for long: that waits for no session.
       if (isCutOff(entry.record, contactAgeMs)) this.#fence(entry, effects, now)
       else if (this.#isReleased) {
@@ -260,6 +265,7 @@ export class Worker {
         this.#probe(entry, effects, now)
       }
       this.#report(entry, effects)
+      entry.restsAs = isAtRest(entry.record) ? entry.record : undefined
     }
     return effects
   }
@@ -419,7 +425,7 @@ function isRunning({ status }: TaskRecord): boolean {
 }
 
 function newEntry(record: TaskRecord, version: number): Entry {
-  return { record, version, reported: undefined, retryMs: 0 }
+  return { record, version, reported: undefined, retryMs: 0, restsAs: undefined }
 }
 
 function isOfSameContainer(told: TaskStatus, own: TaskStatus): boolean {

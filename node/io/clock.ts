@@ -16,9 +16,16 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
 }
 
-/** Milliseconds since the host was started; the same for all its processes. */
+/** Reading it is a file of the kernel's, and a busy loop asks thousands of times a second. */
+const BOOT_READ_MS = 10
+
+let boot = { bootMs: 0, readMs: Number.NEGATIVE_INFINITY }
+
+/** Milliseconds since the host was started, as of some moments ago; the same for all its processes. */
 export function readBootMs(): number {
-  return uptime() * 1_000
+  const readMs = performance.now()
+  if (readMs - boot.readMs >= BOOT_READ_MS) boot = { bootMs: uptime() * 1_000, readMs }
+  return boot.bootMs
 }
 
 /**
