@@ -37,9 +37,9 @@ const IN_FLIGHT_MAX = 4
 const BATCH_REQUESTS_MAX = 512
 /**
  * Changes after which an entry is proposed before requests and control loops go on. Applying an entry is
- * one piece of work for every manager's main thread: so many take some ten milliseconds.
+ * one piece of work for every manager's main thread: so many take some milliseconds.
  */
-const BATCH_CHANGES_MAX = 500
+const BATCH_CHANGES_MAX = 250
 /** Requests waiting; more are refused at once. */
 const QUEUE_MAX = 20_000
 /**
