@@ -173,3 +173,37 @@ test('a disk without space takes nothing more, and everything once it has some',
   disk.crash('none')
   expect(open().entries.at(-1)?.index).toBe(last + 1)
 })
+
+test('wherever the disk is full, what was done is not done again (seed 270315)', () => {
+  const effects = [
+    effect(1, { entries: entries(1, 8), hardState: { term: 1, vote: 7, commit: 8 } }),
+    effect(2, { compaction: { snapshot: snapshot(6, 9_000), compactIndex: 4, oldSnapshots: 0 } }),
+    effect(3, { entries: [large(9, 70_000)] }),
+    effect(4, { snapshot: snapshot(20, 9_000), hardState: { term: 1, vote: 7, commit: 20 } }),
+    effect(5, { entries: [large(21, 70_000)] }),
+  ]
+  let full = 0
+  for (let roomBytes = 0; roomBytes < 400_000; roomBytes += 3_000) {
+    const { disk, open } = world()
+    const persister = new Persister(open().wal)
+    const used = disk.list('raft').reduce((sum, name) => sum + disk.size(`raft/${name}`), 0)
+    disk.capacityBytes = used + roomBytes
+    persister.add(effects)
+
+    persister.run()
+    if (persister.isFull) full += 1
+    disk.heal()
+    persister.run()
+
+    expect(persister.isFull).toBe(false)
+    disk.crash('none')
+    const opened = open()
+    expect([opened.snapshot?.index, ...indexes(opened)]).toEqual([20, '21/1'])
+  }
+  expect(full).toBeGreaterThan(20)
+})
+
+function large(index: number, bytes: number): Entry {
+  const data = new Uint8Array(bytes)
+  return { term: 1, index, type: 'normal', confChange: undefined, data }
+}

@@ -71,6 +71,11 @@ export function persistAll(
     batch = newBatch()
     if (sequence > 0) onDurable(sequence)
   }
+  // What comes after it may find the disk full: then it must not be done again.
+  const done = (effect: Persist): void => {
+    sequence = effect.sequence
+    onDurable(sequence)
+  }
   for (const effect of effects) {
     if (effect.snapshot !== undefined) {
       flush()
@@ -79,17 +84,19 @@ export function persistAll(
         entries: effect.entries,
         snapshotReplacesLog: true,
       })
+      done(effect)
     } else if (effect.compaction !== undefined) {
       flush()
       compact(wal, effect.compaction)
+      done(effect)
     } else {
       batch = {
         hardState: effect.hardState ?? batch.hardState,
         entries: joinEntries(batch.entries, effect.entries),
         mustSync: batch.mustSync || effect.mustSync,
       }
+      sequence = effect.sequence
     }
-    sequence = effect.sequence
   }
   flush()
   return sequence
