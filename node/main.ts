@@ -14,6 +14,7 @@ import { listenerOf } from './api-listener.ts'
 import { NodeBackend } from './backend.ts'
 import { type Config, parseConfig } from './config.ts'
 import { isHostShuttingDown } from './host-shutdown.ts'
+import { watchIdleMemory } from './idle-memory.ts'
 import { systemClock } from './io/clock.ts'
 import { lazySigner } from './io/lazy-signer.ts'
 import { newLog } from './io/log.ts'
@@ -86,6 +87,7 @@ async function main(config: Config, log: Log): Promise<void> {
     process.exit(0)
   }
   addStallHook(log)
+  watchIdleMemory()
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {
       stop().catch(fatal)

@@ -1,0 +1,72 @@
+/**
+ * Idle memory: a large young generation makes a busy manager faster, and what it once took V8 keeps,
+ * used or not: some 40 MB that a daemon with little to do would hold for good. So a daemon that has
+ * been quiet for a while gives back what V8 holds and does not use (`--expose-gc`, docs/cli.md); it
+ * takes it again when it is needed. That blocks the main thread for about 2 ms a MB that is used,
+ * so a daemon with much to remember is left alone: there it would be a small part.
+ */
+const MIB = 2 ** 20
+/** How often the daemon is looked at. */
+const LOOK_MS = 5_000
+/** Of the time since the last look; a manager of an idle cluster is at a fiftieth. */
+const QUIET_SHARE = 0.1
+/** So many looks in a row. */
+const QUIET_LOOKS = 2
+const USED_MAX_BYTES = 64 * MIB
+/** Less than this more than was left the last time is not worth it. */
+const SPARE_MIN_BYTES = 8 * MIB
+
+export type MemoryReading = {
+  /** Processor time of the main thread so far. */
+  readonly cpuMs: number
+  /** Since the last reading. */
+  readonly passedMs: number
+  /** What V8 holds in the main thread, and what of it is in use. */
+  readonly heldBytes: number
+  readonly usedBytes: number
+}
+
+export class IdleMemory {
+  readonly #giveBack: () => void
+  #lastCpuMs: number | undefined
+  #quietLooks = 0
+  /** Held and unused after the last time. */
+  #leftBytes = 0
+
+  constructor(giveBack: () => void) {
+    this.#giveBack = giveBack
+  }
+
+  look(read: () => MemoryReading): void {
+    const { cpuMs, passedMs, heldBytes, usedBytes } = read()
+    const isQuiet =
+      this.#lastCpuMs !== undefined && cpuMs - this.#lastCpuMs < passedMs * QUIET_SHARE
+    this.#lastCpuMs = cpuMs
+    this.#quietLooks = isQuiet ? this.#quietLooks + 1 : 0
+    if (this.#quietLooks < QUIET_LOOKS || usedBytes > USED_MAX_BYTES) return
+    if (heldBytes - usedBytes < this.#leftBytes + SPARE_MIN_BYTES) return
+    this.#giveBack()
+    const after = read()
+    this.#leftBytes = after.heldBytes - after.usedBytes
+    this.#lastCpuMs = after.cpuMs
+  }
+}
+
+/** Looks for as long as the process runs; nothing happens where V8 was not told to offer it. */
+export function watchIdleMemory(): void {
+  const { gc } = globalThis
+  if (gc === undefined) return
+  const memory = new IdleMemory(() => {
+    gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  })
+  let lastMs = performance.now()
+  const read = (): MemoryReading => {
+    const nowMs = performance.now()
+    const passedMs = nowMs - lastMs
+    lastMs = nowMs
+    const { user, system } = process.threadCpuUsage()
+    const { heapTotal: heldBytes, heapUsed: usedBytes } = process.memoryUsage()
+    return { cpuMs: (user + system) / 1_000, passedMs, heldBytes, usedBytes }
+  }
+  setInterval(() => memory.look(read), LOOK_MS).unref()
+}
