@@ -531,6 +531,24 @@ describe.each([
     ])
   })
 
+  test('a slot whose old task need not leave its node after all gives its worker back (seed 280863)', () => {
+    const story = begin({ replicas: 3, maxUnavailable: 1, update: { order: 'start-first' } })
+    const [first, second] = story.tasks('old')
+    const nodeId = first?.nodeId ?? ''
+    story.changeNode(nodeId, {
+      spec: { availability: 'drain' },
+      drainUntilMs: story.world.now + 9e6,
+    })
+    story.report(second, 'failed')
+    story.update({ order: 'stop-first' })
+    expect(story.tasks('new').map(({ slot }) => slot)).toEqual([1])
+
+    story.changeNode(nodeId, { spec: { availability: 'active' }, drainUntilMs: 0 })
+
+    expect(story.get(first).desiredState).toBe('running')
+    expect(story.tasks('new').map(({ slot }) => slot)).toEqual([2])
+  })
+
   test('a slot whose node announced its return waits for it', () => {
     const story = begin({ replicas: 1 })
     const [old] = story.tasks('old')

@@ -33,7 +33,7 @@ import { slotKey } from '../store/schema.ts'
 import { countReplaceable } from './disruption.ts'
 import { mayStart } from './global.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
-import { isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
+import { endTasks, isFilled, listSlots, listSlotTasks, listWanted, type Slot } from './slots.ts'
 import { earlier } from './timers.ts'
 import {
   assessRoom,
@@ -160,9 +160,15 @@ function lookAtWork(round: Round, update: Update): Look {
   const culprit = isStuck ? findLasting(works, service) : undefined
   if (culprit !== undefined) return endEarly(round, service, { status, taskId: culprit.id })
   const surplus = works.flatMap((work) => endSurplus(work, round))
+  const unused = works.flatMap((work) => (chosen.includes(work) ? [] : listUnused(work)))
   const replaced = chosen.flatMap((work) => replaceInSlot(work, { round, service, config }))
   return {
-    changes: [...statusChanges(service, status), ...surplus, ...replaced],
+    changes: [
+      ...statusChanges(service, status),
+      ...surplus,
+      ...endTasks(unused, 'shutdown', round.now),
+      ...replaced,
+    ],
     nextMs: earlier(room.nextMs, nextWorkerMs(works, round.now)),
   }
 }
@@ -191,6 +197,14 @@ function chooseSlots(
     ...waiting.filter((work) => work.isServing).slice(0, left),
   ]
   return [...going, ...inOrder.slice(0, Math.max(0, workers))]
+}
+
+/**
+ * What was begun in a slot that waits its turn again, for its old task runs and need not leave its node
+ * after all: held back as it is, it would keep a worker that another slot is to have.
+ */
+function listUnused({ kind, isServing, keep }: SlotWork): readonly Task[] {
+  return kind === 'due' && isServing && keep?.desiredState === 'ready' ? [keep] : []
 }
 
 /** When the next worker ends its delay; tasks that come up are changes, not times. */
