@@ -2,8 +2,8 @@
  * Idle memory: a large young generation makes a busy manager faster, and what it once took V8 keeps,
  * used or not: some 40 MB that a daemon with little to do would hold for good. So a daemon that has
  * been quiet for a while gives back what V8 holds and does not use (`--expose-gc`, docs/cli.md); it
- * takes it again when it is needed. That blocks the main thread for about 2 ms a MB that is used,
- * so a daemon with much to remember is left alone: there it would be a small part.
+ * takes it again when it is needed. That blocks the main thread for some 60 to 120 ms, so it is seldom; a
+ * daemon with much to remember, where it would take longer and be a small part, is left alone.
  */
 const MIB = 2 ** 20
 /** How often the daemon is looked at. */
@@ -15,6 +15,8 @@ const QUIET_LOOKS = 2
 const USED_MAX_BYTES = 64 * MIB
 /** Less than this more than was left the last time is not worth it. */
 const SPARE_MIN_BYTES = 8 * MIB
+/** One that is asked something now and then is not held up by each quiet moment. */
+const GIVE_EVERY_MS = 300_000
 
 export type MemoryReading = {
   /** Processor time of the main thread so far. */
@@ -32,6 +34,8 @@ export class IdleMemory {
   #quietLooks = 0
   /** Held and unused after the last time. */
   #leftBytes = 0
+  /** Since the last time. */
+  #passedMs = GIVE_EVERY_MS
 
   constructor(giveBack: () => void) {
     this.#giveBack = giveBack
@@ -43,12 +47,15 @@ export class IdleMemory {
       this.#lastCpuMs !== undefined && cpuMs - this.#lastCpuMs < passedMs * QUIET_SHARE
     this.#lastCpuMs = cpuMs
     this.#quietLooks = isQuiet ? this.#quietLooks + 1 : 0
+    this.#passedMs += passedMs
+    if (this.#passedMs < GIVE_EVERY_MS) return
     if (this.#quietLooks < QUIET_LOOKS || usedBytes > USED_MAX_BYTES) return
     if (heldBytes - usedBytes < this.#leftBytes + SPARE_MIN_BYTES) return
     this.#giveBack()
     const after = read()
     this.#leftBytes = after.heldBytes - after.usedBytes
     this.#lastCpuMs = after.cpuMs
+    this.#passedMs = 0
   }
 }
 
