@@ -37,6 +37,11 @@ export class Life {
     if (node.claims !== undefined) this.#roles.certified(node.claims, random.fraction())
   }
 
+  /** A step is under way. */
+  get isChanging(): boolean {
+    return this.#isBusy
+  }
+
   /** The process is gone, and whoever answers it answers nobody. */
   end(): void {
     this.#isOver = true

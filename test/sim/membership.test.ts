@@ -71,6 +71,32 @@ test('a node that was not told of its new certificate asks again', () => {
   expect(world.violations).toEqual([])
 })
 
+test('a node does not leave while it changes its role (seed 290364)', () => {
+  const world = calmCluster(1)
+  setRole(world, 'w1', { role: 'manager' })
+  until(world, () => stored(world, 'w1')?.certificateRole === 'manager')
+
+  expect(nodeOf(world, 'w1').leave(() => undefined)).toBe(false)
+
+  until(world, () => isVoter(world, 'w1'))
+  expect(world.violations).toEqual([])
+})
+
+test('a node that leaves takes no other role', () => {
+  const world = calmCluster(1)
+  let isGone = false
+  const leave = (): void => {
+    isGone = true
+  }
+
+  expect(nodeOf(world, 'w1').leave(leave)).toBe(true)
+  setRole(world, 'w1', { role: 'manager', isWanted: () => !isGone })
+  until(world, () => isGone)
+
+  expect(nodeOf(world, 'w1').role).toBe('worker')
+  expect(world.violations).toEqual([])
+})
+
 test('a demoted node that dies on the way forgets its member at its next start', () => {
   const world = calmCluster(1)
   const id = followerIdOf(world)

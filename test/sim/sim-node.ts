@@ -583,8 +583,9 @@ export class SimNode {
       daemon.consensus?.tick()
       if (daemon.persister?.isFull === true) this.#writeLog(daemon)
       if (!isStalled) daemon.agent.tick(this.#now())
-      // Of two hosts that are one node only one follows its role.
-      if (!isStalled && !this.isClone && daemon.ticks++ % LOOK_TICKS === 0) daemon.life.look()
+      // Of two hosts that are one node only one follows its role, and who stops or leaves follows none.
+      const isLookDue = !isStalled && !this.isClone && daemon.ticks++ % LOOK_TICKS === 0
+      if (isLookDue && !daemon.isStopping) daemon.life.look()
     })
     this.#pump()
   }
@@ -997,10 +998,13 @@ export class SimNode {
     this.sessionLost(own, at)
   }
 
-  /** The node leaves the cluster: its tasks are stopped and removed; then `left` is called. */
-  leave(left: () => void): void {
+  /**
+   * The node leaves the cluster: its tasks are stopped and removed; then `left` is called. Refused, as by
+   * a daemon, while it changes its role.
+   */
+  leave(left: () => void): boolean {
     const daemon = this.#daemon
-    if (daemon === undefined || daemon.isStopping) return
+    if (daemon === undefined || daemon.isStopping || daemon.life.isChanging) return false
     daemon.isStopping = true
     daemon.left = left
     this.guard(() => daemon.agent.step({ kind: 'leave' }))
@@ -1008,6 +1012,7 @@ export class SimNode {
     this.#world.schedule.after(LEAVE_MAX_MS, () => {
       if (this.#daemon === daemon) left()
     })
+    return true
   }
 
   /** SIGTERM: leadership handed over, the return announced; the process ends soon after. */

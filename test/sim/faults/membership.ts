@@ -144,8 +144,7 @@ function leave({ world }: FaultContext, node: SimNode): boolean {
   const isKnown = world.checkers.reference.view().nodes.get(node.id) !== undefined
   const isSafe = node.role === 'worker' && node.raftId === 0 && world.nodes.size > 3
   if (!node.isUp || !isKnown || !isSafe) return false
-  node.leave(() => takeOut(world, node))
-  return true
+  return node.leave(() => takeOut(world, node))
 }
 
 /** The host never comes back, and is removed from the cluster. */
