@@ -1,6 +1,6 @@
 /**
- * What follows from a task, beside its service at most, as the checkers read it: put down here anew, so that a mistake of
- * the production code's predicates is not made twice.
+ * What follows from a task, and its service at most, as the checkers read it: put down here anew, so
+ * that a mistake of the production code's predicates is not made twice.
  */
 import { isEqual } from '../../../manager/model/equal.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
