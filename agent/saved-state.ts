@@ -3,6 +3,7 @@
  * tasks are as they were: each is encoded once a change. Messages put one behind the other are the
  * message of all their fields (protobuf, "Last One Wins"), so that pieces make a whole.
  */
+import { joinBytes } from '../lib/bytes.ts'
 import { type AgentState, emptyAgentState, encodeAgentState } from '../proto/gen/agent.ts'
 import { type TaskRecord, toKnown } from './task.ts'
 
@@ -13,13 +14,7 @@ export class SavedState {
   encode(rest: Omit<AgentState, 'tasks'>, records: Iterable<TaskRecord>): Uint8Array {
     const pieces = [encodeAgentState({ ...rest, tasks: [] })]
     for (const record of records) pieces.push(this.#encodeTask(record))
-    const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
-    let at = 0
-    for (const piece of pieces) {
-      bytes.set(piece, at)
-      at += piece.length
-    }
-    return bytes
+    return joinBytes(pieces)
   }
 
   #encodeTask(record: TaskRecord): Uint8Array {

@@ -8,6 +8,7 @@
  * although its index may be lower than what they saw. What stays of nodes, services and tasks is
  * everything. `manager/wal` puts it on the disk (`replaceLog`).
  */
+import { joinBytes } from '../lib/bytes.ts'
 import { SwarmError } from '../lib/errors.ts'
 import { decodeSnapshotPayload, encodeSnapshotPayload } from '../proto/gen/consensus.ts'
 import { decodeStoreEntry, emptyStoreEntry, type StoreEntry } from '../proto/gen/store.ts'
@@ -84,14 +85,4 @@ function storeEntryOf(entry: Entry, store: Store): StoreEntry {
   return entry.type !== 'normal' || entry.data.length === 0
     ? { ...emptyStoreEntry, timeMs: store.view().timeMs }
     : decodeStoreEntry(entry.data)
-}
-
-function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
-  let at = 0
-  for (const chunk of chunks) {
-    joined.set(chunk, at)
-    at += chunk.length
-  }
-  return joined
 }

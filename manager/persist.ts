@@ -3,6 +3,7 @@
  * and the simulator both do. It decides only what goes into one write: effects that wait together
  * become one batch and one sync (DESIGN section 5); a snapshot is written on its own.
  */
+import { joinBytes } from '../lib/bytes.ts'
 import { isDiskError } from '../lib/disk.ts'
 import type { Persist } from './consensus-interface.ts'
 import type { Entry, HardState, Snapshot } from './raft/message.ts'
@@ -71,11 +72,6 @@ export function persistAll(
     batch = newBatch()
     if (sequence > 0) onDurable(sequence)
   }
-  // What comes after it may find the disk full: then it must not be done again.
-  const done = (effect: Persist): void => {
-    sequence = effect.sequence
-    onDurable(sequence)
-  }
   for (const effect of effects) {
     if (effect.snapshot !== undefined) {
       flush()
@@ -84,19 +80,20 @@ export function persistAll(
         entries: effect.entries,
         snapshotReplacesLog: true,
       })
-      done(effect)
     } else if (effect.compaction !== undefined) {
       flush()
       compact(wal, effect.compaction)
-      done(effect)
     } else {
       batch = {
         hardState: effect.hardState ?? batch.hardState,
         entries: joinEntries(batch.entries, effect.entries),
         mustSync: batch.mustSync || effect.mustSync,
       }
-      sequence = effect.sequence
     }
+    sequence = effect.sequence
+    // What comes after it may find the disk full: what stands alone must not be done again.
+    const isAlone = effect.snapshot !== undefined || effect.compaction !== undefined
+    if (isAlone) onDurable(sequence)
   }
   flush()
   return sequence
@@ -105,13 +102,7 @@ export function persistAll(
 /** The newest snapshot of an opened log with its bytes; undefined when there is none. */
 export function loadSnapshot(opened: OpenedWal): Snapshot | undefined {
   if (opened.snapshot === undefined) return undefined
-  const chunks = [...opened.wal.readSnapshot()]
-  const data = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
-  let at = 0
-  for (const chunk of chunks) {
-    data.set(chunk, at)
-    at += chunk.length
-  }
+  const data = joinBytes([...opened.wal.readSnapshot()])
   const { index, term, confState } = opened.snapshot
   return { index, term, confState, data }
 }

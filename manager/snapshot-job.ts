@@ -3,6 +3,7 @@
  * so that a large store delays nothing; one is restored into a store of its own, which the manager
  * then puts in the place of the old one. When one is wanted is decided in `compaction.ts`.
  */
+import { joinBytes } from '../lib/bytes.ts'
 import { emptyStoreEntry } from '../proto/gen/store.ts'
 import { SnapshotReader, saveSnapshot } from './store/snapshot.ts'
 import { Store } from './store/store.ts'
@@ -38,14 +39,4 @@ export function restoreStore(index: number, bytes: Uint8Array): Store {
   const view = store.view()
   if (view.index < index) store.apply(index, { ...emptyStoreEntry, timeMs: view.timeMs })
   return store
-}
-
-function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
-  let at = 0
-  for (const chunk of chunks) {
-    joined.set(chunk, at)
-    at += chunk.length
-  }
-  return joined
 }

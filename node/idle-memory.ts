@@ -5,6 +5,8 @@
  * takes it again when it is needed. That blocks the main thread for some 60 to 120 ms, so it is seldom; a
  * daemon with much to remember, where it would take longer and be a small part, is left alone.
  */
+import { systemClock } from './io/clock.ts'
+
 const MIB = 2 ** 20
 /** How often the daemon is looked at. */
 const LOOK_MS = 5_000
@@ -21,8 +23,8 @@ const GIVE_EVERY_MS = 300_000
 export type MemoryReading = {
   /** Processor time of the main thread so far. */
   readonly cpuMs: number
-  /** Since the last reading. */
-  readonly passedMs: number
+  /** When it was read, ms. */
+  readonly atMs: number
   /** What V8 holds in the main thread, and what of it is in use. */
   readonly heldBytes: number
   readonly usedBytes: number
@@ -30,33 +32,40 @@ export type MemoryReading = {
 
 export class IdleMemory {
   readonly #giveBack: () => void
-  #lastCpuMs: number | undefined
+  #last: MemoryReading | undefined
   #quietLooks = 0
-  /** Held and unused after the last time. */
-  #leftBytes = 0
-  /** Since the last time. */
-  #passedMs = GIVE_EVERY_MS
+  /** As it was after the last time. */
+  #left: MemoryReading | undefined
 
   constructor(giveBack: () => void) {
     this.#giveBack = giveBack
   }
 
   look(read: () => MemoryReading): void {
-    const { cpuMs, passedMs, heldBytes, usedBytes } = read()
-    const isQuiet =
-      this.#lastCpuMs !== undefined && cpuMs - this.#lastCpuMs < passedMs * QUIET_SHARE
-    this.#lastCpuMs = cpuMs
-    this.#quietLooks = isQuiet ? this.#quietLooks + 1 : 0
-    this.#passedMs += passedMs
-    if (this.#passedMs < GIVE_EVERY_MS) return
-    if (this.#quietLooks < QUIET_LOOKS || usedBytes > USED_MAX_BYTES) return
-    if (heldBytes - usedBytes < this.#leftBytes + SPARE_MIN_BYTES) return
+    const reading = read()
+    this.#quietLooks = isQuiet(this.#last, reading) ? this.#quietLooks + 1 : 0
+    this.#last = reading
+    if (this.#quietLooks < QUIET_LOOKS || !this.#isWorthIt(reading)) return
     this.#giveBack()
-    const after = read()
-    this.#leftBytes = after.heldBytes - after.usedBytes
-    this.#lastCpuMs = after.cpuMs
-    this.#passedMs = 0
+    this.#left = read()
+    this.#last = this.#left
   }
+
+  #isWorthIt(reading: MemoryReading): boolean {
+    const left = this.#left
+    if (left !== undefined && reading.atMs - left.atMs < GIVE_EVERY_MS) return false
+    const leftBytes = left === undefined ? 0 : getSpareBytes(left)
+    const isSmall = reading.usedBytes <= USED_MAX_BYTES
+    return isSmall && getSpareBytes(reading) >= leftBytes + SPARE_MIN_BYTES
+  }
+}
+
+function isQuiet(last: MemoryReading | undefined, { cpuMs, atMs }: MemoryReading): boolean {
+  return last !== undefined && cpuMs - last.cpuMs < (atMs - last.atMs) * QUIET_SHARE
+}
+
+function getSpareBytes({ heldBytes, usedBytes }: MemoryReading): number {
+  return heldBytes - usedBytes
 }
 
 /** Looks for as long as the process runs; nothing happens where V8 was not told to offer it. */
@@ -66,14 +75,11 @@ export function watchIdleMemory(): void {
   const memory = new IdleMemory(() => {
     gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })
   })
-  let lastMs = performance.now()
   const read = (): MemoryReading => {
-    const nowMs = performance.now()
-    const passedMs = nowMs - lastMs
-    lastMs = nowMs
     const { user, system } = process.threadCpuUsage()
     const { heapTotal: heldBytes, heapUsed: usedBytes } = process.memoryUsage()
-    return { cpuMs: (user + system) / 1_000, passedMs, heldBytes, usedBytes }
+    const atMs = systemClock.monotonicMs()
+    return { atMs, cpuMs: (user + system) / 1_000, heldBytes, usedBytes }
   }
   setInterval(() => memory.look(read), LOOK_MS).unref()
 }

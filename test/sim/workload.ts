@@ -19,7 +19,7 @@ import {
 import type { Kind } from './checkers/history.ts'
 import { bringIn } from './operator.ts'
 import type { SimNode } from './sim-node.ts'
-import { Client } from './workload/client.ts'
+import { Client, newCreation } from './workload/client.ts'
 import { fitted, withDisconnect } from './workload/disconnect.ts'
 import { asJob, isJobSpec } from './workload/jobs.ts'
 import { withWishes } from './workload/placement.ts'
@@ -171,19 +171,9 @@ export class Workload {
     const meant = withWishes(made, SERVICE_NAMES, this.#placeRandom)
     const spec = withDisconnect(meant, this.#disconnectRandom)
     const isAgain = this.#world.history.registers.has(`service ${name}`)
-    this.#client.write(
-      at,
-      {
-        kind: 'service',
-        name,
-        request: { kind: 'create', label },
-        body: { kind: 'serviceCreate', serviceCreate: { spec } },
-        seen: undefined,
-      },
-      () => {
-        if (isAgain) this.#world.reached('O9')
-      },
-    )
+    this.#client.write(at, newCreation(spec, label), () => {
+      if (isAgain) this.#world.reached('O9')
+    })
   }
 
   /** One under way is preferred: updates during updates are where it gets difficult. */

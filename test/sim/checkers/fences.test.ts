@@ -13,21 +13,31 @@ function fenced(id: string, createdClusterMs: number): Task {
   return task({ id, serviceId: 'db', createdClusterMs, spec })
 }
 
+type Inspection = {
+  readonly seconds: number
+  readonly part: (second: number) => Partial<FencedHost>
+}
+
 /** What is said of two hosts that run these, second by second. */
 function watch(
   older: Task,
   seconds: number,
   part: (second: number) => Partial<FencedHost> = () => ({}),
 ): readonly string[] {
-  const checker = new FenceChecker()
+  return inspect(new FenceChecker(), [older, fenced('new', 20)], { seconds, part })
+}
+
+/** The same with a checker that knows something; the first runs on n1, of which `part` is said. */
+function inspect(
+  checker: FenceChecker,
+  [first, second]: readonly [Task, Task],
+  { seconds, part }: Inspection = { seconds: 20, part: () => ({}) },
+): readonly string[] {
   const host = (id: string, running: readonly Task[]): FencedHost => ({
     ...{ id, isAble: true, isCloned: false, running },
   })
-  return Array.from({ length: seconds }, (_, second) => [
-    ...checker.inspect(
-      [{ ...host('n1', [older]), ...part(second) }, host('n2', [fenced('new', 20)])],
-      second * 1_000,
-    ),
+  return Array.from({ length: seconds }, (_, at) => [
+    ...checker.inspect([{ ...host('n1', [first]), ...part(at) }, host('n2', [second])], at * 1_000),
   ]).flat()
 }
 
@@ -52,15 +62,7 @@ test('one whose agent may not know of it is let be, and tells that another shoul
   const judge = (exempt: Task): readonly string[] => {
     const checker = new FenceChecker()
     checker.exempt([exempt])
-    return Array.from({ length: 20 }, (_, second) => [
-      ...checker.inspect(
-        [
-          { id: 'n1', isAble: true, isCloned: false, running: [older] },
-          { id: 'n2', isAble: true, isCloned: false, running: [newer] },
-        ],
-        second * 1_000,
-      ),
-    ]).flat()
+    return inspect(checker, [older, newer])
   }
 
   expect(judge(older)).toEqual([])
@@ -71,20 +73,9 @@ test('a container that the managers have forgotten says nothing about one that t
   // After force-new-cluster cluster time begins anew where the survivor was (seed 220264).
   const checker = new FenceChecker()
   const forgotten = fenced('forgotten', 20)
-  const host = { isAble: true, isCloned: false }
   checker.forget([forgotten])
 
-  const problems = Array.from({ length: 20 }, (_, second) => [
-    ...checker.inspect(
-      [
-        { ...host, id: 'n1', running: [fenced('made', 10)] },
-        { ...host, id: 'n2', running: [forgotten] },
-      ],
-      second * 1_000,
-    ),
-  ]).flat()
-
-  expect(problems).toEqual([])
+  expect(inspect(checker, [fenced('made', 10), forgotten])).toEqual([])
 })
 
 /** A process that was in contact at 1 s. */

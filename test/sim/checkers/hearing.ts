@@ -3,9 +3,10 @@
  * missed five of its heartbeats. Counted are those that reached a manager which was well and had a
  * way to the leader, neither cut nor clogged, and knew the leader as a member: one that has just joined
  * may not have got the members yet. All others may be missed. One in flight may be lost to a cut, three
- * may not, and a process that was heard once may have died before that was passed on. Those of an instance that the leader refuses as a clone are not the node's, for as long as
- * the leader takes the one in use for alive (docs/sessions.md). The leader is asked by what it logs,
- * for what it decides may take long to be committed.
+ * may not, and a process that was heard once may have died before that was passed on. Those of an
+ * instance that the leader refuses as a clone are not the node's, for as long as the leader takes the one
+ * in use for alive (docs/sessions.md). The leader is asked by what it logs, for what it decides may take
+ * long to be committed.
  */
 import type { SimNode } from '../sim-node.ts'
 import type { World } from '../world.ts'

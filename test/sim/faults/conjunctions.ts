@@ -8,7 +8,7 @@ import type { Message } from '../../../manager/raft/message.ts'
 import type { Task } from '../../../proto/gen/objects.ts'
 import { isFenced } from '../checkers/task-facts.ts'
 import type { SimNode } from '../sim-node.ts'
-import { Client } from '../workload/client.ts'
+import { Client, newCreation } from '../workload/client.ts'
 import { drawFencedSpec } from '../workload/disconnect.ts'
 import { drawServiceSpec } from '../workload/specs.ts'
 import type { World } from '../world.ts'
@@ -119,10 +119,7 @@ function restartCutOff(context: FaultContext): boolean {
   if (leader === undefined) return false
   const name = `fenced-${random.integer(2 ** 32)}`
   const label = world.history.newLabel()
-  const spec = drawFencedSpec(name, label, random)
-  const body = { kind: 'serviceCreate', serviceCreate: { spec } } as const
-  const request = { kind: 'create', label } as const
-  new Client(world).write(leader, { kind: 'service', name, request, body, seen: undefined })
+  new Client(world).write(leader, newCreation(drawFencedSpec(name, label, random), label))
   const look = (tries: number): void => {
     if (!restartFencedHost(context) && tries > 1) later(FENCE_LOOK_MS, () => look(tries - 1))
   }
@@ -200,11 +197,8 @@ function writeTwice({ world, random }: FaultContext): boolean {
   // Where another one leads before they are evaluated, either may be the first.
   for (let copy = 0; copy < 2; copy++) {
     const label = world.history.newLabel()
-    const spec = drawServiceSpec(name, label, random)
-    const body = { kind: 'serviceCreate', serviceCreate: { spec } } as const
-    const request = { kind: 'create', label } as const
-    const write = { kind: 'service', name, request, body, seen: undefined, onRefused } as const
-    new Client(world).write(leader, write)
+    const creation = newCreation(drawServiceSpec(name, label, random), label)
+    new Client(world).write(leader, { ...creation, onRefused })
   }
   return true
 }

@@ -7,7 +7,7 @@ import { emptyServiceUpdate, type WriteReply } from '../../../proto/gen/control.
 import type { Node, Service } from '../../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../../proto/gen/specs.ts'
 import { creationOf } from '../checkers/history.ts'
-import { Client, type Write } from '../workload/client.ts'
+import { Client, type Creation, newCreation, type Write } from '../workload/client.ts'
 import { labelOf, withLabel } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import type { Fault, FaultContext } from './fault.ts'
@@ -120,18 +120,9 @@ function removeEarly(context: FaultContext): boolean {
   return true
 }
 
-type Creation = Write & { readonly request: { readonly kind: 'create'; readonly label: string } }
-
 function creationLike(world: World, like: ServiceSpec): Creation {
   const label = world.history.newLabel()
-  const spec = { ...like, annotations: withLabel(like.annotations, label) }
-  return {
-    kind: 'service',
-    name: spec.annotations.name,
-    request: { kind: 'create', label },
-    body: { kind: 'serviceCreate', serviceCreate: { spec } },
-    seen: undefined,
-  }
+  return newCreation({ ...like, annotations: withLabel(like.annotations, label) }, label)
 }
 
 function removalOf(id: string, name: string, label: string): Write {

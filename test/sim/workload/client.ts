@@ -8,6 +8,7 @@ import { localCaller } from '../../../manager/manager.ts'
 import type { View } from '../../../manager/store/view.ts'
 import type { WriteReply, WriteRequest } from '../../../proto/gen/control.ts'
 import type { Service } from '../../../proto/gen/objects.ts'
+import type { ServiceSpec } from '../../../proto/gen/specs.ts'
 import type { Answer, Kind, Request } from '../checkers/history.ts'
 import { countDone } from '../checkers/jobs.ts'
 import type { SimNode } from '../sim-node.ts'
@@ -33,6 +34,21 @@ export type Write = {
   readonly rollsBack?: boolean
   /** Is told of the refusal, or that nobody knows what came of it. */
   readonly onRefused?: (error: SwarmError) => void
+}
+
+export type Creation = Write & {
+  readonly request: { readonly kind: 'create'; readonly label: string }
+}
+
+/** A service of this spec, whose label stands in it. */
+export function newCreation(spec: ServiceSpec, label: string): Creation {
+  return {
+    kind: 'service',
+    name: spec.annotations?.name ?? '',
+    request: { kind: 'create', label },
+    body: { kind: 'serviceCreate', serviceCreate: { spec } },
+    seen: undefined,
+  }
 }
 
 export class Client {
