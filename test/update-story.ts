@@ -6,6 +6,7 @@
 import { expect } from 'vitest'
 import { getState } from '../manager/model/task.ts'
 import { rollBack } from '../manager/model/update-status.ts'
+import type { Change } from '../manager/store/change.ts'
 import type { Node, Service, Task, TaskStatus } from '../proto/gen/objects.ts'
 import type { RestartPolicy, UpdateConfig } from '../proto/gen/specs.ts'
 import type { TaskState } from '../proto/gen/types.ts'
@@ -77,14 +78,17 @@ export class UpdateStory {
     this.#setForce(0)
   }
 
-  /** The user asks for the spec before. */
-  rollBack(): void {
+  /** The user asks for the spec before, and meanwhile something else happens. */
+  rollBack(others: readonly Change[] = []): void {
     const service = this.world.getService('web')
     const message = 'manually requested rollback'
     const object = rollBack(service, { now: this.world.now, wallMs: WALL_MS, message })
     if (object === undefined) throw new Error('web has a previous spec')
     const previousSpec = service.spec
-    this.world.write([{ kind: 'update', table: 'services', object: { ...object, previousSpec } }])
+    this.world.write([
+      { kind: 'update', table: 'services', object: { ...object, previousSpec } },
+      ...others,
+    ])
     this.#event()
   }
 

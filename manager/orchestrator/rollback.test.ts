@@ -5,6 +5,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { emptyUpdateStatus, type UpdateStatus } from '../../proto/gen/objects.ts'
+import { node } from '../../test/build.ts'
 import { type UpdateShape, UpdateStory } from '../../test/update-story.ts'
 
 describe.each([
@@ -57,6 +58,30 @@ describe.each([
       state: 'rollback-completed',
       message: 'rollback completed',
     })
+  })
+
+  test('what a start-first rollback finds running goes on where what it goes back to is lost in that step (seed 320478)', () => {
+    const order = 'start-first'
+    const story = begin({ replicas: 1, update: { order }, rollback: { order } })
+    const [old] = story.tasks('old')
+    story.update()
+    story.report(story.tasks('new')[0], 'rejected')
+    story.advance(10_000)
+    story.comeUp()
+    const [failing] = story.tasks('new')
+    expect([story.status()?.state, story.running()]).toEqual(['paused', 2])
+
+    const nodeId = old?.nodeId ?? ''
+    const down = node({ ...story.world.getNode(nodeId), status: { state: 'down' } })
+    story.rollBack([{ kind: 'update', table: 'nodes', object: down }])
+
+    expect([story.get(old), story.get(failing)].map(({ desiredState }) => desiredState)).toEqual([
+      'shutdown',
+      'running',
+    ])
+    story.comeUp()
+    expect(story.get(failing).desiredState).toBe('shutdown')
+    expect(story.running()).toBe(1)
   })
 
   test('failures below the ratio roll nothing back', () => {
