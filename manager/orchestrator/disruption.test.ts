@@ -55,6 +55,17 @@ test.each<[string, number | undefined, readonly Task[], number]>([
   expect(left(web(3, max), tasks)).toBe(expected)
 })
 
+test.each<[string, number, number]>([
+  ['waits for it', 2_000, 1],
+  ['waits no longer', 1_000, 0],
+])('what runs where the drain %s counts so long', (_name, drainUntilMs, expected) => {
+  const drained = node({ id: 'n2', spec: { availability: 'drain' }, drainUntilMs })
+  const tasks = [slot(1), slot(2, { nodeId: 'n2' })]
+  const view = storeWith({ services: [web(2, 1)], nodes: [drained], tasks }).view()
+
+  expect(countDisruptionsLeft({ view, now: 1_000 }, web(2, 1))).toBe(expected)
+})
+
 test.each<[string, Part<Service>, number]>([
   ['is missed by nobody', {}, 1],
   ['is down where an update is to begin it again', { specVersion: 2 }, 0],

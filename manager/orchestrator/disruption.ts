@@ -34,7 +34,7 @@ export function countDisruptionsLeft(
     const isWanted = listWanted(tasks).some((task) => !isKeptAway(view, task))
     if (last === undefined ? isWanted : isDue(view, service, last)) wanted++
     else if (last !== undefined) finished++
-    if (tasks.some((task) => isAvailable(view, task))) available++
+    if (tasks.some((task) => isAvailable(view, task) && !endsNow({ view, now }, task))) available++
   }
   const { mode } = service.spec ?? {}
   const slots = mode?.kind === 'replicated' ? mode.replicated.replicas - finished : wanted
@@ -47,6 +47,12 @@ export function countDisruptionsLeft(
  */
 function isKeptAway(view: View, task: Task): boolean {
   return task.slot === 0 && isKept(task) && view.nodes.get(task.nodeId)?.status?.state === 'down'
+}
+
+/** The drain of its node waits no longer: in this very step it ends, whatever the budget. */
+function endsNow({ view, now }: Pick<Round, 'view' | 'now'>, task: Task): boolean {
+  const node = view.nodes.get(task.nodeId)
+  return task.slot > 0 && node?.spec?.availability === 'drain' && now >= node.drainUntilMs
 }
 
 /** Its slot is done by a spec that is out of date, and no paused update leaves it so. */

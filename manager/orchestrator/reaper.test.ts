@@ -2,10 +2,14 @@
  * The reaper: what is kept of the past, what is forgotten, and who is declared orphaned.
  */
 import { expect, test } from 'vitest'
+import { newSeededRandom } from '../../lib/random.ts'
 import type { Task } from '../../proto/gen/objects.ts'
 import type { ServiceSpec } from '../../proto/gen/specs.ts'
-import { cluster, node, type Part, service, task } from '../../test/build.ts'
-import { Orchestration } from '../../test/orchestration.ts'
+import { applyTo, cluster, node, type Part, service, storeWith, task } from '../../test/build.ts'
+import { changedTasks, Orchestration } from '../../test/orchestration.ts'
+import { changedId } from '../store/change.ts'
+import type { Outcome, Round } from '../store/round.ts'
+import { newReaper } from './reaper.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -241,4 +245,31 @@ test('tasks of a removed node are orphaned at once', () => {
     state: 'orphaned',
     error: 'the node was removed',
   })
+})
+
+test('what a slot forgets while its service is removed is not told to go as well (solo seed 2709)', () => {
+  const tasks = ['d1', 'd2', 'd3'].map((id, at) =>
+    task({
+      ...{ id, serviceId: 'web', desiredState: 'shutdown', createdClusterMs: at },
+      status: { state: 'failed' },
+    }),
+  )
+  const clusters = [cluster({ spec: { taskHistoryLimit: 1 } })]
+  const store = storeWith({ clusters, services: [service({ id: 'web' })], tasks })
+  const reap = newReaper()
+  const round = (changed: Round['changed']) =>
+    reap({ view: store.view(), now: 2_000, wallMs: 0, random: newSeededRandom(1), changed })
+  // The slot is to be looked at in the round after this one.
+  round({ ...changedTasks([]), all: true })
+
+  applyTo(store, [{ kind: 'remove', table: 'services', id: 'web' }], 2_000)
+  const { ids } = changedTasks([])
+  const first = round({ all: false, ids: { ...ids, services: new Set(['web']) } })
+  applyTo(store, first.changes, 2_000)
+  const second = round(changedTasks(['d1', 'd2', 'd3']))
+
+  const kinds = (outcome: Outcome) =>
+    outcome.changes.map((each) => `${each.kind} ${changedId(each)}`)
+  expect(kinds(first)).toEqual(['remove d1', 'remove d2', 'update d3'])
+  expect(kinds(second)).toEqual(['remove d3'])
 })

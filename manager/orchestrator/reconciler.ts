@@ -5,7 +5,7 @@
  * for the next round, at the same cluster time. Keys that wait and times are an index: a new leader
  * begins with a round over everything.
  */
-import type { Change } from '../store/change.ts'
+import { type Change, changedId } from '../store/change.ts'
 import type { Outcome, Reconcile, Round } from '../store/round.ts'
 import { isolated, type Subject } from './isolate.ts'
 import { Timers } from './timers.ts'
@@ -42,8 +42,16 @@ export function newReconciler(plan: Plan): Reconcile {
     }
     addAll(waiting, timers.take(round.now))
     addAll(waiting, plan.listTouched(round))
+    const changed = new Set<string>()
     const outcome = isolated(take(waiting, plan.keysPerRound), plan.subjectOf, (key) => {
       const { changes, nextMs, more } = plan.lookAt(round, key)
+      const ids = changes.map(changedId)
+      // An object changes once a round: this was decided without what another key has changed.
+      if (ids.some((id) => changed.has(id))) {
+        waiting.add(key)
+        return []
+      }
+      addAll(changed, ids)
       timers.set(key, nextMs)
       if (more !== undefined) addAll(waiting, more)
       return changes

@@ -4,7 +4,7 @@
  * A hash of all traces tells whether another machine ran the same. Ends with `N passed, N failed`;
  * exit code 1 when any failed, or when a range of 100 seeds or more never reached something that it
  * must. `--mutant NAME --seeds N [--from S]` and `--mutants [--quick]` look for seeds that find a
- * planted bug (mutants/hunt.ts).
+ * planted bug (mutants/hunt.ts). With `--solo` the seeds are those of a leader alone (solo/solo.ts).
  */
 import { createHash } from 'node:crypto'
 import { parseArgs } from 'node:util'
@@ -12,12 +12,13 @@ import { Coverage } from './coverage.ts'
 import { huntAll, huntOne, SEEDS_MAX } from './mutants/hunt.ts'
 import { runRange, type SeedResult } from './runner.ts'
 import { runSeed } from './simulator.ts'
+import { runSolo, type SoloOutcome } from './solo/solo.ts'
 
 const TWICE_EVERY = 10
 /** Fewer seeds may well miss something. */
 const COVERAGE_SEEDS_MIN = 100
 const USAGE =
-  'usage: npm run -s sim -- --seed S [--trace] | [--mutant NAME] --seeds N [--from S] | --mutants [--quick]'
+  'usage: npm run -s sim -- [--solo] --seed S [--trace] | [--mutant NAME | --solo] --seeds N [--from S] | --mutants [--quick]'
 
 const { values } = parseArgs({
   options: {
@@ -28,10 +29,13 @@ const { values } = parseArgs({
     mutant: { type: 'string' },
     mutants: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
+    solo: { type: 'boolean', default: false },
   },
 })
 
 async function main(): Promise<boolean> {
+  if (values.solo && (values.mutants || values.mutant !== undefined))
+    misused('--solo is without mutants')
   if (values.seed !== undefined) {
     if (values.seeds !== undefined || values.from !== undefined) misused('--seed is for one seed')
     return replay(numberOf('seed', values.seed))
@@ -43,16 +47,16 @@ async function main(): Promise<boolean> {
     return huntAll({ from, count }, values.quick)
   }
   const count = numberOf('seeds', values.seeds)
+  if (values.solo) return searchSolo(from, count)
   if (values.mutant !== undefined) return huntOne(values.mutant, { from, count })
   return searchRange(from, count)
 }
 
 /** One seed, in this thread; passed or not. */
 function replay(seed: number): boolean {
-  const outcome = runSeed(
-    seed,
-    values.trace ? (line) => process.stdout.write(`${line}\n`) : undefined,
-  )
+  const print = values.trace ? (line: string) => process.stdout.write(`${line}\n`) : undefined
+  if (values.solo) return sumUp(1, reportSolo(seed, runSolo(seed, print)) ? 0 : 1)
+  const outcome = runSeed(seed, print)
   report({ seed, outcome, problems: outcome.violations, cpuMs: 0 })
   process.stdout.write(`hash ${outcome.hash}\n`)
   return sumUp(1, outcome.violations.length > 0 ? 1 : 0)
@@ -88,6 +92,24 @@ async function searchRange(from: number, count: number): Promise<boolean> {
   process.stdout.write(`hash of all traces ${hash.digest('hex').slice(0, 16)}\n`)
   const isCovered = count < COVERAGE_SEEDS_MIN || reportCoverage(coverage)
   return sumUp(count, failed) && isCovered
+}
+
+/** A leader alone, seed after seed, in this thread; whether all passed. */
+function searchSolo(from: number, count: number): boolean {
+  let failed = 0
+  for (let seed = from; seed < from + count; seed++) if (!reportSolo(seed, runSolo(seed))) failed++
+  return sumUp(count, failed)
+}
+
+function reportSolo(seed: number, { violations, entries, timeMs }: SoloOutcome): boolean {
+  const isFine = violations.length === 0
+  const fate = isFine ? 'passed' : 'failed'
+  process.stdout.write(
+    `seed ${seed} ${fate}: ${entries} entries in ${Math.round(timeMs / 1_000)} s\n`,
+  )
+  for (const problem of violations) process.stdout.write(`  violated: ${problem}\n`)
+  if (!isFine) process.stdout.write(`  replay: npm run -s sim -- --solo --seed ${seed} --trace\n`)
+  return isFine
 }
 
 function reportCoverage(coverage: Coverage): boolean {

@@ -8,7 +8,15 @@ import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task } from '../../../proto/gen/objects.ts'
 import type { UpdateConfig } from '../../../proto/gen/specs.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
-import { fenceMsOf, hasEnded, isFenced, isMissing, isWanted, stateOf } from './task-facts.ts'
+import {
+  fenceMsOf,
+  hasEnded,
+  isFenced,
+  isMissing,
+  isUpToDate,
+  isWanted,
+  stateOf,
+} from './task-facts.ts'
 
 /** How long a task that was told to end is in the way of the next one, ms. */
 const STOP_WAIT_MS = 60_000
@@ -70,6 +78,7 @@ function isTaker({ before, after }: Step, was: Task | undefined, task: Task): bo
   if (!task.madeByUpdate || was?.madeByUpdate === true) return false
   const replaced = before.tasks.get(task.replaces) ?? after.tasks.get(task.replaces)
   if (was !== undefined || replaced === undefined) return true
+  if (standsIn({ before, after }, task)) return false
   const isGone = [before, after].some((view) => {
     const now = view.tasks.get(replaced.id)
     return (
@@ -77,6 +86,17 @@ function isTaker({ before, after }: Step, was: Task | undefined, task: Task): bo
     )
   })
   return !isGone
+}
+
+/** In its slot ends one that an update before had made, to the same spec, and that never ran (solo seed 241). */
+function standsIn({ before, after }: Pick<Step, 'before' | 'after'>, task: Task): boolean {
+  const service = after.services.get(task.serviceId)
+  return [...before.tasks.by('slot', slotOf(task))].some((other) => {
+    const now = after.tasks.get(other.id)
+    const isOver = now === undefined || !isWanted(now)
+    const isWaitedFor = other.madeByUpdate && isWanted(other) && other.runningClusterMs === 0
+    return isWaitedFor && isOver && service !== undefined && isUpToDate(other, service)
+  })
 }
 
 function isDrained(view: View, task: Task): boolean {

@@ -10,7 +10,7 @@ import type { View } from '../../../manager/store/view.ts'
 import type { Service, Task, UpdateStatus } from '../../../proto/gen/objects.ts'
 import { emptyUpdateConfig, type UpdateConfig } from '../../../proto/gen/specs.ts'
 import { TaskStateNumber } from '../../../proto/gen/types.ts'
-import { isReady } from './places.ts'
+import { isReady, satisfiesAll } from './places.ts'
 import { slotOf } from './slots.ts'
 import type { Step, StepChecker, TaskStep } from './step.ts'
 import { isUpToDate, isWanted, stateOf } from './task-facts.ts'
@@ -113,7 +113,7 @@ function* checkCounted({ before, after }: Step, { before: was, after: task }: Ta
   if (earlier === undefined || service === undefined || !isOfUpdate(task, earlier)) return
   if (!isGoing(stateAt(earlier)) || !isGoing(stateAt(service))) return
   if (service.specVersion !== earlier.specVersion || isToldInTime(was, task)) return
-  if (task.slot === 0 && [before, after].some((view) => !isActive(view, task))) return
+  if (task.slot === 0 && [before, after].some((view) => !isToRun(view, task))) return
   const { status, runningClusterMs, endedClusterMs } = task
   const number = TaskStateNumber[stateOf(task)]
   const hasEnded = number >= TaskStateNumber.complete && stateOf(task) !== 'orphaned'
@@ -125,10 +125,14 @@ function* checkCounted({ before, after }: Step, { before: was, after: task }: Ta
     yield `U2: task ${task.id} ended ${endedClusterMs - runningClusterMs} ms after it ran, and the update of service ${service.id} did not count it`
 }
 
-/** A node that takes nothing new is reason enough for a global service to tell its task to end. */
-function isActive(view: View, { nodeId }: Task): boolean {
+/**
+ * A node that takes nothing new, or is none of the service's any more (solo seed 5175), is reason enough
+ * for a global service to tell its task to end.
+ */
+function isToRun(view: View, { nodeId, serviceId }: Task): boolean {
   const node = view.nodes.get(nodeId)
-  return node !== undefined && isReady(node)
+  const placement = view.services.get(serviceId)?.spec?.task?.placement
+  return node !== undefined && isReady(node) && satisfiesAll(node, placement?.constraints ?? [])
 }
 
 /** It may have been told to end before it ended: an entry does not say in which order it came about. */
@@ -173,20 +177,28 @@ function* checkDelay({ before, after }: Step, id: string): Iterable<string> {
   if (parallelism === 0 || delayMs === 0) return
   const known = listBusy(before, was, { timeMs: after.timeMs, delayMs })
   const now = listBusy(after, service, { timeMs: after.timeMs, delayMs })
-  const isNew = [...now].some((slot) => !known.has(slot))
+  // An update before it may have begun the slot, to the same spec (solo seed 241).
+  const begun = listBusy(before, was, { timeMs: after.timeMs, delayMs, isAnyVersion: true })
+  const isNew = [...now].some((slot) => !begun.has(slot))
   if (isNew && now.size > Math.max(parallelism, known.size))
     yield `U3: the update of service ${id} takes ${now.size} slots, of which ${known.size} came up less than ${delayMs} ms ago or not yet, and ${parallelism} are allowed`
 }
 
-/** Slots whose new task has not come up, or did so no longer ago than the delay. */
+type Busy = { readonly timeMs: number; readonly delayMs: number; readonly isAnyVersion?: boolean }
+
+/**
+ * Slots whose new task has not come up, or did so no longer ago than the delay; `isAnyVersion`: also
+ * where it is of a version before, with the same spec.
+ */
 function listBusy(
   view: View,
   service: Service,
-  { timeMs, delayMs }: { readonly timeMs: number; readonly delayMs: number },
+  { timeMs, delayMs, isAnyVersion = false }: Busy,
 ): ReadonlySet<string> {
   const busy = new Set<string>()
   for (const task of view.tasks.by('service', service.id)) {
-    if (!isOfUpdate(task, service) || !isWanted(task)) continue
+    const isAsNow = isAnyVersion && task.madeByUpdate && isUpToDate(task, service)
+    if (!isWanted(task) || !(isAsNow || isOfUpdate(task, service))) continue
     const upMs = task.runningClusterMs || task.endedClusterMs
     if (upMs === 0 || timeMs < upMs + delayMs) busy.add(slotOf(task))
   }

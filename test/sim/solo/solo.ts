@@ -1,0 +1,431 @@
+/**
+ * Solo: a leader alone with its store, its writer and its control loops, users and agents that are
+ * models of such; no Raft, disks or network. A seed takes a tenth of what it takes the whole simulator,
+ * so that the rules of services, slots, updates, drains and budgets meet each other in every order, in
+ * one entry and cut in two by the writer's slice. Leaders change, entries on their way are lost with
+ * them, nodes are cut off, reboot and come back. Checkers of steps and of rest are the simulator's own.
+ */
+import { silentLog } from '../../../lib/log.ts'
+import { newSeededRandom, type SeededRandom } from '../../../lib/random.ts'
+import { handleWrite, newLoops } from '../../../manager/handle.ts'
+import { Leadership } from '../../../manager/leadership.ts'
+import { localCaller } from '../../../manager/manager.ts'
+import type { Store } from '../../../manager/store/store.ts'
+import type { View } from '../../../manager/store/view.ts'
+import {
+  emptyServiceUpdate,
+  type StatusReport,
+  type WriteRequest,
+} from '../../../proto/gen/control.ts'
+import { emptyNode, emptyService, emptyTask } from '../../../proto/gen/objects.ts'
+import { emptyAnnotations, type NodeSpec, type ServiceSpec } from '../../../proto/gen/specs.ts'
+import { decodeStoreEntry } from '../../../proto/gen/store.ts'
+import { cluster, node, storeWith } from '../../build.ts'
+import { BudgetChecker } from '../checkers/budgets.ts'
+import { DelayChecker } from '../checkers/delays.ts'
+import { DisconnectChecker } from '../checkers/disconnect.ts'
+import { GenericChecker } from '../checkers/generic.ts'
+import { JobChecker } from '../checkers/jobs.ts'
+import { NeighbourChecker } from '../checkers/neighbours.ts'
+import { PlaceChecker } from '../checkers/places.ts'
+import { findUnrest } from '../checkers/rest.ts'
+import { SlotChecker } from '../checkers/slots.ts'
+import { newStep, type Step, type StepChecker } from '../checkers/step.ts'
+import { TaskChecker } from '../checkers/tasks.ts'
+import { UpdateChecker } from '../checkers/updates.ts'
+import { describeHost } from '../host.ts'
+import { fitted, withDisconnect } from '../workload/disconnect.ts'
+import { drawBy } from '../workload/draw.ts'
+import { asJob, isJobSpec } from '../workload/jobs.ts'
+import { withWishes } from '../workload/placement.ts'
+import {
+  deploy,
+  drawServiceSpec,
+  type Edit,
+  force,
+  move,
+  relabel,
+  SERVICE_NAMES,
+  scale,
+  wish,
+  ZONES,
+} from '../workload/specs.ts'
+import { GOOD_MOODS, type Moods, SoloAgent } from './agents.ts'
+
+const START_WALL_MS = 1_900_000_000_000
+const HEARTBEAT_MS = 2_000
+const EVENTS = 600
+const CALM_MS = 400_000
+const SERVICES_MAX = 4
+
+export type SoloOutcome = {
+  readonly violations: readonly string[]
+  readonly entries: number
+  readonly timeMs: number
+}
+
+export function runSolo(seed: number, onTrace?: (line: string) => void): SoloOutcome {
+  const solo = new Solo(seed, onTrace)
+  try {
+    solo.play()
+  } catch (error) {
+    // A machine tripped an assertion: a manager would have died of it.
+    const { violations, ...outcome } = solo.outcome
+    return {
+      ...outcome,
+      violations: [...violations, `${error instanceof Error ? error.stack : error}`],
+    }
+  }
+  return solo.outcome
+}
+
+class Solo {
+  readonly #random: SeededRandom
+  readonly #store: Store
+  readonly #agents: SoloAgent[]
+  readonly #tasks = new TaskChecker()
+  readonly #steps: readonly StepChecker[]
+  readonly #violations: string[] = []
+  readonly #onTrace: ((line: string) => void) | undefined
+  readonly #moods: Moods
+  #leadership: Leadership
+  /** Entries that are proposed and not committed. */
+  #flying: Uint8Array[] = []
+  #nowMs = 1_000
+  #term = 1
+  #entries = 0
+  #labels = 0
+  #beatMs = 0
+
+  constructor(seed: number, onTrace: ((line: string) => void) | undefined) {
+    this.#random = newSeededRandom(`solo ${seed}`)
+    this.#onTrace = onTrace
+    const draw = drawBy(this.#random)
+    const count = 2 + this.#random.integer(5)
+    const ids = Array.from({ length: count }, (_, at) => (at < 2 ? `m${at + 1}` : `w${at + 1}`))
+    const nodes = ids.map((id) =>
+      node({
+        id,
+        spec: {
+          role: id.startsWith('m') ? 'manager' : 'worker',
+          annotations: { ...emptyAnnotations, labels: new Map([['zone', draw(...ZONES)]]) },
+        },
+        description: describeHost(id, this.#random),
+        status: { state: 'ready', addr: id },
+      }),
+    )
+    this.#store = storeWith({ clusters: [cluster()], nodes, timeMs: this.#nowMs })
+    this.#agents = ids.map((id) => new SoloAgent(id, this.#random.split(id)))
+    this.#moods = {
+      rejected: draw(0, 0, 3, 20),
+      failed: draw(0, 0, 3, 20),
+      ended: draw(0, 0, 1, 3, 10),
+    }
+    this.#steps = [
+      this.#tasks,
+      new PlaceChecker(),
+      new SlotChecker(),
+      new BudgetChecker(),
+      new DelayChecker(),
+      new GenericChecker(),
+      new NeighbourChecker(),
+      new JobChecker(),
+      new DisconnectChecker(),
+      new UpdateChecker(),
+    ]
+    this.#leadership = this.#elect()
+  }
+
+  get outcome(): SoloOutcome {
+    return { violations: this.#violations, entries: this.#entries, timeMs: this.#nowMs }
+  }
+
+  play(): void {
+    for (let event = 0; event < EVENTS && this.#isFine; event++) this.#happen()
+    this.#heal()
+    const untilMs = this.#nowMs + CALM_MS
+    let unrest: string | undefined = 'not looked'
+    while (this.#nowMs < untilMs && this.#isFine && unrest !== undefined) {
+      for (let step = 0; step < 20 && this.#isFine; step++) this.#live(GOOD_MOODS, 100)
+      this.#commit(Number.POSITIVE_INFINITY)
+      unrest = findUnrest(this.#view)
+    }
+    if (this.#isFine && unrest !== undefined) this.#violate(`${unrest}: not at rest`)
+  }
+
+  get #view(): View {
+    return this.#store.view()
+  }
+
+  get #isFine(): boolean {
+    return this.#violations.length === 0
+  }
+
+  #trace(line: string): void {
+    this.#onTrace?.(`${this.#nowMs} ${line}`)
+  }
+
+  #violate(problem: string): void {
+    this.#trace(`VIOLATION ${problem}`)
+    this.#violations.push(problem)
+  }
+
+  // ── the leader ─────────────────────────────────────────────────────────────────────────────
+
+  #elect(): Leadership {
+    this.#term++
+    return new Leadership({
+      ...{ store: this.#store, term: this.#term, electedMs: this.#nowMs, members: () => [] },
+      ...{ random: this.#random.split(`term ${this.#term}`), log: silentLog },
+      ...{ handle: handleWrite, loops: newLoops },
+    })
+  }
+
+  /** Of what is on its way some is committed still; nobody remembers the rest. */
+  #depose(): void {
+    this.#commit(this.#random.integer(this.#flying.length + 1))
+    this.#trace(`leader lost, and ${this.#flying.length} entries`)
+    this.#flying = []
+    this.#leadership.stop()
+    this.#leadership = this.#elect()
+    for (const agent of this.#agents) agent.repeat()
+  }
+
+  #submit(request: WriteRequest): void {
+    const { body } = request
+    if (body?.kind === 'statusReport') this.#noteReport(body.statusReport)
+    else this.#onTrace?.(`${this.#nowMs} asked: ${JSON.stringify(body)}`)
+    this.#leadership.submit({ from: 'shell', id: 1 }, request)
+  }
+
+  #noteReport({ nodeId, updates }: StatusReport): void {
+    for (const { taskId, status } of updates) {
+      this.#trace(`${nodeId} says that ${taskId} is ${status?.state}`)
+      if (status !== undefined) this.#tasks.reported(nodeId, taskId, status.state)
+    }
+  }
+
+  #run(): void {
+    const now = { monotonicMs: this.#nowMs, wallMs: START_WALL_MS + this.#nowMs }
+    const isShort = this.#random.integer(4) === 0
+    let looks = 0
+    const isOver = (): boolean => isShort && looks++ > 3
+    this.#leadership.tick(this.#nowMs)
+    for (const effect of this.#leadership.run({ ...now, isOver })) {
+      if (effect.kind === 'propose') this.#flying.push(effect.data)
+      else if (effect.kind === 'read-index') this.#leadership.readDone(effect.id, undefined)
+      else if (effect.outcome instanceof Error) this.#trace(`refused: ${effect.outcome.message}`)
+    }
+  }
+
+  #commit(count: number): void {
+    for (const data of this.#flying.splice(0, count)) {
+      const before = this.#view
+      const entry = decodeStoreEntry(data)
+      const index = before.index + 1
+      this.#store.apply(index, entry)
+      this.#leadership.committed(index)
+      this.#entries++
+      const step = newStep(before, this.#view, entry)
+      this.#traceStep(step, index)
+      for (const checker of this.#steps)
+        for (const problem of checker.check(step)) this.#violate(`${problem} (index ${index})`)
+    }
+  }
+
+  #traceStep({ tasks, nodes, services }: Step, index: number): void {
+    if (this.#onTrace === undefined) return
+    const trace = (what: string): void => this.#trace(`  ${index} ${what}`)
+    for (const { id, before, after } of tasks) {
+      const then = before ? `${before.desiredState}/${before.status?.state}` : 'nothing'
+      const now = after ? `${after.desiredState}/${after.status?.state}` : 'nothing'
+      const { serviceId, slot, specVersion, nodeId } = after ?? before ?? emptyTask
+      trace(`task ${id} ${serviceId}/${slot} v${specVersion} on ${nodeId}: ${then} → ${now}`)
+    }
+    for (const id of nodes) {
+      const { status, spec } = this.#view.nodes.get(id) ?? emptyNode
+      trace(`node ${id} ${status?.state} ${spec?.availability}`)
+    }
+    for (const id of services) {
+      const { specVersion, updateStatus } = this.#view.services.get(id) ?? emptyService
+      trace(`service ${id} v${specVersion} ${JSON.stringify(updateStatus)}`)
+    }
+  }
+
+  // ── what happens ───────────────────────────────────────────────────────────────────────────
+
+  #happen(): void {
+    const draw = drawBy(this.#random)
+    for (let more = draw(0, 0, 0, 1, 1, 2, 3); more > 0; more--) this.#ask()
+    if (this.#random.integer(12) === 0) this.#disturb()
+    this.#live(this.#moods, draw(0, 10, 50, 100, 100, 300, 1_000, 1_000, 3_000, 8_000))
+  }
+
+  /** Time passes, agents talk, the leader works, and some of what it proposed is committed. */
+  #live(moods: Moods, ms: number): void {
+    this.#nowMs += ms
+    const isBeat = this.#nowMs >= this.#beatMs
+    if (isBeat) this.#beatMs = this.#nowMs + HEARTBEAT_MS
+    for (const agent of this.#agents) {
+      if (moods === GOOD_MOODS || this.#random.integer(3) > 0)
+        agent.live(moods, START_WALL_MS + this.#nowMs)
+      if (agent.isCut || this.#view.nodes.get(agent.nodeId) === undefined) continue
+      if (isBeat) this.#beat(agent)
+      if (moods !== GOOD_MOODS && this.#random.integer(3) === 0) continue
+      const request = agent.talk(this.#view)
+      if (request !== undefined) this.#submit(request)
+    }
+    for (let round = 0; round < 1 + this.#random.integer(3); round++) {
+      this.#run()
+      this.#commit(moods === GOOD_MOODS ? 9 : this.#random.integer(4))
+    }
+  }
+
+  #beat(agent: SoloAgent): void {
+    const { nodeId } = agent
+    const heartbeats = [{ nodeId, instance: nodeId }]
+    const { notReadyNodeIds } = this.#leadership.relay(this.#view, { holder: 1, heartbeats })
+    if (notReadyNodeIds.length > 0) this.#submit(agent.register(this.#view))
+  }
+
+  #disturb(): void {
+    const agent = this.#pick(this.#agents)
+    if (agent === undefined) return
+    switch (this.#random.integer(6)) {
+      case 0:
+      case 1:
+        agent.isCut = !agent.isCut
+        this.#trace(`${agent.nodeId} is ${agent.isCut ? 'cut off' : 'back'}`)
+        break
+      case 2:
+        for (const each of this.#agents) each.isCut = false
+        this.#trace('all are back')
+        break
+      case 3:
+        agent.reboot(START_WALL_MS + this.#nowMs)
+        this.#trace(`${agent.nodeId} reboots`)
+        break
+      default:
+        this.#depose()
+    }
+  }
+
+  #heal(): void {
+    this.#trace('heal')
+    for (const agent of this.#agents) {
+      agent.isCut = false
+      agent.repeat()
+      this.#editNode(agent.nodeId, (spec) => ({ ...spec, availability: 'active' }))
+    }
+  }
+
+  // ── users ──────────────────────────────────────────────────────────────────────────────────
+
+  #ask(): void {
+    const draw = drawBy(this.#random)
+    const act = draw<() => void>(
+      () => this.#create(),
+      () => this.#create(),
+      () => this.#edit(scale),
+      () => this.#edit(scale),
+      () => this.#edit(deploy),
+      () => this.#edit(deploy),
+      () => this.#edit(deploy),
+      () => this.#edit(move),
+      () => this.#edit(force),
+      () => this.#edit(relabel),
+      () => this.#edit(wish),
+      () => this.#rollBack(),
+      () => this.#rollBack(),
+      () => this.#remove(),
+      () => this.#changeAvailability(),
+      () => this.#changeAvailability(),
+      () => this.#changeZone(),
+    )
+    act()
+  }
+
+  #pick<T>(items: Iterable<T>): T | undefined {
+    const list = [...items]
+    return list[this.#random.integer(Math.max(1, list.length))]
+  }
+
+  #write(body: WriteRequest['body']): void {
+    this.#submit({ caller: localCaller, body })
+  }
+
+  #create(): void {
+    if (this.#view.services.size >= SERVICES_MAX) return
+    const name = this.#pick(SERVICE_NAMES) ?? 'web'
+    const drawn = drawServiceSpec(name, `l${++this.#labels}`, this.#random)
+    const made = this.#random.integer(5) === 0 ? asJob(drawn, this.#random) : drawn
+    const meant = withWishes(made, SERVICE_NAMES, this.#random)
+    const spec = withoutFence(withDisconnect(meant, this.#random))
+    this.#write({ kind: 'serviceCreate', serviceCreate: { spec } })
+  }
+
+  #edit(edit: Edit): void {
+    const service = this.#pick(this.#view.services.list())
+    const spec = service?.spec && edit(service.spec, this.#random)
+    if (service === undefined || spec === undefined) return
+    const version = service.meta?.version ?? 0
+    this.#write({
+      kind: 'serviceUpdate',
+      serviceUpdate: { ...emptyServiceUpdate, id: service.id, version, spec: fitted(spec) },
+    })
+  }
+
+  #rollBack(): void {
+    const service = this.#pick(
+      [...this.#view.services.list()].filter(
+        ({ previousSpec, spec }) => previousSpec !== undefined && spec && !isJobSpec(spec),
+      ),
+    )
+    if (service === undefined) return
+    const version = service.meta?.version ?? 0
+    this.#write({
+      kind: 'serviceUpdate',
+      serviceUpdate: { ...emptyServiceUpdate, id: service.id, version, rollback: true },
+    })
+  }
+
+  #remove(): void {
+    const service = this.#pick(this.#view.services.list())
+    if (service === undefined || this.#random.integer(2) === 0) return
+    this.#write({ kind: 'serviceRemove', serviceRemove: { id: service.id } })
+  }
+
+  #changeAvailability(): void {
+    const draw = drawBy(this.#random)
+    const availability = draw('active', 'active', 'pause', 'drain')
+    const drainDeadlineMs = draw(undefined, 0, 5_000, 30_000)
+    const agent = this.#pick(this.#agents)
+    if (agent !== undefined)
+      this.#editNode(agent.nodeId, (spec) => ({ ...spec, availability, drainDeadlineMs }))
+  }
+
+  #changeZone(): void {
+    const zone = this.#pick(ZONES) ?? 'a'
+    const agent = this.#pick(this.#agents)
+    if (agent === undefined) return
+    this.#editNode(agent.nodeId, (spec) => {
+      const annotations = spec.annotations ?? emptyAnnotations
+      const labels = new Map([...annotations.labels, ['zone', zone] as const])
+      return { ...spec, annotations: { ...annotations, labels } }
+    })
+  }
+
+  #editNode(id: string, edit: (spec: NodeSpec) => NodeSpec): void {
+    const node = this.#view.nodes.get(id)
+    if (node?.spec === undefined) return
+    const version = node.meta?.version ?? 0
+    this.#write({ kind: 'nodeUpdate', nodeUpdate: { id, version, spec: edit(node.spec) } })
+  }
+}
+
+/** Agents here stop nothing by themselves, and check no health. */
+function withoutFence(spec: ServiceSpec): ServiceSpec {
+  const { task } = spec
+  const disconnect = task?.disconnect && { ...task.disconnect, stopAfterMs: 0 }
+  return task === undefined ? spec : { ...spec, task: { ...task, disconnect } }
+}
