@@ -247,7 +247,7 @@ test('tasks of a removed node are orphaned at once', () => {
   })
 })
 
-test('what a slot forgets while its service is removed is not told to go as well (solo seed 2709)', () => {
+test('what a slot forgets while its service is removed is not told to go as well', () => {
   const tasks = ['d1', 'd2', 'd3'].map((id, at) =>
     task({
       ...{ id, serviceId: 'web', desiredState: 'shutdown', createdClusterMs: at },

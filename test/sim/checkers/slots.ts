@@ -88,7 +88,7 @@ function isTaker({ before, after }: Step, was: Task | undefined, task: Task): bo
   return !isGone
 }
 
-/** In its slot ends one that an update before had made, to the same spec, and that never ran (solo seed 241). */
+/** In its slot ends one that an update before had made, to the same spec, and that never ran. */
 function standsIn({ before, after }: Pick<Step, 'before' | 'after'>, task: Task): boolean {
   const service = after.services.get(task.serviceId)
   return [...before.tasks.by('slot', slotOf(task))].some((other) => {

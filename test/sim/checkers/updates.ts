@@ -126,7 +126,7 @@ function* checkCounted({ before, after }: Step, { before: was, after: task }: Ta
 }
 
 /**
- * A node that takes nothing new, or is none of the service's any more (solo seed 5175), is reason enough
+ * A node that takes nothing new, or is none of the service's any more, is reason enough
  * for a global service to tell its task to end.
  */
 function isToRun(view: View, { nodeId, serviceId }: Task): boolean {
@@ -177,7 +177,7 @@ function* checkDelay({ before, after }: Step, id: string): Iterable<string> {
   if (parallelism === 0 || delayMs === 0) return
   const known = listBusy(before, was, { timeMs: after.timeMs, delayMs })
   const now = listBusy(after, service, { timeMs: after.timeMs, delayMs })
-  // An update before it may have begun the slot, to the same spec (solo seed 241).
+  // An update before it may have begun the slot, to the same spec.
   const begun = listBusy(before, was, { timeMs: after.timeMs, delayMs, isAnyVersion: true })
   const isNew = [...now].some((slot) => !begun.has(slot))
   if (isNew && now.size > Math.max(parallelism, known.size))

@@ -1,147 +1,340 @@
 /**
- * Agents of a solo run: what hosts do with the tasks that they were given, reduced to what managers
- * hear of it. An agent knows the tasks of its node as it was last told of them, each goes its way by
- * itself (docs/task-model.md), ends badly now and then, and is reported when there is contact.
+ * Agents of a solo run: the production machine (`agent/agent.ts`) on a host that is made up, and a manager's
+ * side of its session reduced to what decides something: it registers, gives the sets that
+ * `AssignmentSet` makes of the store, passes reports and heartbeats on to the leader, and acknowledges
+ * what is committed. What is sent while the host is cut off is lost.
  */
+import { Agent, type AgentOutput } from '../../../agent/agent.ts'
+import type { Container } from '../../../agent/runtime/runtime.ts'
+import type { Operation, OperationResult } from '../../../agent/task.ts'
+import { SwarmError } from '../../../lib/errors.ts'
+import { silentLog } from '../../../lib/log.ts'
 import type { SeededRandom } from '../../../lib/random.ts'
+import { AssignmentSet } from '../../../manager/dispatcher/assignments.ts'
 import type { View } from '../../../manager/store/view.ts'
 import type { WriteRequest } from '../../../proto/gen/control.ts'
-import {
-  emptyContainerStatus,
-  emptyTaskStatus,
-  type TaskStatus,
-} from '../../../proto/gen/objects.ts'
-import type { TaskState } from '../../../proto/gen/types.ts'
-import { compareTaskState, isTerminal } from '../../../proto/task-state.ts'
+import type { AgentMessage, SessionMessage } from '../../../proto/gen/dispatcher.ts'
+import type { NodeDescription, Task } from '../../../proto/gen/objects.ts'
 
-/** A task as its agent has it. */
-type Known = {
-  desired: TaskState
-  isJob: boolean
-  status: TaskStatus
-  /** What managers were last told. */
-  told: TaskStatus | undefined
-}
+const PERIOD_MS = 2_000
 
+/** Of a hundred: what cannot be prepared, fails as it starts, ends by itself in a while, is found sick. */
 export type Moods = {
-  /** Of a hundred: how many tasks cannot be prepared, fail as they start, end while they run. */
   readonly rejected: number
   readonly failed: number
   readonly ended: number
+  readonly sick: number
 }
 
-export const GOOD_MOODS: Moods = { rejected: 0, failed: 0, ended: 0 }
+export const GOOD_MOODS: Moods = { rejected: 0, failed: 0, ended: 0, sick: 0 }
+
+export type Now = { readonly nowMs: number; readonly wallMs: number }
+
+/** The leader, as this host's manager knows it. */
+export type Link = {
+  readonly term: number
+  readonly view: View
+  /** Whether all that was asked for is committed. */
+  readonly isIdle: boolean
+  submit(request: WriteRequest): void
+  /** Whether the node counts as ready; undefined: this process is refused. */
+  beat(nodeId: string, instance: string): boolean | undefined
+}
+
+type Session = {
+  readonly id: number
+  phase: 'opened' | 'registering' | 'running'
+  readonly set: AssignmentSet
+  /** A report that waits for its commit. */
+  report: { readonly sequence: number; readonly term: number } | undefined
+}
+
+type Pending = { readonly id: number; readonly operation: Operation; isCancelled: boolean }
+
+type Running = { container: Container; readonly task: Task }
 
 export class SoloAgent {
   readonly nodeId: string
   isCut = false
   readonly #random: SeededRandom
-  readonly #known = new Map<string, Known>()
+  readonly #description: NodeDescription | undefined
+  readonly #containers = new Map<string, Running>()
+  #operations: Pending[] = []
+  #probes: { readonly id: number; readonly taskId: string }[] = []
+  #outgoing: AgentMessage['body'][] = []
+  #session: Session | undefined
+  #saved: Uint8Array | undefined
+  #agent: Agent
+  #instances = 0
+  #bootedMs: number
 
-  constructor(nodeId: string, random: SeededRandom) {
+  constructor(
+    nodeId: string,
+    random: SeededRandom,
+    host: { readonly now: Now; readonly description: NodeDescription | undefined },
+  ) {
     this.nodeId = nodeId
     this.#random = random
+    this.#description = host.description
+    this.#bootedMs = host.now.nowMs
+    this.#agent = this.#start(host.now)
   }
 
-  /** It has contact: what its tasks are, and what it then has to say. */
-  talk(view: View): WriteRequest | undefined {
-    if (this.isCut) return undefined
-    this.#hear(view)
-    const updates = [...this.#known].flatMap(([taskId, known]) => {
-      if (known.told === known.status) return []
-      known.told = known.status
-      return [{ taskId, status: known.status }]
+  get instance(): string {
+    return `${this.nodeId}-${this.#instances}`
+  }
+
+  /** What runs on the host. */
+  listRunning(): readonly Task[] {
+    return [...this.#containers.values()]
+      .filter(({ container }) => container.state === 'running')
+      .map(({ task }) => task)
+  }
+
+  /** Time passes on the host. */
+  live(now: Now, moods: Moods): void {
+    this.#agent.tick({ ...now, bootMs: now.nowMs - this.#bootedMs })
+    this.#drain()
+    for (const pending of [...this.#operations])
+      if (this.#chance(60)) this.#finish(pending, moods, now.wallMs)
+    for (const probe of this.#probes.splice(0)) {
+      const exitCode = this.#chance(moods.sick) ? 1 : 0
+      const result = { kind: 'exited', exitCode, output: '' } as const
+      this.#agent.step({ kind: 'probe-done', id: probe.id, result })
+    }
+    for (const running of this.#containers.values()) this.#run(running, moods, now.wallMs)
+    this.#drain()
+  }
+
+  /** Its manager hears it and is heard. */
+  talk(link: Link): void {
+    const said = this.#outgoing
+    this.#outgoing = []
+    if (this.isCut) return
+    for (const body of said) this.#hear(link, body)
+    this.#tell(link)
+    this.#drain()
+  }
+
+  /** The daemon dies and is started again; containers go on. */
+  restart(now: Now): void {
+    this.#agent = this.#start(now)
+  }
+
+  /** The host was switched off: what ran is gone, and nobody saw how it ended. */
+  reboot(now: Now): void {
+    this.#bootedMs = now.nowMs
+    for (const [taskId, { container }] of this.#containers)
+      if (container.state === 'running') this.#containers.delete(taskId)
+    this.#agent = this.#start(now)
+  }
+
+  #start(now: Now): Agent {
+    this.#instances++
+    this.#operations = []
+    this.#probes = []
+    this.#outgoing = []
+    this.#session = undefined
+    const agent = new Agent({
+      ...{ nodeId: this.nodeId, bootId: `boot ${this.#bootedMs}`, instance: this.instance },
+      ...{ random: this.#random.split(this.instance), log: silentLog, state: this.#saved },
+      now: { ...now, bootMs: now.nowMs - this.#bootedMs },
     })
-    if (updates.length === 0) return undefined
-    const nodeId = this.nodeId
-    return this.#request({
-      kind: 'statusReport',
-      statusReport: { nodeId, updates, instance: nodeId },
-    })
-  }
-
-  /** Whatever became of its reports: they are all made again. */
-  repeat(): void {
-    for (const known of this.#known.values()) known.told = undefined
-  }
-
-  register(view: View): WriteRequest {
-    const description = view.nodes.get(this.nodeId)?.description
-    const { nodeId } = this
-    const register = { nodeId, instance: nodeId, bootId: '', description, addr: nodeId, holder: 1 }
-    return this.#request({ kind: 'nodeRegister', nodeRegister: register })
-  }
-
-  /** Time passes on the host: each task may take a step. */
-  live(moods: Moods, wallMs: number): void {
-    for (const known of this.#known.values()) {
-      const next = this.#next(known, moods)
-      if (next !== undefined) known.status = { ...known.status, timestampMs: wallMs, ...next }
-    }
-  }
-
-  /** The host was switched off: what ran there is gone, and nobody saw how it ended. */
-  reboot(wallMs: number): void {
-    for (const known of this.#known.values()) {
-      const { state } = known.status
-      if (compareTaskState(state, 'starting') < 0 || isTerminal(state)) continue
-      known.status = { ...known.status, state: 'failed', unseen: true, timestampMs: wallMs }
-    }
-  }
-
-  #request(body: WriteRequest['body']): WriteRequest {
-    return { caller: { nodeId: this.nodeId, role: 'worker' }, body }
-  }
-
-  #hear(view: View): void {
-    const ours = new Set<string>()
-    for (const task of view.tasks.by('node', this.nodeId)) {
-      const state = task.status?.state ?? 'new'
-      if (compareTaskState(state, 'assigned') < 0) continue
-      ours.add(task.id)
-      const known = this.#known.get(task.id)
-      const isJob = task.jobIteration > 0
-      if (known !== undefined) known.desired = task.desiredState
-      else
-        this.#known.set(task.id, {
-          ...{ desired: task.desiredState, isJob, told: undefined },
-          status: task.status ?? emptyTaskStatus,
-        })
-    }
-    for (const id of this.#known.keys()) if (!ours.has(id)) this.#known.delete(id)
+    agent.step({ kind: 'managers', managers: [{ nodeId: 'm1', addr: 'm1' }] })
+    const list = [...this.#containers.values()].map(({ container }) => container)
+    agent.step({ kind: 'containers', list })
+    if (this.#description !== undefined)
+      agent.step({ kind: 'described', description: this.#description })
+    return agent
   }
 
   #chance(ofHundred: number): boolean {
     return this.#random.integer(100) < ofHundred
   }
 
-  #next({ desired, status, isJob }: Known, moods: Moods): Partial<TaskStatus> | undefined {
-    const { state } = status
-    if (isTerminal(state) || this.#chance(30)) return undefined
-    const isWanted = desired === 'running' || desired === 'ready'
-    if (!isWanted) {
-      if (compareTaskState(state, 'starting') < 0) return { state: 'shutdown' }
-      return this.#chance(50) ? { state: this.#chance(80) ? 'shutdown' : 'failed' } : undefined
-    }
-    switch (state) {
-      case 'assigned':
-      case 'accepted':
-        return { state: 'preparing' }
-      case 'preparing':
-        return this.#chance(moods.rejected) ? { state: 'rejected' } : { state: 'ready' }
-      case 'ready':
-        return desired === 'running' ? { state: 'starting' } : undefined
-      case 'starting':
-        return this.#chance(moods.failed)
-          ? { state: 'failed' }
-          : { state: 'running', container: { ...emptyContainerStatus, containerId: 'c', pid: 1 } }
-      case 'running':
-        if (isJob && this.#chance(40)) return { state: 'complete' }
-        return this.#chance(moods.ended)
-          ? { state: this.#chance(70) ? 'failed' : 'complete' }
-          : undefined
-      default:
-        return undefined
+  // ── what the agent wants ───────────────────────────────────────────────────────────────────
+
+  #drain(): void {
+    for (let outputs = this.#agent.ready(); outputs !== undefined; outputs = this.#agent.ready()) {
+      for (const output of outputs) this.#carryOut(output)
+      this.#agent.advance(outputs)
     }
   }
+
+  #carryOut(output: AgentOutput): void {
+    switch (output.kind) {
+      case 'dial':
+        this.#dial(output.session)
+        break
+      case 'send':
+        if (output.session === this.#session?.id) this.#outgoing.push(output.message.body)
+        break
+      case 'hangup':
+        this.#session = undefined
+        break
+      case 'persist':
+        this.#saved = output.state
+        this.#agent.step({ kind: 'persisted', version: output.version })
+        break
+      case 'operation':
+        this.#operations.push({ ...output, isCancelled: false })
+        break
+      case 'probe':
+        this.#probes.push({ id: output.id, taskId: output.task.id })
+        break
+      case 'cancel':
+        for (const pending of this.#operations)
+          if (pending.id === output.id) pending.isCancelled = true
+        break
+      default:
+        break
+    }
+  }
+
+  #dial(session: number): void {
+    if (this.isCut) {
+      const error = new SwarmError('unavailable', 'cut off')
+      this.#agent.step({ kind: 'disconnected', session, error })
+      return
+    }
+    const set = new AssignmentSet(this.nodeId)
+    this.#session = { id: session, phase: 'opened', set, report: undefined }
+    this.#agent.step({ kind: 'connected', session })
+  }
+
+  // ── its host ───────────────────────────────────────────────────────────────────────────────
+
+  #finish(pending: Pending, moods: Moods, atMs: number): void {
+    const { id, operation, isCancelled } = pending
+    this.#operations = this.#operations.filter((each) => each !== pending)
+    const result = this.#operate(operation, isCancelled, moods, atMs)
+    this.#agent.step({ kind: 'operation-done', id, result })
+  }
+
+  #operate(
+    { kind, task }: Operation,
+    isCancelled: boolean,
+    moods: Moods,
+    atMs: number,
+  ): OperationResult {
+    const there = this.#containers.get(task.id)
+    switch (kind) {
+      case 'prepare': {
+        if (isCancelled || this.#chance(moods.rejected)) return failure('no such image')
+        const container: Container = {
+          ...{ taskId: task.id, containerId: `c-${task.id}`, state: 'created', pid: 0 },
+          ...{ exit: undefined, hostPorts: [] },
+        }
+        this.#containers.set(task.id, { container, task })
+        return { kind: 'done' }
+      }
+      case 'start':
+        if (there === undefined || this.#chance(moods.failed)) return failure('not started')
+        there.container = { ...there.container, state: 'running', pid: 1 }
+        return {
+          kind: 'started',
+          started: { containerId: there.container.containerId, pid: 1, hostPorts: [] },
+        }
+      case 'stop':
+        if (there?.container.state === 'running')
+          this.#exit(there, this.#chance(50) ? 0 : 137, atMs)
+        return { kind: 'done' }
+      default:
+        this.#containers.delete(task.id)
+        return { kind: 'done' }
+    }
+  }
+
+  #run(running: Running, moods: Moods, atMs: number): void {
+    if (running.container.state !== 'running') return
+    if (running.task.jobIteration > 0 && this.#chance(40)) this.#exit(running, 0, atMs)
+    else if (this.#chance(moods.ended)) this.#exit(running, this.#chance(70) ? 1 : 0, atMs)
+  }
+
+  #exit(running: Running, exitCode: number, atMs: number): void {
+    const { taskId } = running.container
+    const exit = { taskId, exitCode, oomKilled: false, error: '', atMs }
+    running.container = { ...running.container, state: 'exited', pid: 0, exit }
+    this.#agent.step({ kind: 'exited', exit })
+  }
+
+  // ── its manager ────────────────────────────────────────────────────────────────────────────
+
+  #hear(link: Link, body: AgentMessage['body']): void {
+    const session = this.#session
+    if (session === undefined) return
+    switch (body?.kind) {
+      case 'hello':
+        session.phase = 'registering'
+        this.#register(link)
+        break
+      case 'heartbeat':
+        this.#beat(link, session, body.heartbeat.sequence)
+        break
+      case 'statuses': {
+        const { sequence, updates } = body.statuses
+        session.report = { sequence, term: link.term }
+        const { nodeId, instance } = this
+        this.#submit(link, { kind: 'statusReport', statusReport: { nodeId, instance, updates } })
+        break
+      }
+      default:
+        break
+    }
+  }
+
+  #beat(link: Link, session: Session, sequence: number): void {
+    const isReady = link.beat(this.nodeId, this.instance)
+    if (isReady === undefined) return
+    if (!isReady && session.phase === 'running') this.#register(link)
+    const { mark } = session.set
+    this.#receive(session, {
+      kind: 'heartbeatAck',
+      heartbeatAck: { sequence, mark, ready: isReady },
+    })
+  }
+
+  #register(link: Link): void {
+    const { nodeId, instance } = this
+    this.#submit(link, {
+      kind: 'nodeRegister',
+      nodeRegister: {
+        ...{ nodeId, instance, bootId: '', description: this.#description, addr: nodeId },
+        holder: 1,
+      },
+    })
+  }
+
+  #submit(link: Link, body: WriteRequest['body']): void {
+    link.submit({ caller: { nodeId: this.nodeId, role: 'worker' }, body })
+  }
+
+  #tell(link: Link): void {
+    const session = this.#session
+    if (session === undefined || !link.isIdle) return
+    if (session.phase === 'registering') {
+      if (link.view.nodes.get(this.nodeId)?.status?.state !== 'ready') {
+        this.#register(link)
+        return
+      }
+      session.phase = 'running'
+      this.#receive(session, { kind: 'start', start: { heartbeatPeriodMs: PERIOD_MS } })
+    }
+    if (session.phase !== 'running') return
+    const { report } = session
+    session.report = undefined
+    if (report?.term === link.term)
+      this.#receive(session, { kind: 'statusAck', statusAck: { sequence: report.sequence } })
+    session.set.touchAll(link.view)
+    const assignments = session.set.next(link.view)
+    if (assignments !== undefined) this.#receive(session, { kind: 'assignments', assignments })
+  }
+
+  #receive(session: Session, body: SessionMessage['body']): void {
+    this.#agent.step({ kind: 'received', session: session.id, message: { body } })
+  }
+}
+
+function failure(message: string): OperationResult {
+  return { kind: 'failed', error: new SwarmError('internal', message) }
 }

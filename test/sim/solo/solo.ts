@@ -5,25 +5,30 @@
  * one entry and cut in two by the writer's slice. Leaders change, entries on their way are lost with
  * them, nodes are cut off, reboot and come back. Checkers of steps and of rest are the simulator's own.
  */
+import { SwarmError } from '../../../lib/errors.ts'
 import { silentLog } from '../../../lib/log.ts'
 import { newSeededRandom, type SeededRandom } from '../../../lib/random.ts'
 import { handleWrite, newLoops } from '../../../manager/handle.ts'
 import { Leadership } from '../../../manager/leadership.ts'
 import { localCaller } from '../../../manager/manager.ts'
+import { newEntry } from '../../../manager/store/entry.ts'
 import type { Store } from '../../../manager/store/store.ts'
 import type { View } from '../../../manager/store/view.ts'
 import {
+  emptyClusterUpdate,
   emptyServiceUpdate,
   type StatusReport,
+  type WriteReply,
   type WriteRequest,
 } from '../../../proto/gen/control.ts'
-import { emptyNode, emptyService, emptyTask } from '../../../proto/gen/objects.ts'
-import { emptyAnnotations, type NodeSpec, type ServiceSpec } from '../../../proto/gen/specs.ts'
-import { decodeStoreEntry } from '../../../proto/gen/store.ts'
+import { emptyNode, emptyService, emptyTask, type Node } from '../../../proto/gen/objects.ts'
+import { emptyAnnotations, type NodeSpec } from '../../../proto/gen/specs.ts'
+import { decodeStoreEntry, type StoreEntry } from '../../../proto/gen/store.ts'
 import { cluster, node, storeWith } from '../../build.ts'
 import { BudgetChecker } from '../checkers/budgets.ts'
 import { DelayChecker } from '../checkers/delays.ts'
 import { DisconnectChecker } from '../checkers/disconnect.ts'
+import { FenceChecker } from '../checkers/fences.ts'
 import { GenericChecker } from '../checkers/generic.ts'
 import { JobChecker } from '../checkers/jobs.ts'
 import { NeighbourChecker } from '../checkers/neighbours.ts'
@@ -50,13 +55,13 @@ import {
   wish,
   ZONES,
 } from '../workload/specs.ts'
-import { GOOD_MOODS, type Moods, SoloAgent } from './agents.ts'
+import { GOOD_MOODS, type Link, type Moods, type Now, SoloAgent } from './agents.ts'
 
 const START_WALL_MS = 1_900_000_000_000
-const HEARTBEAT_MS = 2_000
 const EVENTS = 600
 const CALM_MS = 400_000
 const SERVICES_MAX = 4
+const HOSTS_MAX = 8
 
 export type SoloOutcome = {
   readonly violations: readonly string[]
@@ -84,6 +89,7 @@ class Solo {
   readonly #store: Store
   readonly #agents: SoloAgent[]
   readonly #tasks = new TaskChecker()
+  readonly #fences = new FenceChecker()
   readonly #steps: readonly StepChecker[]
   readonly #violations: string[] = []
   readonly #onTrace: ((line: string) => void) | undefined
@@ -94,8 +100,10 @@ class Solo {
   #nowMs = 1_000
   #term = 1
   #entries = 0
+  /** Requests that the leader did not answer yet. */
+  #unanswered = 0
   #labels = 0
-  #beatMs = 0
+  #hosts: number
 
   constructor(seed: number, onTrace: ((line: string) => void) | undefined) {
     this.#random = newSeededRandom(`solo ${seed}`)
@@ -103,23 +111,18 @@ class Solo {
     const draw = drawBy(this.#random)
     const count = 2 + this.#random.integer(5)
     const ids = Array.from({ length: count }, (_, at) => (at < 2 ? `m${at + 1}` : `w${at + 1}`))
-    const nodes = ids.map((id) =>
-      node({
-        id,
-        spec: {
-          role: id.startsWith('m') ? 'manager' : 'worker',
-          annotations: { ...emptyAnnotations, labels: new Map([['zone', draw(...ZONES)]]) },
-        },
-        description: describeHost(id, this.#random),
-        status: { state: 'ready', addr: id },
-      }),
-    )
+    const nodes = ids.map((id) => newNode(id, this.#random))
     this.#store = storeWith({ clusters: [cluster()], nodes, timeMs: this.#nowMs })
-    this.#agents = ids.map((id) => new SoloAgent(id, this.#random.split(id)))
+    this.#hosts = count
+    this.#agents = nodes.map(
+      ({ id, description }) =>
+        new SoloAgent(id, this.#random.split(id), { now: this.#now, description }),
+    )
     this.#moods = {
       rejected: draw(0, 0, 3, 20),
       failed: draw(0, 0, 3, 20),
       ended: draw(0, 0, 1, 3, 10),
+      sick: draw(0, 0, 3, 20),
     }
     this.#steps = [
       this.#tasks,
@@ -187,14 +190,30 @@ class Solo {
     this.#trace(`leader lost, and ${this.#flying.length} entries`)
     this.#flying = []
     this.#leadership.stop()
+    this.#unanswered = 0
+    if (this.#random.integer(4) === 0 && this.#view.nodes.size < HOSTS_MAX) this.#join()
     this.#leadership = this.#elect()
-    for (const agent of this.#agents) agent.repeat()
+  }
+
+  /** A host joins, by an entry that no leader here has proposed: between two of them. */
+  #join(): void {
+    const id = `w${++this.#hosts}`
+    const object = newNode(id, this.#random)
+    const { timeMs, index } = this.#view
+    const wallMs = START_WALL_MS + this.#nowMs
+    this.#apply(
+      index + 1,
+      newEntry([{ kind: 'create', table: 'nodes', object }], { timeMs, wallMs }),
+    )
+    const { description } = object
+    this.#agents.push(new SoloAgent(id, this.#random.split(id), { now: this.#now, description }))
   }
 
   #submit(request: WriteRequest): void {
     const { body } = request
     if (body?.kind === 'statusReport') this.#noteReport(body.statusReport)
     else this.#onTrace?.(`${this.#nowMs} asked: ${JSON.stringify(body)}`)
+    this.#unanswered++
     this.#leadership.submit({ from: 'shell', id: 1 }, request)
   }
 
@@ -214,23 +233,31 @@ class Solo {
     for (const effect of this.#leadership.run({ ...now, isOver })) {
       if (effect.kind === 'propose') this.#flying.push(effect.data)
       else if (effect.kind === 'read-index') this.#leadership.readDone(effect.id, undefined)
-      else if (effect.outcome instanceof Error) this.#trace(`refused: ${effect.outcome.message}`)
+      else this.#answered(effect.outcome)
     }
+  }
+
+  #answered(outcome: WriteReply | SwarmError): void {
+    this.#unanswered--
+    if (outcome instanceof SwarmError) this.#trace(`refused: ${outcome.message}`)
   }
 
   #commit(count: number): void {
     for (const data of this.#flying.splice(0, count)) {
-      const before = this.#view
-      const entry = decodeStoreEntry(data)
-      const index = before.index + 1
-      this.#store.apply(index, entry)
+      const index = this.#view.index + 1
+      this.#apply(index, decodeStoreEntry(data))
       this.#leadership.committed(index)
-      this.#entries++
-      const step = newStep(before, this.#view, entry)
-      this.#traceStep(step, index)
-      for (const checker of this.#steps)
-        for (const problem of checker.check(step)) this.#violate(`${problem} (index ${index})`)
     }
+  }
+
+  #apply(index: number, entry: StoreEntry): void {
+    const before = this.#view
+    this.#store.apply(index, entry)
+    this.#entries++
+    const step = newStep(before, this.#view, entry)
+    this.#traceStep(step, index)
+    for (const checker of this.#steps)
+      for (const problem of checker.check(step)) this.#violate(`${problem} (index ${index})`)
   }
 
   #traceStep({ tasks, nodes, services }: Step, index: number): void {
@@ -264,34 +291,44 @@ class Solo {
   /** Time passes, agents talk, the leader works, and some of what it proposed is committed. */
   #live(moods: Moods, ms: number): void {
     this.#nowMs += ms
-    const isBeat = this.#nowMs >= this.#beatMs
-    if (isBeat) this.#beatMs = this.#nowMs + HEARTBEAT_MS
+    const isCalm = moods === GOOD_MOODS
     for (const agent of this.#agents) {
-      if (moods === GOOD_MOODS || this.#random.integer(3) > 0)
-        agent.live(moods, START_WALL_MS + this.#nowMs)
-      if (agent.isCut || this.#view.nodes.get(agent.nodeId) === undefined) continue
-      if (isBeat) this.#beat(agent)
-      if (moods !== GOOD_MOODS && this.#random.integer(3) === 0) continue
-      const request = agent.talk(this.#view)
-      if (request !== undefined) this.#submit(request)
+      if (isCalm || this.#random.integer(3) > 0) agent.live(this.#now, moods)
+      const isNode = this.#view.nodes.get(agent.nodeId) !== undefined
+      if (isNode && (isCalm || this.#random.integer(3) > 0)) agent.talk(this.#link())
     }
     for (let round = 0; round < 1 + this.#random.integer(3); round++) {
       this.#run()
-      this.#commit(moods === GOOD_MOODS ? 9 : this.#random.integer(4))
+      this.#commit(isCalm ? Number.POSITIVE_INFINITY : this.#random.integer(4))
     }
+    const hosts = this.#agents.map((agent) => ({
+      ...{ id: agent.nodeId, isAble: true, isCloned: false },
+      running: agent.listRunning(),
+    }))
+    for (const problem of this.#fences.inspect(hosts, this.#nowMs)) this.#violate(problem)
   }
 
-  #beat(agent: SoloAgent): void {
-    const { nodeId } = agent
-    const heartbeats = [{ nodeId, instance: nodeId }]
-    const { notReadyNodeIds } = this.#leadership.relay(this.#view, { holder: 1, heartbeats })
-    if (notReadyNodeIds.length > 0) this.#submit(agent.register(this.#view))
+  get #now(): Now {
+    return { nowMs: this.#nowMs, wallMs: START_WALL_MS + this.#nowMs }
+  }
+
+  #link(): Link {
+    const view = this.#view
+    return {
+      ...{ term: this.#term, view, isIdle: this.#unanswered === 0 },
+      submit: (request) => this.#submit(request),
+      beat: (nodeId, instance) => {
+        const heartbeats = [{ nodeId, instance }]
+        const reply = this.#leadership.relay(view, { holder: 1, heartbeats })
+        return reply.refusals.length > 0 ? undefined : reply.notReadyNodeIds.length === 0
+      },
+    }
   }
 
   #disturb(): void {
     const agent = this.#pick(this.#agents)
     if (agent === undefined) return
-    switch (this.#random.integer(6)) {
+    switch (this.#random.integer(7)) {
       case 0:
       case 1:
         agent.isCut = !agent.isCut
@@ -302,8 +339,12 @@ class Solo {
         this.#trace('all are back')
         break
       case 3:
-        agent.reboot(START_WALL_MS + this.#nowMs)
+        agent.reboot(this.#now)
         this.#trace(`${agent.nodeId} reboots`)
+        break
+      case 4:
+        agent.restart(this.#now)
+        this.#trace(`the daemon of ${agent.nodeId} is started again`)
         break
       default:
         this.#depose()
@@ -314,7 +355,6 @@ class Solo {
     this.#trace('heal')
     for (const agent of this.#agents) {
       agent.isCut = false
-      agent.repeat()
       this.#editNode(agent.nodeId, (spec) => ({ ...spec, availability: 'active' }))
     }
   }
@@ -341,6 +381,7 @@ class Solo {
       () => this.#changeAvailability(),
       () => this.#changeAvailability(),
       () => this.#changeZone(),
+      () => this.#changeRarely(),
     )
     act()
   }
@@ -360,7 +401,7 @@ class Solo {
     const drawn = drawServiceSpec(name, `l${++this.#labels}`, this.#random)
     const made = this.#random.integer(5) === 0 ? asJob(drawn, this.#random) : drawn
     const meant = withWishes(made, SERVICE_NAMES, this.#random)
-    const spec = withoutFence(withDisconnect(meant, this.#random))
+    const spec = withDisconnect(meant, this.#random)
     this.#write({ kind: 'serviceCreate', serviceCreate: { spec } })
   }
 
@@ -404,6 +445,22 @@ class Solo {
       this.#editNode(agent.nodeId, (spec) => ({ ...spec, availability, drainDeadlineMs }))
   }
 
+  /** Nodes go for good, and history is kept longer or shorter. */
+  #changeRarely(): void {
+    const draw = drawBy(this.#random)
+    const id = this.#pick(this.#agents)?.nodeId ?? ''
+    const [cluster] = this.#view.clusters.list()
+    if (this.#random.integer(3) > 0) return
+    if (draw(true, false) && this.#view.nodes.size > 2)
+      this.#write({ kind: 'nodeRemove', nodeRemove: { id, force: draw(true, false) } })
+    else if (cluster?.spec !== undefined) {
+      const spec = { ...cluster.spec, taskHistoryLimit: draw(0, 1, 5, -1) }
+      const version = cluster.meta?.version ?? 0
+      const clusterUpdate = { ...emptyClusterUpdate, version, spec }
+      this.#write({ kind: 'clusterUpdate', clusterUpdate })
+    }
+  }
+
   #changeZone(): void {
     const zone = this.#pick(ZONES) ?? 'a'
     const agent = this.#pick(this.#agents)
@@ -423,9 +480,15 @@ class Solo {
   }
 }
 
-/** Agents here stop nothing by themselves, and check no health. */
-function withoutFence(spec: ServiceSpec): ServiceSpec {
-  const { task } = spec
-  const disconnect = task?.disconnect && { ...task.disconnect, stopAfterMs: 0 }
-  return task === undefined ? spec : { ...spec, task: { ...task, disconnect } }
+function newNode(id: string, random: SeededRandom): Node {
+  const labels = new Map([['zone', drawBy(random)(...ZONES)]])
+  return node({
+    id,
+    spec: {
+      role: id.startsWith('m') ? 'manager' : 'worker',
+      annotations: { ...emptyAnnotations, labels },
+    },
+    description: describeHost(id, random),
+    status: { state: 'ready', addr: id },
+  })
 }
