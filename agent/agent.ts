@@ -128,6 +128,8 @@ export class Agent {
   #description: NodeDescription | undefined
   #ending: Ending = 'none'
   #setsRefused = 0
+  /** Whether there were inputs of which nothing followed yet. */
+  #isDue = false
 
   /** Throws SwarmError `invalid-argument` when `state` was not written by an agent. */
   constructor(options: AgentOptions) {
@@ -185,7 +187,7 @@ export class Agent {
       default:
         input satisfies never
     }
-    this.#pump()
+    this.#isDue = true
   }
 
   /** To be called every 50 ms or so, and before the inputs of a round. */
@@ -194,10 +196,13 @@ export class Agent {
     if (this.#ending === 'done') return
     const isWanted = this.#description !== undefined && this.#worker.isAdopted
     this.#session.tick(now.nowMs, isWanted && this.#ending === 'none')
-    this.#pump()
+    this.#isDue = true
   }
 
+  /** What follows from all inputs since the last call: one write holds what they changed together. */
   ready(): readonly AgentOutput[] | undefined {
+    if (this.#isDue && this.#ending !== 'done') this.#pump()
+    this.#isDue = false
     return this.#outbox.ready()
   }
 
