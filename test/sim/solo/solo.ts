@@ -151,9 +151,25 @@ class Solo {
     while (this.#nowMs < untilMs && this.#isFine && unrest !== undefined) {
       for (let step = 0; step < 20 && this.#isFine; step++) this.#live(GOOD_MOODS, 100)
       this.#commit(Number.POSITIVE_INFINITY)
-      unrest = findUnrest(this.#view)
+      unrest = findUnrest(this.#view) ?? this.#findStray()
     }
     if (this.#isFine && unrest !== undefined) this.#violate(`${unrest}: not at rest`)
+  }
+
+  /** L2: what runs is meant to, where it does, and what is said to run does. */
+  #findStray(): string | undefined {
+    for (const agent of this.#agents) {
+      const { nodeId } = agent
+      if (this.#view.nodes.get(nodeId) === undefined) continue
+      const running = new Set(agent.listRunning().map(({ id }) => id))
+      for (const id of running)
+        if (this.#view.tasks.get(id)?.desiredState !== 'running')
+          return `L2: container ${id} runs on ${nodeId} and is not to`
+      for (const { id, status } of this.#view.tasks.by('node', nodeId))
+        if (status?.state === 'running' && !running.has(id))
+          return `L2: task ${id} is running and has no container on ${nodeId}`
+    }
+    return undefined
   }
 
   get #view(): View {
