@@ -10,6 +10,8 @@ import type { Fault, FaultContext } from './fault.ts'
 
 const LOG = 'raft'
 const BLOCK_BYTES = 512
+/** Of the last record, which is longer. */
+const TAIL_BYTES = 64
 const SEGMENT_BYTES = 32 * 1024
 /** A leader knows by then that a member is gone. */
 const NOTICED_MS = 2_000
@@ -28,6 +30,10 @@ export const diskFaults: readonly Fault[] = [
   { name: 'older self', classes: ['D9'], weight: 1, act: restoreLog },
   { name: 'file of another cluster', classes: ['D9'], weight: 1, act: bringForeignFile },
 ]
+
+type File = readonly [path: string, bytes: Uint8Array]
+/** What was done to the file, in words; undefined where nothing could be. */
+type Damage = (path: string, bytes: Uint8Array) => string | undefined
 
 function fillDisk({ world, random }: FaultContext, node: SimNode): boolean {
   node.disk.fill()
@@ -77,11 +83,13 @@ function slowDown(context: FaultContext, node: SimNode): boolean {
 function damageLog(
   context: FaultContext,
   node: SimNode,
-  damage: (path: string, bytes: Uint8Array) => string | undefined,
+  damage: Damage,
+  choose: (files: readonly File[]) => File | undefined = (files) =>
+    files[context.random.integer(Math.max(1, files.length))],
 ): boolean {
   return whenSpared(context, node, () => {
     const files = [...node.disk.snapshotDirectory(LOG)].filter(([path]) => !path.endsWith('.tmp'))
-    const [path, bytes] = files[context.random.integer(Math.max(1, files.length))] ?? []
+    const [path, bytes] = choose(files) ?? []
     const what = path === undefined || bytes === undefined ? undefined : damage(path, bytes)
     if (what === undefined) return
     context.world.trace(`${node.id} has ${what}`)
@@ -101,18 +109,29 @@ function whenSpared({ world, later }: FaultContext, node: SimNode, act: () => vo
   return true
 }
 
-/** One bit, in what is in use: the head, the middle or the tail of a segment, or a snapshot. */
+/**
+ * One bit, in what is in use: anywhere in a segment or a snapshot, or half of the times in the last
+ * record, which alone could be taken for torn.
+ */
 function rot(context: FaultContext, node: SimNode): boolean {
-  return damageLog(context, node, (path, bytes) => {
+  const { random } = context
+  const isTail = random.integer(2) === 0
+  const damage: Damage = (path, bytes) => {
     const used = usedBytes(bytes)
     if (used === 0) return undefined
-    const isTail = context.random.integer(3) === 0
-    const at = isTail
-      ? Math.max(0, used - 1 - context.random.integer(BLOCK_BYTES))
-      : context.random.integer(used)
-    node.disk.flipBit(path, at * 8 + context.random.integer(8))
+    const at = isTail ? Math.max(0, used - 1 - random.integer(TAIL_BYTES)) : random.integer(used)
+    node.disk.flipBit(path, at * 8 + random.integer(8))
     return `rot in ${path} at ${at} of ${used}`
-  })
+  }
+  return damageLog(context, node, damage, isTail ? lastSegment : undefined)
+}
+
+/** The newest segment that holds anything. */
+function lastSegment(files: readonly File[]): File | undefined {
+  return files
+    .filter(([path, bytes]) => path.endsWith('.segment') && usedBytes(bytes) > 0)
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .at(-1)
 }
 
 function cutOff(context: FaultContext, node: SimNode): boolean {
