@@ -16,7 +16,7 @@ export const clockFaults: readonly Fault[] = [
   { name: 'clock jumps', classes: ['C1'], weight: 1, act: jump },
   { name: 'clock drifts', classes: ['C2'], weight: 1, act: drift },
   { name: 'clock strobes', classes: ['C3'], weight: 0.5, act: strobe },
-  { name: 'certificate by a wrong clock', classes: ['C1'], weight: 0.5, act: signWrong },
+  { name: 'certificate by a wrong clock', classes: ['C1'], weight: 1, act: signWrong },
 ]
 
 function jump(context: FaultContext, node: SimNode): boolean {
@@ -50,12 +50,18 @@ function strobe(context: FaultContext, node: SimNode): boolean {
   return true
 }
 
-/** The leader's clock is days off while a node needs a certificate, which it may well ask of it. */
+/** The leader's clock, or every manager's, is days off while a node needs a certificate. */
 function signWrong(context: FaultContext, node: SimNode): boolean {
   const { world, random } = context
   const leader = world.findLeader()
   if (leader === undefined || leader === node || !age(context, node)) return false
-  setWrong(context, leader, eitherWay(context, DAY_MS + random.integer(4 * DAY_MS)))
+  // Ahead of the others as a rule: what is signed then is from the future for them.
+  const sizeMs = DAY_MS + random.integer(4 * DAY_MS)
+  const offsetMs = random.integer(4) > 0 ? sizeMs : eitherWay(context, sizeMs)
+  // Whichever manager is asked signs.
+  const others = random.integer(2) === 0 ? [...world.nodes.values()] : []
+  for (const signer of new Set([leader, ...others.filter(({ manager }) => manager !== undefined)]))
+    setWrong(context, signer, offsetMs)
   return true
 }
 
