@@ -33,27 +33,19 @@ import { findLabel } from '../workload/client.ts'
 import { labelOf } from '../workload/specs.ts'
 import type { World } from '../world.ts'
 import { AgentDiskChecker } from './agent-disk.ts'
-import { BudgetChecker } from './budgets.ts'
-import { DelayChecker } from './delays.ts'
-import { DisconnectChecker } from './disconnect.ts'
 import { FenceChecker, type FencedHost } from './fences.ts'
-import { GenericChecker } from './generic.ts'
 import { GroupChecker } from './group.ts'
 import { Happenings } from './happenings.ts'
 import { HearingChecker } from './hearing.ts'
 import type { Kind } from './history.ts'
-import { JobChecker } from './jobs.ts'
 import { LogEnds } from './log-ends.ts'
 import { LostAssignments } from './lost-assignments.ts'
-import { NeighbourChecker } from './neighbours.ts'
 import { type Host, OverlapChecker } from './overlap.ts'
-import { PlaceChecker } from './places.ts'
 import { type Held, ReporterChecker, type SessionEvent } from './reporters.ts'
-import { SlotChecker } from './slots.ts'
+import { newRules } from './rules.ts'
 import { newStep, type Step, type StepChecker } from './step.ts'
 import { checkEnding } from './stops.ts'
 import { TaskChecker } from './tasks.ts'
-import { UpdateChecker } from './updates.ts'
 
 /** How often the containers of all hosts are looked at, ms. */
 const INSPECT_EVERY_MS = 1_000
@@ -120,20 +112,7 @@ export class Checkers {
     this.#group = new GroupChecker(world)
     this.#happenings = new Happenings(world)
     this.#tasks = new TaskChecker((nodeId) => world.wereCloned.has(nodeId))
-    this.#steps = [
-      this.#tasks,
-      new PlaceChecker(),
-      new SlotChecker(),
-      new BudgetChecker(),
-      new DelayChecker(),
-      new GenericChecker(),
-      new NeighbourChecker(),
-      new JobChecker(),
-      new DisconnectChecker(),
-      new UpdateChecker(),
-      this.#lost,
-      this.#happenings,
-    ]
+    this.#steps = [this.#tasks, ...newRules(), this.#lost, this.#happenings]
     this.#inspectLater()
   }
 

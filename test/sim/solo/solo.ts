@@ -25,19 +25,11 @@ import { emptyNode, emptyService, emptyTask, type Node } from '../../../proto/ge
 import { emptyAnnotations, type NodeSpec } from '../../../proto/gen/specs.ts'
 import { decodeStoreEntry, type StoreEntry } from '../../../proto/gen/store.ts'
 import { cluster, node, storeWith } from '../../build.ts'
-import { BudgetChecker } from '../checkers/budgets.ts'
-import { DelayChecker } from '../checkers/delays.ts'
-import { DisconnectChecker } from '../checkers/disconnect.ts'
 import { FenceChecker } from '../checkers/fences.ts'
-import { GenericChecker } from '../checkers/generic.ts'
-import { JobChecker } from '../checkers/jobs.ts'
-import { NeighbourChecker } from '../checkers/neighbours.ts'
-import { PlaceChecker } from '../checkers/places.ts'
 import { findUnrest } from '../checkers/rest.ts'
-import { SlotChecker } from '../checkers/slots.ts'
+import { newRules } from '../checkers/rules.ts'
 import { newStep, type Step, type StepChecker } from '../checkers/step.ts'
 import { TaskChecker } from '../checkers/tasks.ts'
-import { UpdateChecker } from '../checkers/updates.ts'
 import { describeHost } from '../host.ts'
 import { fitted, withDisconnect } from '../workload/disconnect.ts'
 import { drawBy } from '../workload/draw.ts'
@@ -124,18 +116,7 @@ class Solo {
       ended: draw(0, 0, 1, 3, 10),
       sick: draw(0, 0, 3, 20),
     }
-    this.#steps = [
-      this.#tasks,
-      new PlaceChecker(),
-      new SlotChecker(),
-      new BudgetChecker(),
-      new DelayChecker(),
-      new GenericChecker(),
-      new NeighbourChecker(),
-      new JobChecker(),
-      new DisconnectChecker(),
-      new UpdateChecker(),
-    ]
+    this.#steps = [this.#tasks, ...newRules()]
     this.#leadership = this.#elect()
   }
 
