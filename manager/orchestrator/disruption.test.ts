@@ -56,9 +56,9 @@ test.each<[string, number | undefined, readonly Task[], number]>([
 })
 
 test.each<[string, number, number]>([
-  ['waits for it', 2_000, 1],
-  ['waits no longer', 1_000, 0],
-])('what runs where the drain %s counts so long', (_name, drainUntilMs, expected) => {
+  ['serves while its drain waits', 2_000, 1],
+  ['is as good as gone when its drain waits no longer', 1_000, 0],
+])('what runs on a drained node %s', (_name, drainUntilMs, expected) => {
   const drained = node({ id: 'n2', spec: { availability: 'drain' }, drainUntilMs })
   const tasks = [slot(1), slot(2, { nodeId: 'n2' })]
   const view = storeWith({ services: [web(2, 1)], nodes: [drained], tasks }).view()

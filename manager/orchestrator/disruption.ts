@@ -13,6 +13,7 @@ import type { Round } from '../store/round.ts'
 import { slotKey } from '../store/schema.ts'
 import type { View } from '../store/view.ts'
 import { mayStart } from './global.ts'
+import { isDrainOver } from './leaving.ts'
 import { findFinished, isMissing, listSlots, listWanted } from './slots.ts'
 
 /**
@@ -34,7 +35,7 @@ export function countDisruptionsLeft(
     const isWanted = listWanted(tasks).some((task) => !isKeptAway(view, task))
     if (last === undefined ? isWanted : isDue(view, service, last)) wanted++
     else if (last !== undefined) finished++
-    if (tasks.some((task) => isAvailable(view, task) && !endsNow({ view, now }, task))) available++
+    if (tasks.some((task) => isAvailable(view, task) && !endsNow(view, task, now))) available++
   }
   const { mode } = service.spec ?? {}
   const slots = mode?.kind === 'replicated' ? mode.replicated.replicas - finished : wanted
@@ -49,10 +50,9 @@ function isKeptAway(view: View, task: Task): boolean {
   return task.slot === 0 && isKept(task) && view.nodes.get(task.nodeId)?.status?.state === 'down'
 }
 
-/** The drain of its node waits no longer: in this very step it ends, whatever the budget. */
-function endsNow({ view, now }: Pick<Round, 'view' | 'now'>, task: Task): boolean {
-  const node = view.nodes.get(task.nodeId)
-  return task.slot > 0 && node?.spec?.availability === 'drain' && now >= node.drainUntilMs
+/** Whatever the budget; a global service misses nobody where it is not to run. */
+function endsNow(view: View, task: Task, now: number): boolean {
+  return task.slot > 0 && isDrainOver(view, task, now)
 }
 
 /** Its slot is done by a spec that is out of date, and no paused update leaves it so. */

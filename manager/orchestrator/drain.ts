@@ -13,7 +13,7 @@ import type { Change } from '../store/change.ts'
 import type { Reconcile, Round } from '../store/round.ts'
 import type { View } from '../store/view.ts'
 import { countReplaceable } from './disruption.ts'
-import { isDrainedGently, isLeaving, startsFirst } from './leaving.ts'
+import { isDrainedGently, isDrainOver, isLeaving, startsFirst } from './leaving.ts'
 import { type Look, NOTHING, newReconciler, serviceOfKey } from './reconciler.ts'
 import { replaceTask } from './restart.ts'
 import { createTask, endTasks, listByMerit, listSlots, listWanted, type Slot } from './slots.ts'
@@ -118,7 +118,7 @@ function moveOn(
   const isUp = staying.some((task) => getState(task) === 'running')
   if (isUp) return [...changes, ...endTasks([best], 'shutdown', round.now)]
   const runs = best.desiredState === 'running' && getState(best) === 'running'
-  const isOver = round.now >= getUntilMs(round.view, best)
+  const isOver = isDrainOver(round.view, best, round.now)
   if (runs && !isOver) {
     if (startsFirst(service) && !isFenced(best))
       return staying.length > 0 ? changes : [...changes, startBeside(drain, slot, best)]

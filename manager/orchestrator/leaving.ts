@@ -32,3 +32,9 @@ export function isLeaving(view: View, service: Service, task: Task): boolean {
     isDrainedGently(service)
   )
 }
+
+/** Whether the task's node is drained and waits no longer: it ends now, however gently others leave. */
+export function isDrainOver(view: View, task: Task, now: number): boolean {
+  const node = view.nodes.get(task.nodeId)
+  return node?.spec?.availability === 'drain' && now >= node.drainUntilMs
+}

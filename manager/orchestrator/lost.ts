@@ -26,6 +26,12 @@ export function findLostMs(view: View, task: Task): number | undefined {
   return node.stateSinceMs + getLostAfterMs(task.spec)
 }
 
+/** Whether it is given up by now, and replaced in this very step. */
+export function isLost(view: View, task: Task, now: number): boolean {
+  const lostMs = findLostMs(view, task)
+  return lostMs !== undefined && lostMs <= now
+}
+
 /** The cluster time from which a task that is to be kept for its node, which is down, is given up. */
 export function getGiveUpMs(view: View, task: Task): number {
   const sinceMs = view.nodes.get(task.nodeId)?.stateSinceMs ?? 0

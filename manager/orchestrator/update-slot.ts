@@ -21,7 +21,7 @@ import type { Change } from '../store/change.ts'
 import type { Round } from '../store/round.ts'
 import { isServing } from './disruption.ts'
 import { isLeaving } from './leaving.ts'
-import { findLostMs } from './lost.ts'
+import { isLost } from './lost.ts'
 import {
   createTask,
   endTasks,
@@ -85,7 +85,9 @@ export function assessSlot(slot: Slot, context: SlotContext): SlotWork {
     isServing: wanted.some((task) => isServing(round.view, task)),
     isBehind: old.length > 0,
   }
-  const isMissed = isLost(round, keep) && old.some((task) => isServing(round.view, task))
+  // For one that is lost nothing ends that serves.
+  const isGone = keep !== undefined && isLost(round.view, keep, round.now)
+  const isMissed = isGone && old.some((task) => isServing(round.view, task))
   if (keep !== undefined && getState(keep) === 'running' && !isMissed)
     return surplusOr('current', { ...base, surplus: [...old, ...extra] })
   // One old task is enough until the slot has its turn, or, start-first, until the new one runs: a
@@ -118,12 +120,6 @@ function kindOfOld(
 /** Whether one of the tasks is on a node that announced its return: nothing there can be stopped. */
 function isAnyAway(tasks: readonly Task[], { view }: Round): boolean {
   return tasks.some((task) => view.nodes.get(task.nodeId)?.status?.state === 'disconnected')
-}
-
-/** Its node is down for too long already: it is replaced in this very step, and stands in for nothing. */
-function isLost({ view, now }: Round, task: Task | undefined): boolean {
-  const lostMs = task && findLostMs(view, task)
-  return lostMs !== undefined && lostMs <= now
 }
 
 function surplusOr(kind: 'current', work: Omit<SlotWork, 'kind'>): SlotWork {

@@ -29,6 +29,7 @@ import {
   drawServiceSpec,
   type Edit,
   force,
+  inZone,
   labelOf,
   move,
   relabel,
@@ -292,11 +293,7 @@ export class Workload {
 
   #changeZone({ at, view }: Turn): void {
     const zone = this.#pick(ZONES) ?? 'a'
-    this.#updateNode(at, this.#pick(view.nodes.list()), (spec) => {
-      const annotations = spec.annotations ?? emptyAnnotations
-      const labels = new Map([...annotations.labels, ['zone', zone] as const])
-      return { ...spec, annotations: { ...annotations, labels } }
-    })
+    this.#updateNode(at, this.#pick(view.nodes.list()), (spec) => inZone(spec, zone))
   }
 
   #changeRole({ at, view }: Turn): void {

@@ -261,6 +261,21 @@ describe('the checker of slots', () => {
       ],
     ],
     [
+      'slots that are taken anew where an earlier update, to the same spec, was on its way',
+      [
+        {
+          services: [web(1, 'start-first')],
+          tasks: [1, 2].flatMap((slot) => [old(slot), made(slot, { specVersion: 1 })]),
+        },
+        {
+          tasks: [1, 2].flatMap((slot) => [
+            made(slot, { specVersion: 1, ...ending }),
+            made(slot, { id: `anew${slot}`, replaces: `old${slot}` }),
+          ]),
+        },
+      ],
+    ],
+    [
       'a successor beside one that was told to end long ago',
       [
         { services: [web(1, 'stop-first')], tasks: [old(1, ending), made(1, held)] },
@@ -303,6 +318,30 @@ describe('the checker of slots', () => {
         { services: [web(1, 'start-first')], tasks: [old(1), old(2)] },
         { tasks: [made(1)] },
         { tasks: [made(2)] },
+      ],
+    ],
+    [
+      'replaces 2 slots at once, 1 are allowed',
+      'slots that are taken anew where an earlier update had come to its end',
+      [
+        {
+          services: [web(1, 'start-first')],
+          tasks: [1, 2].flatMap((slot) => [
+            old(slot),
+            made(slot, { specVersion: 1, runningClusterMs: 9, status: { state: 'running' } }),
+          ]),
+        },
+        {
+          tasks: [1, 2].flatMap((slot) => [
+            made(slot, {
+              specVersion: 1,
+              runningClusterMs: 9,
+              status: { state: 'running' },
+              ...ending,
+            }),
+            made(slot, { id: `anew${slot}`, replaces: `old${slot}` }),
+          ]),
+        },
       ],
     ],
     [

@@ -2,7 +2,7 @@
  * The checker of updates fires on bad histories, and on nothing else.
  */
 import { describe, expect, test } from 'vitest'
-import type { Service, Task, UpdateStatus } from '../../../proto/gen/objects.ts'
+import type { Node, Service, Task, UpdateStatus } from '../../../proto/gen/objects.ts'
 import type { ServiceSpec, UpdateConfig } from '../../../proto/gen/specs.ts'
 import { node, type Part, service, task } from '../../build.ts'
 import { type Entry, play } from './play.ts'
@@ -52,6 +52,9 @@ const failed = (atMs: number): Part<Task> => ({
   status: { state: 'failed' },
 })
 const ofEarlier: Part<Task> = { specVersion: 1, spec: { container: { image: 'v2' } } }
+const ofOther: Part<Task> = { specVersion: 1, spec: { container: { image: 'v3' } } }
+const old = (slot: number): Task =>
+  made(slot, { id: `old${slot}`, madeByUpdate: false, specVersion: 1 })
 const told: Part<Task> = { desiredState: 'shutdown' }
 /** The cluster rolls it back by itself. */
 const back = (part: Part<Service> = {}): Service =>
@@ -130,6 +133,21 @@ describe('the checker of updates', () => {
       ],
     ],
     [
+      'slots that are begun anew beside an old task, as an earlier update had to the same spec',
+      [
+        {
+          services: [web('updating', { delayMs: 500 })],
+          tasks: [1, 2].flatMap((slot) => [old(slot), made(slot, ofEarlier)]),
+        },
+        {
+          tasks: [1, 2].flatMap((slot) => [
+            made(slot, { ...ofEarlier, ...told }),
+            made(slot, { id: `anew${slot}`, replaces: `old${slot}` }),
+          ]),
+        },
+      ],
+    ],
+    [
       'a rollback that is completed, and an update that begins, in one entry',
       [
         { services: [web('rollback-started', {}, { updateStatus: { convergedClusterMs: 500 } })] },
@@ -194,6 +212,22 @@ describe('the checker of updates', () => {
       ],
     ],
     [
+      'U3: the update of service web takes 2 slots',
+      'slots that an earlier update had begun to another spec',
+      [
+        {
+          services: [web('updating', { delayMs: 500 })],
+          tasks: [1, 2].flatMap((slot) => [old(slot), made(slot, ofOther)]),
+        },
+        {
+          tasks: [1, 2].flatMap((slot) => [
+            made(slot, { ...ofOther, ...told }),
+            made(slot, { id: `anew${slot}`, replaces: `old${slot}` }),
+          ]),
+        },
+      ],
+    ],
+    [
       'U4: the update of service web was paused and is updating',
       'an update that goes on by itself',
       [{ services: [web('paused')] }, { services: [web('updating')] }],
@@ -230,12 +264,16 @@ describe('the checker of updates', () => {
     expect(play(new UpdateChecker(), entries).join('\n')).toContain(says)
   })
 
-  test('a node that takes nothing new is reason enough to end what a global service has there', () => {
-    const paused = node({ id: 'n1', spec: { availability: 'pause' } })
+  test.each<[string, Part<Node>, Part<ServiceSpec>]>([
+    ['takes nothing new', { spec: { availability: 'pause' } }, {}],
+    ["is none of the service's", {}, { task: { placement: { constraints: ['node.id!=n1'] } } }],
+  ])('a node that %s is reason enough to end what a global service has there', (_what, on, of) => {
+    const there = node({ id: 'n1', ...on } as Part<Node>)
+    const service = web('updating', {}, { spec: { ...image('v2'), ...of } })
     const ended = (part: Part<Task> = {}) => made(0, { ...failed(1_500), ...part })
 
     const problems = play(new UpdateChecker(), [
-      { nodes: [paused], services: [web('updating')], tasks: [ended()] },
+      { nodes: [there], services: [service], tasks: [ended()] },
       { tasks: [ended(told)] },
     ])
 

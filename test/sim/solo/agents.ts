@@ -60,7 +60,8 @@ export class SoloAgent {
   readonly #description: NodeDescription | undefined
   readonly #containers = new Map<string, Running>()
   #operations: Pending[] = []
-  #probes: { readonly id: number; readonly taskId: string }[] = []
+  /** Health checks under way, by their number. */
+  #probes: number[] = []
   #outgoing: AgentMessage['body'][] = []
   #session: Session | undefined
   #saved: Uint8Array | undefined
@@ -97,10 +98,10 @@ export class SoloAgent {
     this.#drain()
     for (const pending of [...this.#operations])
       if (this.#chance(60)) this.#finish(pending, moods, now.wallMs)
-    for (const probe of this.#probes.splice(0)) {
+    for (const id of this.#probes.splice(0)) {
       const exitCode = this.#chance(moods.sick) ? 1 : 0
       const result = { kind: 'exited', exitCode, output: '' } as const
-      this.#agent.step({ kind: 'probe-done', id: probe.id, result })
+      this.#agent.step({ kind: 'probe-done', id, result })
     }
     for (const running of this.#containers.values()) this.#run(running, moods, now.wallMs)
     this.#drain()
@@ -180,13 +181,14 @@ export class SoloAgent {
         this.#operations.push({ ...output, isCancelled: false })
         break
       case 'probe':
-        this.#probes.push({ id: output.id, taskId: output.task.id })
+        this.#probes.push(output.id)
         break
       case 'cancel':
         for (const pending of this.#operations)
           if (pending.id === output.id) pending.isCancelled = true
         break
       default:
+        // Commands and news are for the daemon around it, and it never ends.
         break
     }
   }

@@ -1,12 +1,12 @@
 /**
- * Solo: a leader alone with its store, its writer and its control loops, users and agents that are
- * models of such; no Raft, disks or network. A seed takes a tenth of what it takes the whole simulator,
- * so that the rules of services, slots, updates, drains and budgets meet each other in every order, in
+ * Solo: a leader alone with its store, its writer and its control loops, users, and agents on hosts that
+ * are made up; no Raft, disks or network. A seed takes a sixth of what it takes the whole simulator, so
+ * that the rules of services, slots, updates, drains and budgets meet each other in every order, in
  * one entry and cut in two by the writer's slice. Leaders change, entries on their way are lost with
  * them, nodes are cut off, reboot and come back. Checkers of steps and of rest are the simulator's own.
  */
 import { SwarmError } from '../../../lib/errors.ts'
-import { silentLog } from '../../../lib/log.ts'
+import { type Log, silentLog } from '../../../lib/log.ts'
 import { newSeededRandom, type SeededRandom } from '../../../lib/random.ts'
 import { handleWrite, newLoops } from '../../../manager/handle.ts'
 import { Leadership } from '../../../manager/leadership.ts'
@@ -40,6 +40,7 @@ import {
   drawServiceSpec,
   type Edit,
   force,
+  inZone,
   move,
   relabel,
   SERVICE_NAMES,
@@ -86,6 +87,12 @@ class Solo {
   readonly #violations: string[] = []
   readonly #onTrace: ((line: string) => void) | undefined
   readonly #moods: Moods
+  /** What the leader calls an error is a bug: an object set aside, a request that met an assertion. */
+  readonly #log: Log = {
+    ...silentLog,
+    error: (fields, message) => this.#violate(`${message} ${JSON.stringify(fields)}`),
+    child: () => this.#log,
+  }
   #leadership: Leadership
   /** Entries that are proposed and not committed. */
   #flying: Uint8Array[] = []
@@ -176,7 +183,7 @@ class Solo {
     this.#term++
     return new Leadership({
       ...{ store: this.#store, term: this.#term, electedMs: this.#nowMs, members: () => [] },
-      ...{ random: this.#random.split(`term ${this.#term}`), log: silentLog },
+      ...{ random: this.#random.split(`term ${this.#term}`), log: this.#log },
       ...{ handle: handleWrite, loops: newLoops },
     })
   }
@@ -197,7 +204,7 @@ class Solo {
     const id = `w${++this.#hosts}`
     const object = newNode(id, this.#random)
     const { timeMs, index } = this.#view
-    const wallMs = START_WALL_MS + this.#nowMs
+    const { wallMs } = this.#now
     this.#apply(
       index + 1,
       newEntry([{ kind: 'create', table: 'nodes', object }], { timeMs, wallMs }),
@@ -222,12 +229,12 @@ class Solo {
   }
 
   #run(): void {
-    const now = { monotonicMs: this.#nowMs, wallMs: START_WALL_MS + this.#nowMs }
+    const { nowMs: monotonicMs, wallMs } = this.#now
     const isShort = this.#random.integer(4) === 0
     let looks = 0
     const isOver = (): boolean => isShort && looks++ > 3
     this.#leadership.tick(this.#nowMs)
-    for (const effect of this.#leadership.run({ ...now, isOver })) {
+    for (const effect of this.#leadership.run({ monotonicMs, wallMs, isOver })) {
       if (effect.kind === 'propose') this.#flying.push(effect.data)
       else if (effect.kind === 'read-index') this.#leadership.readDone(effect.id, undefined)
       else this.#answered(effect.outcome)
@@ -462,11 +469,7 @@ class Solo {
     const zone = this.#pick(ZONES) ?? 'a'
     const agent = this.#pick(this.#agents)
     if (agent === undefined) return
-    this.#editNode(agent.nodeId, (spec) => {
-      const annotations = spec.annotations ?? emptyAnnotations
-      const labels = new Map([...annotations.labels, ['zone', zone] as const])
-      return { ...spec, annotations: { ...annotations, labels } }
-    })
+    this.#editNode(agent.nodeId, (spec) => inZone(spec, zone))
   }
 
   #editNode(id: string, edit: (spec: NodeSpec) => NodeSpec): void {

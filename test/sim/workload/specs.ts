@@ -18,6 +18,7 @@ import {
   emptyTaskSpec,
   emptyUpdateConfig,
   type Healthcheck,
+  type NodeSpec,
   type Placement,
   type RestartPolicy,
   type ServiceSpec,
@@ -221,6 +222,13 @@ export const force: Edit = (spec) =>
 
 /** Nothing but its label. */
 export const relabel: Edit = (spec) => spec
+
+/** The node's spec with its label `zone`. */
+export function inZone(spec: NodeSpec, zone: string): NodeSpec {
+  const annotations = spec.annotations ?? emptyAnnotations
+  const labels = new Map([...annotations.labels, ['zone', zone] as const])
+  return { ...spec, annotations: { ...annotations, labels } }
+}
 
 export function withLabel(annotations: Annotations | undefined, label: string): Annotations {
   const before = annotations ?? emptyAnnotations
