@@ -34,8 +34,8 @@ export type Now = { readonly nowMs: number; readonly wallMs: number }
 export type Link = {
   readonly term: number
   readonly view: View
-  /** Whether all that was asked for is committed. */
-  readonly isIdle: boolean
+  /** Whether all that was asked for, just now too, is committed. */
+  isIdle(): boolean
   submit(request: WriteRequest): void
   /** Whether the node counts as ready; undefined: this process is refused. */
   beat(nodeId: string, instance: string): boolean | undefined
@@ -313,7 +313,7 @@ export class SoloAgent {
 
   #tell(link: Link): void {
     const session = this.#session
-    if (session === undefined || !link.isIdle) return
+    if (session === undefined || !link.isIdle()) return
     if (session.phase === 'registering') {
       if (link.view.nodes.get(this.nodeId)?.status?.state !== 'ready') {
         this.#register(link)

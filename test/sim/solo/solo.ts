@@ -319,7 +319,8 @@ class Solo {
   #link(): Link {
     const view = this.#view
     return {
-      ...{ term: this.#term, view, isIdle: this.#unanswered === 0 },
+      ...{ term: this.#term, view },
+      isIdle: () => this.#unanswered === 0,
       submit: (request) => this.#submit(request),
       beat: (nodeId, instance) => {
         const heartbeats = [{ nodeId, instance }]
