@@ -48,6 +48,12 @@ test.each<[string, number | undefined, readonly Task[], number]>([
     1,
   ],
   ['one ended for good', 2, [slot(1), slot(2), slot(3, done)], 2],
+  [
+    'one is missing, and its replacement ended for good',
+    2,
+    [slot(1), slot(2), slot(3, missing), slot(3, done)],
+    1,
+  ],
   ['more are down than may be', 1, [slot(1)], 0],
   ['more run than are wanted', 1, [slot(1), slot(2), slot(3), slot(4)], 1],
   ['two tasks of one slot are one', 1, [slot(1), slot(1, { id: 'b' }), slot(2), slot(3)], 1],

@@ -19,7 +19,8 @@ import { findFinished, isMissing, listSlots, listWanted } from './slots.ts'
 /**
  * How many slots may lose their last running task on purpose now; Infinity without a budget. A slot
  * is available while a wanted task of it runs. One that ought to run and does not is not; one whose
- * task ended for good is missed by nobody, unless an update is to begin it again.
+ * task ended for good is missed by nobody, unless an update is to begin it again, or one that is kept
+ * for its node may be back.
  */
 export function countDisruptionsLeft(
   { view, now }: Pick<Round, 'view' | 'now'>,
@@ -34,7 +35,7 @@ export function countDisruptionsLeft(
     const last = findFinished(tasks, now)
     const isWanted = listWanted(tasks).some((task) => !isKeptAway(view, task))
     if (last === undefined ? isWanted : isDue(view, service, last)) wanted++
-    else if (last !== undefined) finished++
+    else if (last !== undefined && !tasks.some(isMissing)) finished++
     if (tasks.some((task) => isAvailable(view, task) && !endsNow(view, task, now))) available++
   }
   const { mode } = service.spec ?? {}
