@@ -11,6 +11,7 @@ import type { MemberState } from '../manager/consensus-interface.ts'
 import type { Change } from '../manager/store/change.ts'
 import type { DataKeys } from '../manager/wal/seal.ts'
 import { ConsensusPort } from './consensus-port.ts'
+import { serveForwards } from './forwards.ts'
 import { readClaims } from './io/certificate.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
@@ -176,7 +177,12 @@ export class ManagerRole {
       readClaims,
       wallMs: () => this.#options.loop.now().wallMs,
       view: () => shell.view(),
-      write: (request, isForwarded) => shell.write(request, isForwarded),
+      write: (request) => shell.write(request),
+      forwards: (stream) =>
+        serveForwards(stream, {
+          write: (request) => shell.write(request, true),
+          onBug: (error) => log.error({ error }, 'forwarded request met a bug'),
+        }),
       relay: (request) => shell.relay(request),
       command: (nodeId, command, hops) => shell.command(nodeId, command, hops),
       digest: (index) => shell.digest(index),

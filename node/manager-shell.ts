@@ -25,11 +25,13 @@ import type { Member } from '../proto/gen/types.ts'
 import { type Channel, newChannel, newClient } from '../proto/grpc.ts'
 import type { BidiStream, Client } from '../proto/rpc.ts'
 import type { ConsensusPort } from './consensus-port.ts'
+import { ForwardCall } from './forwards.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
 import type { Loop, LoopPart, RoundTime } from './loop.ts'
+import { Sender } from './sender.ts'
 
-/** A forwarded write or relay without an answer in this time has an unknown outcome. */
+/** A command or a digest without an answer in this time has none. */
 const PEER_DEADLINE_MS = 10_000
 /** At a stop another member gets this long to take over. */
 const HAND_OVER_MS = 2_000
@@ -66,8 +68,8 @@ export class ManagerShell implements LoopPart {
     string,
     { readonly channel: Channel; readonly client: Client<typeof controlService> }
   >()
-  /** Writes on their way to a leader, by its Raft id and what ends the waiting. */
-  #forwards = new Set<{ readonly raftId: number; readonly abort: AbortController }>()
+  /** To leaders, those too that only wait for answers. */
+  #forwards = new Set<ForwardCall>()
   #watchers = new Set<(changes: readonly Change[] | undefined, view: View) => void>()
   #isClosed = false
 
@@ -99,6 +101,7 @@ export class ManagerShell implements LoopPart {
 
   round(time: RoundTime): void {
     this.#manager.tick(time)
+    for (const call of this.#forwards) call.tick(time.monotonicMs)
     this.#stepEvents(time)
     for (
       let outputs = this.#manager.ready();
@@ -123,8 +126,8 @@ export class ManagerShell implements LoopPart {
     const { members, leaderId } = this.#manager.status()
     this.#options.onMembers(members, leaderId)
     // A leader that was cut off would keep its callers waiting until their deadline.
-    for (const { raftId, abort } of this.#forwards)
-      if (leaderId !== 0 && raftId !== leaderId) abort.abort()
+    for (const call of this.#forwards)
+      if (leaderId !== 0 && call.to !== leaderId) call.cancel(LEADER_GONE)
   }
 
   view(): View {
@@ -209,6 +212,7 @@ export class ManagerShell implements LoopPart {
     this.#sessions = new Map()
     for (const waiting of [this.#writes, this.#reads, this.#relays, this.#commands, this.#digests])
       for (const waiter of waiting.values()) waiter.reject(over)
+    for (const call of this.#forwards) call.cancel(over)
     for (const { channel } of this.#channels.values()) channel.close()
     await this.#port?.close()
   }
@@ -216,6 +220,7 @@ export class ManagerShell implements LoopPart {
   /** New connections to managers use the renewed certificate. */
   renewed(): void {
     this.#port?.setIdentity(this.#options.identity())
+    for (const call of this.#forwards) call.end()
     for (const { channel } of this.#channels.values()) channel.close()
     this.#channels = new Map()
   }
@@ -328,17 +333,22 @@ export class ManagerShell implements LoopPart {
   }
 
   #forward(id: number, to: Member, request: WriteRequest): void {
-    const done = (outcome: WriteReply | SwarmError): void => {
-      this.#manager.step({ kind: 'forward-done', id, outcome })
-      this.#options.loop.wake()
-    }
-    const abort = new AbortController()
-    const forward = { raftId: to.raftId, abort }
-    this.#forwards.add(forward)
-    this.#client(to)
-      .write(request, { deadlineMs: PEER_DEADLINE_MS, signal: abort.signal })
-      .then(done, (error: unknown) => done(abort.signal.aborted ? LEADER_GONE : refusalOf(error)))
-      .finally(() => this.#forwards.delete(forward))
+    this.#forwardCall(to).send(id, request, this.#options.loop.now().monotonicMs)
+  }
+
+  #forwardCall(to: Member): ForwardCall {
+    for (const call of this.#forwards) if (call.to === to.raftId && call.isOpen) return call
+    const call = new ForwardCall({
+      to: to.raftId,
+      stream: this.#client(to).forward(),
+      onDone: (id, outcome) => {
+        this.#manager.step({ kind: 'forward-done', id, outcome })
+        this.#options.loop.wake()
+      },
+      onEnd: () => this.#forwards.delete(call),
+    })
+    this.#forwards.add(call)
+    return call
   }
 
   #relayTo(id: number, to: Member, request: RelayRequest): void {
@@ -383,12 +393,11 @@ export class ManagerShell implements LoopPart {
 class SessionEnd {
   readonly closed: Promise<void>
   onBlocked: (isBlocked: boolean) => void = () => undefined
-  #stream: Stream
+  #sender: Sender<SessionMessage>
   #end: Waiter<void> | undefined
-  #waiting: SessionMessage[] = []
 
   constructor(stream: Stream) {
-    this.#stream = stream
+    this.#sender = new Sender(stream, (isBlocked) => this.onBlocked(isBlocked))
     this.closed = new Promise((resolve, reject) => {
       this.#end = { resolve, reject }
     })
@@ -397,28 +406,13 @@ class SessionEnd {
   }
 
   send(message: SessionMessage): void {
-    if (this.#waiting.length === 0 && this.#stream.trySend(message)) return
-    this.#waiting.push(message)
-    if (this.#waiting.length === 1) {
-      this.onBlocked(true)
-      this.#drain().then(
-        () => this.onBlocked(false),
-        () => undefined,
-      )
-    }
+    this.#sender.send(message)
   }
 
   /** With a reason the stream ends as failed, without one as finished. */
   close(reason: SwarmError | undefined): void {
     if (reason === undefined) this.#end?.resolve()
     else this.#end?.reject(reason)
-  }
-
-  async #drain(): Promise<void> {
-    for (let message = this.#waiting[0]; message !== undefined; message = this.#waiting[0]) {
-      await this.#stream.send(message)
-      this.#waiting.shift()
-    }
   }
 }
 
@@ -433,11 +427,3 @@ const LEADER_GONE: SwarmError = new SwarmError(
   'unavailable',
   'the leader changed before it answered, outcome unknown',
 )
-
-/** An error of the way is an unknown outcome: the request may have arrived. */
-function refusalOf(error: unknown): SwarmError {
-  if (error instanceof SwarmError) return error
-  return new SwarmError('unavailable', 'the leader did not answer, outcome unknown', {
-    cause: error,
-  })
-}

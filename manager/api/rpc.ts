@@ -11,6 +11,8 @@ import {
   type Caller,
   controlService,
   emptyCaller,
+  type ForwardedWrite,
+  type ForwardOutcome,
   type RelayReply,
   type RelayRequest,
   type WriteReply,
@@ -43,7 +45,8 @@ export type RpcHost = {
   readonly readClaims: (certificate: Uint8Array) => CertificateClaims
   readonly wallMs: () => number
   readonly view: () => View
-  readonly write: (request: WriteRequest, isForwarded: boolean) => Promise<WriteReply>
+  readonly write: (request: WriteRequest) => Promise<WriteReply>
+  readonly forwards: (stream: BidiStream<ForwardedWrite, ForwardOutcome>) => Promise<void>
   readonly relay: (request: RelayRequest) => Promise<RelayReply>
   readonly command: (nodeId: string, command: AgentCommand, hops: number) => Promise<boolean>
   readonly digest: (index: number) => Promise<Uint8Array>
@@ -125,31 +128,25 @@ export function addMemberServices(server: RpcServer, host: RpcHost): void {
       },
       joinMembers: async ({ raftAddr, addr, raftId }, call) => {
         const caller = callerOf(call, ['manager'])
-        const reply = await host.write(
-          {
-            caller,
-            body: {
-              kind: 'memberJoin',
-              memberJoin: { nodeId: caller.nodeId, raftAddr, addr, raftId },
-            },
+        const reply = await host.write({
+          caller,
+          body: {
+            kind: 'memberJoin',
+            memberJoin: { nodeId: caller.nodeId, raftAddr, addr, raftId },
           },
-          false,
-        )
+        })
         const { member, members } = reply
         return { member, members, clusterId: host.clusterId, epoch: host.epoch }
       },
       leave: async (_, call) => {
         const caller = callerOf(call, anyRole)
-        await host.write(
-          {
-            caller,
-            body: {
-              kind: 'nodeLeave',
-              nodeLeave: { nodeId: caller.nodeId, announceReturn: false, returnMs: 0 },
-            },
+        await host.write({
+          caller,
+          body: {
+            kind: 'nodeLeave',
+            nodeLeave: { nodeId: caller.nodeId, announceReturn: false, returnMs: 0 },
           },
-          false,
-        )
+        })
         return {}
       },
     },
@@ -159,7 +156,7 @@ export function addMemberServices(server: RpcServer, host: RpcHost): void {
     server,
     controlService,
     {
-      write: (request) => host.write(request, true),
+      forward: (stream) => host.forwards(stream),
       relay: (request) => host.relay(request),
       digest: async ({ index }) => ({ digest: await host.digest(index) }),
       command: async ({ nodeId, command, hops }) => ({
@@ -200,23 +197,20 @@ async function issue(host: RpcHost, csrPem: string, wanted: Issue): Promise<Cert
     { nodeId: wanted.nodeId, role: wanted.role, clusterId: cluster.id, notBeforeMs, notAfterMs },
     root,
   )
-  await host.write(
-    {
-      caller: wanted.caller,
-      body: {
-        kind: 'certificateIssue',
-        certificateIssue: {
-          token: wanted.token,
-          nodeId: wanted.nodeId,
-          role: wanted.role,
-          certificatePem,
-          expiresMs: notAfterMs,
-          availability: wanted.availability,
-        },
+  await host.write({
+    caller: wanted.caller,
+    body: {
+      kind: 'certificateIssue',
+      certificateIssue: {
+        token: wanted.token,
+        nodeId: wanted.nodeId,
+        role: wanted.role,
+        certificatePem,
+        expiresMs: notAfterMs,
+        availability: wanted.availability,
       },
     },
-    false,
-  )
+  })
   return {
     nodeId: wanted.nodeId,
     clusterId: cluster.id,
