@@ -3,8 +3,7 @@
  * its state sealed on disk, and reads log files for whoever asked. It decides nothing: every rule
  * is in `agent/`.
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { Agent, type AgentOutput } from '../agent/agent.ts'
 import type { ProbeResult } from '../agent/health.ts'
 import type { Runtime } from '../agent/runtime/runtime.ts'
@@ -26,22 +25,19 @@ import type { ClientStream } from '../proto/rpc.ts'
 import { readBootMs } from './io/clock.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
-import { writeFileSafely } from './io/safe-file.ts'
-import type { StateSeal } from './io/state-seal.ts'
+import type { StateFile } from './io/state-file.ts'
 import { LogPublisher } from './log-publisher.ts'
 import type { Loop, LoopPart, RoundTime } from './loop.ts'
 
-const STATE_FILE = 'agent/state'
 const KEEPALIVE_MS = 5_000
 const PERSIST_RETRY_MS = 1_000
 
 export type AgentShellOptions = {
   readonly nodeId: string
-  readonly stateDirectory: string
   readonly runtime: Runtime
   readonly loop: Loop
   readonly log: Log
-  readonly seal: StateSeal
+  readonly stateFile: StateFile
   readonly identity: () => TransportIdentity
   readonly managers: readonly ManagerAddress[]
   readonly onNodeChange: (change: NodeChange) => void
@@ -59,13 +55,10 @@ export class AgentShell implements LoopPart {
   #operations = new Map<number, AbortController>()
   #logs: LogPublisher
   #done: (() => void) | undefined
-  #statePath: string
   #isEnded = false
 
   constructor(options: AgentShellOptions) {
     this.#options = options
-    this.#statePath = join(options.stateDirectory, STATE_FILE)
-    mkdirSync(join(options.stateDirectory, 'agent'), { recursive: true, mode: 0o700 })
     const time = options.loop.now()
     this.#agent = new Agent({
       nodeId: options.nodeId,
@@ -73,7 +66,7 @@ export class AgentShell implements LoopPart {
       instance: newId(systemRandom),
       random: systemRandom,
       log: options.log,
-      state: this.#loadState(),
+      state: options.stateFile.load(),
       now: { nowMs: time.monotonicMs, wallMs: time.wallMs, bootMs: readBootMs() },
     })
     this.#logs = new LogPublisher({
@@ -203,21 +196,17 @@ export class AgentShell implements LoopPart {
   /** On a full disk it is tried again; the machine gives no newer one, and does nothing by it, before. */
   #persist(output: Extract<AgentOutput, { readonly kind: 'persist' }>): void {
     if (this.#isEnded) return
+    const { stateFile, log } = this.#options
     try {
-      writeFileSafely(this.#statePath, this.#options.seal.seal(output.state))
+      stateFile.save(output.state)
     } catch (error) {
       if (!isDiskFull(error)) throw error
-      this.#options.log.warn({ path: this.#statePath }, 'disk full, state of the agent not saved')
+      log.warn({ path: stateFile.path }, 'disk full, state of the agent not saved')
       setTimeout(() => this.#persist(output), PERSIST_RETRY_MS).unref()
       return
     }
     this.#agent.step({ kind: 'persisted', version: output.version })
     this.#options.loop.wake()
-  }
-
-  #loadState(): Uint8Array | undefined {
-    if (!existsSync(this.#statePath)) return undefined
-    return this.#options.seal.open(readFileSync(this.#statePath), this.#statePath)
   }
 
   #dialChannel(addr: string, serverName: string | undefined): Channel {

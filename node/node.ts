@@ -42,6 +42,7 @@ import { digestOf, readClaims } from './io/certificate.ts'
 import { NodeDisk } from './io/disk.ts'
 import type { TransportIdentity } from './io/raft-transport.ts'
 import { systemRandom } from './io/random.ts'
+import { newStateFile } from './io/state-file.ts'
 import { loadKey, newStateSeal } from './io/state-seal.ts'
 import { joinMembers, renewCertificate, requestCertificate, sayLeave } from './join.ts'
 import type { Loop } from './loop.ts'
@@ -677,11 +678,13 @@ export class Node {
     const { config, loop, log, runtime } = this.#options
     const agent = new AgentShell({
       nodeId: identity.claims.nodeId,
-      stateDirectory: config.stateDirectory,
       runtime,
       loop,
       log: log.child({ component: 'agent' }),
-      seal: newStateSeal(loadKey(join(config.stateDirectory, 'identity', 'agent.key'))),
+      stateFile: newStateFile(
+        join(config.stateDirectory, 'agent', 'state'),
+        newStateSeal(loadKey(join(config.stateDirectory, 'identity', 'agent.key'))),
+      ),
       identity: () => transportOf(this.#identity ?? identity),
       managers: this.#agentManagers(identity),
       onNodeChange: (change) => {

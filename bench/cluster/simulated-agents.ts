@@ -3,11 +3,9 @@
  * started, watched and ended here, and what they report is added up.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { mustTsswarm, type State, waitFor } from '../../deploy/quickstart/cluster.ts'
-import { removeFolder } from '../../deploy/quickstart/processes.ts'
 import type { AgentsOrder, AgentsReport } from '../load/agents.ts'
 import { raisePriority } from './priority.ts'
 
@@ -28,8 +26,6 @@ export type SimulatedAgents = {
   stop(): void
 }
 
-/** Memory, where there is a file system of it: what agents keep is not what is measured. */
-const SCRATCH = '/dev/shm'
 const HEAP_MIB = 4_096
 
 /** All of them hold a session. */
@@ -40,7 +36,6 @@ export async function startAgents(state: State, options: AgentsOptions): Promise
   const managers = state.hosts.map(
     ({ flags }) => flags[flags.indexOf('--advertise-addr') + 1] ?? '',
   )
-  const folder = mkdtempSync(join(SCRATCH, 'tsswarm-bench-agents-'))
   const reports: (AgentsReport | undefined)[] = []
   const children = Array.from({ length: options.processes }, (_, at) => {
     const count = Math.floor(
@@ -48,7 +43,7 @@ export async function startAgents(state: State, options: AgentsOptions): Promise
         Math.floor((options.agents * at) / options.processes),
     )
     const order: AgentsOrder = {
-      ...{ prefix: `p${at}n`, agents: count, managers, token, folder },
+      ...{ prefix: `p${at}n`, agents: count, managers, token },
       roundMs: options.roundMs,
     }
     return spawnAgents(order, (report) => {
@@ -67,7 +62,6 @@ export async function startAgents(state: State, options: AgentsOptions): Promise
   }
   const stop = (): void => {
     for (const child of children) child.kill('SIGKILL')
-    removeFolder(folder)
   }
   try {
     await waitFor('sessions of all agents', options.waitMs, () =>

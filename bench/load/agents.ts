@@ -1,18 +1,16 @@
 /**
  * Many agents in one process: each joins through the real API with a key and a certificate of its
  * own, and holds its session with the production shell and machine (`node/agent-shell.ts`), over a
- * connection of its own. Only the runtime is not real. The order comes as JSON in the first argument;
+ * connection of its own. Only the runtime and the disk are not real. The order comes as JSON in the first argument;
  * what has happened goes as lines of JSON to the output.
  */
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { silentLog } from '../../lib/log.ts'
 import { CLUSTER_VERSION } from '../../manager/model/cluster-version.ts'
 import { AgentShell } from '../../node/agent-shell.ts'
 import { readClaims } from '../../node/io/certificate.ts'
 import { systemClock } from '../../node/io/clock.ts'
 import { newSigner } from '../../node/io/signer.ts'
-import { newStateSeal } from '../../node/io/state-seal.ts'
+import type { StateFile } from '../../node/io/state-file.ts'
 import { requestCertificate } from '../../node/join.ts'
 import { Loop } from '../../node/loop.ts'
 import { emptyNodeDescription } from '../../proto/gen/objects.ts'
@@ -25,8 +23,6 @@ export type AgentsOrder = {
   /** Control addresses of managers. */
   readonly managers: readonly string[]
   readonly token: string
-  /** For what agents keep; not on the disk of the managers' logs, which has its own to do. */
-  readonly folder: string
   /** How often each of them looks at the clock. */
   readonly roundMs: number
 }
@@ -47,6 +43,8 @@ const REPORT_MS = 50
 
 const order: AgentsOrder = JSON.parse(process.argv[2] ?? '')
 const signer = newSigner()
+/** Disks of other machines are no part of what is measured; none of the agents starts again. */
+const noFile: StateFile = { path: '', load: () => undefined, save: () => undefined }
 const shells: AgentShell[] = []
 let joined = 0
 let started = 0
@@ -65,8 +63,6 @@ async function addAgent(number: number): Promise<void> {
   })
   const { certificatePem, rootCertificatePem: rootPem } = reply
   joined += 1
-  const folder = join(order.folder, `${order.prefix}${number}`)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const loop = new Loop({
     ...{ clock: systemClock, log: silentLog, onFatal: fatal, roundMs: order.roundMs },
     progress: new SharedArrayBuffer(4),
@@ -76,8 +72,8 @@ async function addAgent(number: number): Promise<void> {
     started += 1
   })
   const shell = new AgentShell({
-    ...{ nodeId: readClaims(certificatePem).nodeId, stateDirectory: folder, runtime, loop },
-    ...{ log: silentLog, seal: newStateSeal(new Uint8Array(32)) },
+    ...{ nodeId: readClaims(certificatePem).nodeId, runtime, loop },
+    ...{ log: silentLog, stateFile: noFile },
     identity: () => ({ certificatePem, keyPem, rootPem }),
     managers: remoteAddrs.map((addr) => ({ nodeId: '', addr })),
     ...{ onNodeChange: () => undefined, onManagers: () => undefined },

@@ -225,6 +225,7 @@ export class Logs {
   }
 
   #follow(changes: readonly Change[]): void {
+    if (this.#subscriptions.size === 0) return
     const tasks = changes.flatMap((change) =>
       change.table === 'tasks' ? (this.#view.tasks.get(changedId(change)) ?? []) : [],
     )
