@@ -92,6 +92,8 @@ export class Checkers {
   #foundVersions = new Map<string, number>()
   /** Every node that there ever was. */
   #nodeIds = new Set<string>()
+  /** Names of all services that there ever were. */
+  #serviceNames = new Set<string>()
   #agentDisks = new AgentDiskChecker()
   /** Host → tasks that its agent reported as running; a clone is a host of its own. */
   #seenRunning = new Map<SimNode, Set<string>>()
@@ -145,6 +147,11 @@ export class Checkers {
   /** The state after every entry that is known to be committed. */
   get reference(): Store {
     return this.#reference
+  }
+
+  /** Whether a service of that name was ever committed, be it there still or not. */
+  wasThere(name: string): boolean {
+    return this.#serviceNames.has(name)
   }
 
   get epoch(): number {
@@ -518,6 +525,8 @@ export class Checkers {
     this.#committed.set(index, { term, data: hashOf(data), digest })
     const step = newStep(before, this.#reference.view(), decoded)
     this.#noteChanges(step, index)
+    for (const id of step.services)
+      this.#serviceNames.add(step.after.services.get(id)?.spec?.annotations?.name ?? '')
     const problems = this.#steps.flatMap((checker) => [...checker.check(step)])
     for (const problem of [...problems, ...this.#reporters.check(step, term)])
       this.#violation(`${problem} (index ${index})`)
