@@ -37,7 +37,8 @@ export type AgentsReport = {
 
 /** Strangers of one address have four connections at a time (docs/certificates.md). */
 const JOINS_MAX = 2
-const TRIES_MAX = 100
+/** For as long as the bench waits: with many processes one may have no luck for long. */
+const TRIES_MAX = 3_000
 const RETRY_MS = 200
 const REPORT_MS = 50
 
