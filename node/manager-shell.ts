@@ -212,7 +212,7 @@ export class ManagerShell implements LoopPart {
     this.#sessions = new Map()
     for (const waiting of [this.#writes, this.#reads, this.#relays, this.#commands, this.#digests])
       for (const waiter of waiting.values()) waiter.reject(over)
-    for (const call of this.#forwards) call.cancel(over)
+    for (const call of this.#forwards) call.cancel(STOPPED)
     for (const { channel } of this.#channels.values()) channel.close()
     await this.#port?.close()
   }
@@ -422,6 +422,12 @@ function settle<T>(waiting: Map<number, Waiter<T>>, id: number, outcome: T | Swa
   if (outcome instanceof SwarmError) waiter?.reject(outcome)
   else waiter?.resolve(outcome)
 }
+
+/** Of what was passed on nobody may say that it was not evaluated. */
+const STOPPED: SwarmError = new SwarmError(
+  'unavailable',
+  'this node stopped being a manager before the leader answered, outcome unknown',
+)
 
 const LEADER_GONE: SwarmError = new SwarmError(
   'unavailable',

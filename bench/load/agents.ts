@@ -1,8 +1,8 @@
 /**
  * Many agents in one process: each joins through the real API with a key and a certificate of its
  * own, and holds its session with the production shell and machine (`node/agent-shell.ts`), over a
- * connection of its own. Only the runtime and the disk are not real. The order comes as JSON in the first argument;
- * what has happened goes as lines of JSON to the output.
+ * connection of its own. Only the runtime and the disk are not real. The order comes as JSON in the
+ * first argument; what has happened goes as lines of JSON to the output.
  */
 import { silentLog } from '../../lib/log.ts'
 import { CLUSTER_VERSION } from '../../manager/model/cluster-version.ts'
